@@ -1,0 +1,60 @@
+"""Messages between the two processes: fixed datagrams over UNIX sockets.
+
+time    netd -> switchd  the mesh time as the neighbours agree on it
+store   netd -> switchd  the store changed, look again
+active  switchd -> netd  what runs here, and what failed here
+
+A message that is not exactly of its form is dropped by whoever receives it.
+"""
+
+from struct import pack, unpack_from
+
+TIME = 1
+STORE = 2
+ACTIVE = 3
+
+MAX_FAILED = 16  # failed releases told to the network side
+MAX_BYTES = 32 + 32 * MAX_FAILED
+
+_TIME = "!4sQqIBBH"  # magic, counter_us, offset_us, error_us, synced, neighbours, confirming
+_ACTIVE = "!4s32sHHHHBB"  # magic, release id, version, revision, experimental, failed count
+_TIME_BYTES = 28
+_ACTIVE_BYTES = 46
+
+
+def pack_time(counter_us, offset_us, error_us, synced, neighbours):
+    """Mesh time is counter_us + offset_us, exact to error_us; neighbours: how many are fresh."""
+    return pack(_TIME, b"swT1", counter_us, offset_us, error_us, synced, min(neighbours, 255), 0)
+
+
+def pack_store():
+    return b"swS1"
+
+
+def pack_active(rid, version, revision, experimental, failed):
+    """rid: 32 bytes; version: 3 numbers; failed: release ids, at most MAX_FAILED are told."""
+    failed = failed[:MAX_FAILED]
+    head = pack(
+        _ACTIVE, b"swA1", rid, version[0], version[1], version[2], revision, experimental, len(failed)
+    )
+    return head + b"".join(failed)
+
+
+def parse(data):
+    """(TIME, counter_us, offset_us, error_us, synced, neighbours), (STORE,),
+    (ACTIVE, rid, version, revision, experimental, failed), or None."""
+    magic = bytes(data[:4])
+    if magic == b"swT1" and len(data) == _TIME_BYTES:
+        _, counter, offset, error, synced, neighbours, _ = unpack_from(_TIME, data)
+        return (TIME, counter, offset, error, bool(synced), neighbours)
+    if magic == b"swS1" and len(data) == 4:
+        return (STORE,)
+    if magic == b"swA1" and len(data) >= _ACTIVE_BYTES:
+        _, rid, a, b, c, revision, experimental, count = unpack_from(_ACTIVE, data)
+        if count > MAX_FAILED or len(data) != _ACTIVE_BYTES + 32 * count:
+            return None
+        failed = [
+            bytes(data[_ACTIVE_BYTES + 32 * i : _ACTIVE_BYTES + 32 * i + 32]) for i in range(count)
+        ]
+        return (ACTIVE, rid, (a, b, c), revision, bool(experimental), failed)
+    return None

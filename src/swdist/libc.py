@@ -1,0 +1,77 @@
+"""What MicroPython's unix port lacks, from libc through ffi where the runtime has it.
+
+Each function says False or None where that is not possible: the caller does the best honest thing.
+"""
+
+import sys
+
+try:
+    import ffi
+except ImportError:
+    ffi = None
+
+_NAMES = ("libc.so.6", "libc.so", "libc.musl-mipsel-sf.so.1", "libc.musl-mips-sf.so.1")
+_lib = None
+
+
+def _libc():
+    global _lib
+    if _lib is None and ffi is not None:
+        for name in _NAMES:
+            try:
+                _lib = ffi.open(name)
+                break
+            except OSError:
+                pass
+    return _lib
+
+
+def call(result, name, arguments, *values):
+    """Calls a libc function, types in ffi's letters. None if it can't be had."""
+    lib = _libc()
+    if lib is None:
+        return None
+    try:
+        return lib.func(result, name, arguments)(*values)
+    except OSError:
+        return None
+
+
+def set_ids(uid, gid):
+    """Gives up root for good: groups, gid, uid. False if not possible."""
+    import array
+
+    return (
+        call("i", "setgroups", "LP", 1, array.array("I", [gid])) == 0
+        and call("i", "setgid", "I", gid) == 0
+        and call("i", "setuid", "I", uid) == 0
+    )
+
+
+def chown(path, uid, gid):
+    return call("i", "chown", "sII", path, uid, gid) == 0
+
+
+def chmod(path, mode):
+    return call("i", "chmod", "sI", path, mode) == 0
+
+
+def stop_fd():
+    """A descriptor that becomes readable at SIGTERM or SIGINT, which no longer end the process
+    (signalfd(2)). None if not possible: then they end it at once, and all state is safe anyway."""
+    mips = "mips" in getattr(sys.implementation, "_machine", "")
+    signals = bytearray(128)
+    signals[0] = 1 << 1  # SIGINT, 2
+    signals[1] = 1 << 6  # SIGTERM, 15
+    if call("i", "sigprocmask", "iPP", 1 if mips else 0, signals, None) != 0:
+        return None
+    fd = call("i", "signalfd", "iPi", -1, signals, 0)
+    return fd if fd is not None and fd >= 0 else None
+
+
+def set_clock(seconds, microseconds):
+    """settimeofday(2); time_t of the runtime's own word size. False if not possible."""
+    import array
+
+    now = array.array("l", [seconds, microseconds, 0, 0])
+    return call("i", "settimeofday", "PP", now, None) == 0

@@ -1,0 +1,250 @@
+"""The shell around the device code: clocks, randomness, files, processes, privileges, log.
+
+Of all modules only this one, `net` and `libc` touch the outside world. Runs on MicroPython's unix
+port and on CPython.
+"""
+
+import os
+import sys
+import time
+
+from swdist import libc
+
+MICROPYTHON = sys.implementation.name == "micropython"
+_TICKS_BITS = 30  # ticks_us() wraps there at the earliest
+
+
+class Clock:
+    """A monotonic counter that all processes of this host share, and the system's wall clock.
+
+    offset_us and ppm make it another, worse clock, for labs: wall clock shifted, counter drifting.
+    """
+
+    def __init__(self, offset_us=0, ppm_milli=0):
+        self._offset_us = offset_us
+        self._ppm_milli = ppm_milli  # thousandths of a part per million
+        if MICROPYTHON:
+            # ticks_us() is CLOCK_MONOTONIC, but wraps on 32-bit machines: /proc/uptime, good to
+            # 10 ms, tells the upper bits, so that two processes count alike.
+            self._last = time.ticks_us()
+            span = 1 << _TICKS_BITS
+            if self._last < span:
+                with open("/proc/uptime") as f:
+                    uptime_us = int(float(f.read().split()[0]) * 1000000)
+                self._high = (uptime_us - self._last + span // 2) // span * span + self._last
+            else:
+                self._high = self._last
+
+    def _raw_us(self):
+        if not MICROPYTHON:
+            return time.monotonic_ns() // 1000
+        now = time.ticks_us()
+        self._high += time.ticks_diff(now, self._last)
+        self._last = now
+        return self._high
+
+    def counter_us(self):
+        """Microseconds, never decreasing. Call it at least every few minutes."""
+        raw = self._raw_us()
+        return raw + raw * self._ppm_milli // 1000000000
+
+    def wall_us(self):
+        """Microseconds since 1970 by the system clock."""
+        return time.time_ns() // 1000 + self._offset_us
+
+
+def rand_bytes(n):
+    # Not os.urandom: on musl it may read /dev/random, and wait.
+    with open("/dev/urandom", "rb") as f:
+        return f.read(n)
+
+
+def rand(n):
+    """A random number 0..n-1."""
+    return int.from_bytes(rand_bytes(8), "big") % n
+
+
+class Fs:
+    """Files. Errors are OSError, but for what is simply not there: None, [] or False."""
+
+    def read(self, path, limit):
+        """The file's bytes, at most limit; None if it is missing or longer."""
+        try:
+            with open(path, "rb") as f:
+                data = f.read(limit + 1)
+        except OSError:
+            return None
+        return data if len(data) <= limit else None
+
+    def sync(self, f):
+        f.flush()  # MicroPython's flush() is fsync(2)
+        if not MICROPYTHON:
+            os.fsync(f.fileno())
+
+    def sync_dir(self, path):
+        if MICROPYTHON:
+            with open(path) as f:
+                f.flush()
+        else:
+            fd = os.open(path, os.O_RDONLY)
+            os.fsync(fd)
+            os.close(fd)
+
+    def write_atomic(self, path, data):
+        """After a power cut there is the old file or the new one, whole."""
+        with open(path + ".tmp", "wb") as f:
+            f.write(data)
+            self.sync(f)
+        self.rename(path + ".tmp", path)
+
+    def append_line(self, path, text):
+        with open(path, "ab") as f:
+            f.write(text.encode() + b"\n")
+            self.sync(f)
+
+    def rename(self, a, b):
+        os.rename(a, b)
+        self.sync_dir(b.rpartition("/")[0] or ".")
+
+    def open(self, path, mode):
+        return open(path, mode)
+
+    def listdir(self, path):
+        try:
+            return os.listdir(path)
+        except OSError:
+            return []
+
+    def is_dir(self, path):
+        try:
+            return os.stat(path)[0] & 0o170000 == 0o040000
+        except OSError:
+            return False
+
+    def size(self, path):
+        try:
+            return os.stat(path)[6]
+        except OSError:
+            return None
+
+    def mkdirs(self, path):
+        done = ""
+        for part in path.split("/"):
+            done += part + "/"
+            if part and not self.is_dir(done):
+                os.mkdir(done)
+
+    def remove(self, path):
+        os.remove(path)
+
+    def rmtree(self, path):
+        if self.is_dir(path):
+            for name in os.listdir(path):
+                self.rmtree(path + "/" + name)
+            os.rmdir(path)
+        elif self.size(path) is not None:
+            os.remove(path)
+
+    def chmod(self, path, mode):
+        if not MICROPYTHON:
+            os.chmod(path, mode)
+        elif not libc.chmod(path, mode):
+            run(("chmod", "%o" % mode, path), 10)
+
+    def chown(self, path, uid, gid):
+        if not MICROPYTHON:
+            os.chown(path, uid, gid)
+        elif not libc.chown(path, uid, gid):
+            run(("chown", "%d:%d" % (uid, gid), path), 10)
+
+    def free_bytes(self, path):
+        s = os.statvfs(path)
+        return s[1] * s[4]
+
+
+def run(words, timeout_s):
+    """Runs a command with its words quoted; the exit status, 124 when it took too long.
+    `timeout` is busybox's or coreutils'."""
+    line = "timeout %d" % timeout_s
+    for word in words:
+        line += " '" + word.replace("'", "'\\''") + "'"
+    status = os.system(line)
+    return status >> 8 if status & 0xFF == 0 else 128 + (status & 0x7F)
+
+
+def user_ids(name):
+    """(uid, gid) from /etc/passwd, or None."""
+    with open("/etc/passwd") as f:
+        for line in f:
+            fields = line.split(":")
+            if fields[0] == name and len(fields) > 3:
+                return int(fields[2]), int(fields[3])
+    return None
+
+
+def drop_privileges(ids):
+    """Becomes (uid, gid) for good. False if the runtime can't."""
+    if MICROPYTHON:
+        return libc.set_ids(*ids)
+    os.setgroups([ids[1]])
+    os.setgid(ids[1])
+    os.setuid(ids[0])
+    return True
+
+
+def set_system_clock(us):
+    if MICROPYTHON and libc.set_clock(us // 1000000, us % 1000000):
+        return True
+    return run(("date", "-s", "@%d" % (us // 1000000)), 10) == 0
+
+
+def stop_fd():
+    """A descriptor that becomes readable at SIGTERM or SIGINT, or None (see libc.stop_fd)."""
+    if MICROPYTHON:
+        return libc.stop_fd()
+    import signal
+
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    return reading
+
+
+_LEVELS = {"error": 3, "warn": 4, "info": 6, "debug": 7}
+
+
+class Log:
+    """Lines to syslog or stderr, `tag: text`. Levels are those of RFC 5424."""
+
+    def __init__(self, to, level, tag):
+        self._limit = _LEVELS[level]
+        self._tag = tag
+        self._socket = None
+        if to == "syslog":
+            from swdist import net
+
+            self._socket = net.unix_sender("/dev/log")
+
+    def _write(self, level, text):
+        if level > self._limit:
+            return
+        if self._socket is None or not self._socket.send(
+            b"<%d>%s: %s" % (3 * 8 + level, self._tag.encode(), text.encode())
+        ):
+            sys.stderr.write("%s: %s\n" % (self._tag, text))
+
+    def error(self, text):
+        self._write(3, text)
+
+    def warn(self, text):
+        self._write(4, text)
+
+    def info(self, text):
+        self._write(6, text)
+
+    def debug(self, text):
+        self._write(7, text)
+
+
