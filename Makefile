@@ -1,0 +1,40 @@
+# Everything that can be done here, one line each: `make help`.
+PYTHON ?= python3
+PY := .venv/bin/python
+NODES ?= 5
+SCENE ?= all
+
+.PHONY: help setup runtime demo test check size vectors clean
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Debian packages (as root) and .venv with all that the host side needs
+	@PYTHON=$(PYTHON) tools/setup.sh
+
+runtime: ## build MicroPython (with and without ffi) and mpy-cross, cached; MICROPYTHON=path for yours
+	@$(PYTHON) tools/runtime.py
+
+demo: setup runtime ## a mesh of real daemons in network namespaces: NODES=5 SCENE=all
+	@$(PY) -m lab.demo --nodes $(NODES) --scene $(SCENE)
+
+test: setup runtime ## all tests, device tests on CPython and both MicroPythons
+	@$(PY) -m pytest -q tests
+
+check: setup runtime ## ruff, shellcheck and the quick tests: under a minute
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@tools/shellcheck.sh
+	@$(PY) -m pytest -q -m "not slow" tests
+
+size: setup runtime ## lines, .mpy bytes and resident memory of the device code, with budgets
+	@$(PY) tools/size.py
+
+vectors: setup ## regenerate the golden vectors
+	@$(PY) tools/make_vectors.py
+
+clean: ## remove what was built here (the runtime's cache in ~/.cache stays)
+	rm -rf build .venv .pytest_cache .ruff_cache .hypothesis host/*.egg-info src/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
