@@ -1,0 +1,75 @@
+"""Who has what: announcements timed by Trickle (RFC 6206; docs/protocol.md, section 3.4)."""
+
+from swdist import datagram
+
+IMIN_US = 250000
+DOUBLINGS = 12
+K = 2
+QUERY_GAP_US = 1000000  # queries are answered at most that often
+
+
+class Announce:
+    def __init__(self, send, rand, writer):
+        self._send = send  # send(view, n): to all neighbours
+        self._rand = rand
+        self._writer = writer
+        self._interval = 0
+        self._answered_at = None
+        self.next_at = None
+
+    def start(self, now):
+        self._interval = 0
+        self.inconsistent(now)
+
+    def _begin(self, interval, now):
+        """RFC 6206, section 4.2, steps 1 to 3."""
+        self._interval = interval
+        self._heard = 0
+        self._fired = False
+        self._end = now + interval
+        self.next_at = now + interval // 2 + self._rand(interval // 2)
+
+    def consistent(self):
+        """A neighbour said what we would say."""
+        self._heard += 1
+
+    def inconsistent(self, now):
+        """News: start over with the shortest interval, if that is not so already."""
+        if self._interval != IMIN_US:
+            self._begin(IMIN_US, now)
+
+    def query(self, now):
+        if self._answered_at is None or now - self._answered_at > QUERY_GAP_US:
+            self._answered_at = now
+            self.inconsistent(now)
+
+    def tick(self, now, store, port, failed):
+        """Announces when it is time. failed: ids of releases that failed on this node."""
+        if now < self.next_at:
+            return
+        if not self._fired:
+            self._fired = True
+            self.next_at = self._end
+            if self._heard < K:
+                self.say(store, port, failed)
+        else:
+            self._begin(min(self._interval * 2, IMIN_US << DOUBLINGS), now)
+
+    def say(self, store, port, failed):
+        """One burst: all releases held, in as many datagrams as they need."""
+        w = self._writer
+        count = len(store.releases)
+        digest = store.digest()
+        w.announce(digest, count, port)
+        for r in store.releases:
+            m = r.manifest
+            flags = datagram.COMPLETE if r.complete else 0
+            flags |= datagram.EXPERIMENTAL if m.experimental else 0
+            flags |= datagram.WITHDRAWN if m.withdrawn else 0
+            flags |= datagram.FAILED_HERE if r.rid in failed else 0
+            if not w.release(r.rid, m.version, m.revision, flags, m.chunks, r.held):
+                self._send(w.buf, w.n)
+                w.announce(digest, count, port)
+                w.release(r.rid, m.version, m.revision, flags, m.chunks, r.held)
+        w.grease()
+        self._send(w.buf, w.n)

@@ -1,0 +1,223 @@
+"""What to get next, and from whom: drives the downloads (docs/protocol.md, section 6).
+
+Each download slot works on one thing at a time. New releases come as manifest, then signatures,
+from one neighbour; after that the index and the chunks, in order, from whoever has them. What is
+wrong costs the neighbour it came from, never the release.
+"""
+
+from swdist.bits import to_hex
+from swdist.tftpget import DONE, FAILED, RUNNING
+from swdist.ucryptolib import sha256
+
+MANIFEST_BYTES = 4096
+SIGNATURES_BYTES = 32768
+REFUSED = 64  # (neighbour, release) pairs remembered, so that no lie is checked twice
+LIE_S = 30  # what a neighbour waits after a first wrong answer
+STALL_S = 2  # and after a stall
+
+
+class Slot:
+    def __init__(self, get):
+        self.get = get
+        self.what = None  # "manifest", "signatures", "index", a chunk's number, or None
+        self.rid = None
+        self.row = 0
+        self.manifest = None
+
+
+class Fetch:
+    def __init__(self, gets, neighbours, store, rand, log):
+        self.slots = [Slot(get) for get in gets]
+        self._rows = neighbours.rows
+        self._store = store
+        self._rand = rand
+        self._log = log
+        self._refused = [None] * REFUSED
+        self._refused_at = 0
+        self.refusals = 0
+        self.bytes = 0
+        self.news = False  # set when a release or chunk was added; the owner clears it
+
+    def offer(self, row, rid, held, max_offers):
+        """A neighbour has a release that we miss or have in part: `held` chunks of it."""
+        offers = self._rows[row].offers
+        if (self._rows[row].peer, rid) in self._refused:
+            return
+        if rid in offers or len(offers) < max_offers:
+            offers[rid] = held
+
+    def tick(self, now):
+        """Takes what has arrived and starts what can be started."""
+        for slot in self.slots:
+            if slot.what is not None and slot.get.state in (DONE, FAILED):
+                self._finish(slot, now)
+        for slot in self.slots:
+            if slot.what is None:
+                self._next(slot, now)
+
+    # --- what to do next
+
+    def _next(self, slot, now):
+        best = None
+        for r in self._store.releases:
+            if not r.complete and self._store.wanted(r):
+                n = self._free_part(r)
+                if n is not None and (best is None or r.order() > best[0].order()):
+                    row = self._source(r.rid, n, now)
+                    if row >= 0:
+                        best = (r, n, row)
+        unknown = self._unknown(now)
+        if unknown is not None:
+            self._start(slot, unknown[0], "manifest", unknown[1], now)
+        elif best is not None:
+            self._start(slot, best[0].rid, best[1], best[2], now)
+
+    def _free_part(self, release):
+        """`index`, or the first chunk's number that no slot works on, or None."""
+        if not release.indexed:
+            n = "index"
+        else:
+            n = release.held
+        busy = [s.what for s in self.slots if s.rid == release.rid and s.what is not None]
+        while n in busy:
+            if n == "index" or n >= release.held + len(self.slots):
+                return None
+            n += 1
+        return n if n == "index" or n < release.manifest.chunks else None
+
+    def _unknown(self, now):
+        """A release that a neighbour offers and we don't hold: (rid, row), or None."""
+        for i in range(len(self._rows)):
+            row = self._rows[i]
+            if row.peer is None or row.wait_until > now or not row.tftp_port or self._busy(i):
+                continue
+            for rid in row.offers:
+                if self._store.get(rid) is None and not self._working(rid):
+                    return rid, i
+        return None
+
+    def _working(self, rid):
+        for s in self.slots:
+            if s.what is not None and s.rid == rid:
+                return True
+        return False
+
+    def _busy(self, row):
+        for s in self.slots:
+            if s.what is not None and s.row == row:
+                return True
+        return False
+
+    def _source(self, rid, n, now):
+        """Row to get part n from: the one with fewest faults, idle ones first, or -1."""
+        best = -1
+        best_cost = 0
+        for i in range(len(self._rows)):
+            row = self._rows[i]
+            if row.peer is None or row.wait_until > now or not row.tftp_port:
+                continue
+            held = row.offers.get(rid, -1)
+            if held < 0 or (n != "index" and held <= n):
+                continue
+            cost = (row.faults + self._busy(i) * 4) * 16 + self._rand(16)
+            if best < 0 or cost < best_cost:
+                best, best_cost = i, cost
+        return best
+
+    def _start(self, slot, rid, what, row, now):
+        slot.rid = rid
+        slot.what = what
+        slot.row = row
+        slot.peer = self._rows[row].peer
+        if what == "manifest":
+            limit = MANIFEST_BYTES
+        elif what == "signatures":
+            limit = SIGNATURES_BYTES
+        elif what == "index":
+            limit = 32 * self._store.get(rid).manifest.chunks
+        else:
+            limit = self._store.get(rid).manifest.chunk_size
+        name = "1/%s/%s" % (to_hex(rid), what)
+        slot.get.start(slot.peer, self._rows[row].tftp_port, name.encode(), limit, now)
+
+    # --- what came of it
+
+    def _finish(self, slot, now):
+        what = slot.what
+        get = slot.get
+        if get.state == FAILED:
+            why, lie = get.reason, False
+        else:
+            if isinstance(what, int) and what != self._held(slot.rid):
+                if self._held(slot.rid) is not None and what > self._held(slot.rid):
+                    return  # an earlier chunk is still on its way: keep it in the buffer
+                why, lie = None, False  # somebody else was faster
+            else:
+                why = self._take(slot, get.view[: get.length])
+                lie = True
+            if why == "":
+                self._start(slot, slot.rid, "signatures", slot.row, now)
+                return
+        slot.what = None
+        slot.manifest = None
+        get.stop()
+        row = self._rows[slot.row]
+        if row.peer != slot.peer:
+            return
+        if why is None:
+            self.bytes += get.length
+            row.praise()
+        elif lie and not why.startswith("store:"):
+            self._refuse(row, slot.rid, what, why, now)
+        else:
+            self._log.debug("fetch of %s %s: %s" % (to_hex(slot.rid[:4]), what, why))
+            row.blame(now, STALL_S)
+
+    def _held(self, rid):
+        release = self._store.get(rid)
+        return release.held if release is not None and release.indexed else None
+
+    def _take(self, slot, view):
+        """None when it was good, "" when the signatures come next, else why it is refused."""
+        store = self._store
+        if slot.what == "manifest":
+            slot.manifest = bytes(view)
+            return "" if sha256(slot.manifest) == slot.rid else "manifest: digest is not the id"
+        if slot.what == "signatures":
+            release, why = store.add(slot.manifest, bytes(view))
+            if release is not None:
+                self.news = True
+                self._log.info("verified release %s" % release.name())
+            return why
+        release = store.get(slot.rid)
+        if release is None:
+            return None
+        if slot.what == "index":
+            why = store.put_index(release, view)
+        else:
+            why = store.put_chunk(release, slot.what, view)
+        if why is None:
+            self.news = True
+            if release.complete:
+                self._log.info("have all of release %s" % release.name())
+        return why
+
+    def _refuse(self, row, rid, what, why, now):
+        self.refusals += 1
+        self._refused[self._refused_at] = (row.peer, rid)
+        self._refused_at = (self._refused_at + 1) % REFUSED
+        row.offers.pop(rid, None)
+        row.blame(now, LIE_S)
+        self._log.warn(
+            "refused %s of %s from %s: %s" % (what, to_hex(rid[:4]), to_hex(row.peer[:16]), why)
+        )
+
+    def next_at(self):
+        """Counter at which a download wants to be woken, or None."""
+        soonest = None
+        for s in self.slots:
+            at = s.get.next_at if s.get.state == RUNNING else None
+            if at is not None and (soonest is None or at < soonest):
+                soonest = at
+        return soonest
+

@@ -1,0 +1,66 @@
+"""The neighbours heard of late: one fixed table, shared by the machines as an argument."""
+
+MAX_NEIGHBOURS = 16
+MAX_OFFERS = 8  # releases that one neighbour has and we want
+SILENT_US = 100000000  # dropped after that
+YOUNG_US = 20000000  # a full table gives nobody's place away who was heard so lately
+
+
+class Neighbour:
+    """One row. peer is None while it is free. Offers: {rid: chunks held there}."""
+
+    def __init__(self):
+        self.peer = None
+        self.offers = {}
+
+    def take(self, peer, nonce, now):
+        self.peer = peer
+        self.nonce = nonce
+        self.heard_at = now
+        self.tftp_port = 0
+        self.digest = 0
+        self.version = (0, 0, 0)
+        self.revision = 0
+        self.state = 0
+        self.offers.clear()
+        self.faults = 0  # failures that count against it; each success takes one off
+        self.wait_until = now  # nothing is fetched from it before
+
+    def blame(self, now, seconds):
+        """Fetch nothing from it for a while, which doubles with each fault up to an hour."""
+        wait_s = min(seconds << min(self.faults, 12), 3600)
+        self.faults = min(self.faults + 1, 12)
+        self.wait_until = now + wait_s * 1000000
+
+    def praise(self):
+        self.faults = max(self.faults - 1, 0)
+
+
+class Neighbours:
+    def __init__(self):
+        self.rows = [Neighbour() for _ in range(MAX_NEIGHBOURS)]
+
+    def find(self, peer):
+        """Row number, or -1."""
+        for i in range(MAX_NEIGHBOURS):
+            if self.rows[i].peer == peer:
+                return i
+        return -1
+
+    def place(self, now):
+        """Row number for a newcomer: a free one, or that of the longest silent, or -1."""
+        best = -1
+        for i in range(MAX_NEIGHBOURS):
+            row = self.rows[i]
+            if row.peer is None:
+                return i
+            if best < 0 or row.heard_at < self.rows[best].heard_at:
+                best = i
+        return best if now - self.rows[best].heard_at > YOUNG_US else -1
+
+    def fresh(self, now, within_us):
+        count = 0
+        for row in self.rows:
+            if row.peer is not None and now - row.heard_at <= within_us:
+                count += 1
+        return count

@@ -1,0 +1,255 @@
+"""The network side as a process: hears the neighbours, installs nothing.
+
+    micropython -m swdist.netd --config /etc/config/swdist
+"""
+
+import json
+import sys
+
+from swdist import choose, config, ipc, net, platform, verify
+from swdist.clock import Clock
+from swdist.datagram import PORT
+from swdist.node import Node
+from swdist.store import Store
+from swdist.tftpget import RUNNING, Get
+from swdist.tftpserve import Serve
+
+DOWNLOADS = 2
+UPLOADS = 4
+MAX_CHUNK_BYTES = 65536
+STATUS_US = 1000000
+REFRESH_US = 5000000
+SAVE_TIME_US = 3600000000
+BURST = 32  # datagrams taken from one socket before the others get their turn
+
+
+class Port:
+    """One transfer's socket: opened when something is sent, closed when the transfer is over."""
+
+    def __init__(self, daemon):
+        self._daemon = daemon
+        self.socket = None
+
+    def send(self, peer, port, buf, n):
+        if self.socket is None:
+            self.socket = net.udp(peer)
+            if self.socket is None:
+                return
+            self._daemon.poller.register(self.socket)
+        self._daemon.sent(n)
+        self.socket.send(peer, port, memoryview(buf)[:n])
+
+    def close(self):
+        if self.socket is not None:
+            self._daemon.poller.unregister(self.socket)
+            self.socket.close()
+            self.socket = None
+
+
+class Netd:
+    """Everything of the network side that touches the world. `run` returns at SIGTERM."""
+
+    def __init__(self, conf, log, fs, trust):
+        self.conf = conf
+        self.log = log
+        self.fs = fs
+        self.counter = conf.clock()
+        self.poller = net.Poller()
+        self.tx_datagrams = self.tx_bytes = self.rx_datagrams = self.rx_bytes = 0
+        self.store = Store(fs, conf.store, trust, log, conf.quota_kb * 1024)
+        self.store.load()
+        clock = Clock(self._saved_time_us(), conf.boot_horizon_s * 1000000, conf.beacon_ms * 1000)
+        self.gets = [Port(self) for _ in range(DOWNLOADS)]
+        self.puts = [Port(self) for _ in range(UPLOADS)]
+        gets = [Get(p.send, platform.rand, MAX_CHUNK_BYTES) for p in self.gets]
+        self.serve = Serve(self._put, self.store.open, platform.rand, UPLOADS)
+        self.node = Node(
+            trust.network,
+            int.from_bytes(platform.rand_bytes(8), "big"),
+            conf.board,
+            choose.factory(conf.factory_version),
+            self.store,
+            clock,
+            gets,
+            self._broadcast,
+            platform.rand,
+            log,
+        )
+        self.node.beacon_us = conf.beacon_ms * 1000
+        self.link = net.Link(conf.interfaces, PORT)
+        self.servers = net.server(conf.interfaces, conf.tftp_port)
+        self.ipc = net.unix_socket(conf.run + "/net.sock")
+        for s in self.link.sockets + self.servers + [self.ipc]:
+            self.poller.register(s)
+
+    def sent(self, n):
+        self.tx_datagrams += 1
+        self.tx_bytes += n
+
+    def _broadcast(self, buf, n):
+        copies = self.link.broadcast(memoryview(buf)[:n])
+        self.tx_datagrams += copies
+        self.tx_bytes += copies * n
+
+    def _put(self, slot, peer, port, buf, n):
+        self.puts[slot].send(peer, port, buf, n)
+
+    def _saved_time_us(self):
+        text = self.fs.read(self.conf.store + "/time", 20) or b"0"
+        try:
+            return max(int(text), 0)
+        except ValueError:
+            return 0
+
+    def run(self, on_tick=None):
+        """on_tick(now): called after each turn; a host tool looks at the node there, and ends
+        the loop by returning True."""
+        stop = platform.stop_fd()
+        if stop is not None:
+            self.poller.register(stop)
+        node = self.node
+        now = self.counter.counter_us()
+        node.clock.start(now, self.counter.wall_us())
+        node.clock.floor(self.store.newest_signed_at_s() * 1000000, now)
+        node.start(now, self.conf.tftp_port)
+        status_at = refresh_at = now
+        save_at = now + SAVE_TIME_US
+        self.log.info("up on %s" % ", ".join(self.conf.interfaces))
+        while True:
+            now = self.counter.counter_us()
+            if node.tick(now):
+                self._tell_switch(now)
+            self.serve.tick(now)
+            self._close_idle()
+            if on_tick is not None and on_tick(now):
+                break
+            if now >= status_at:
+                status_at = now + STATUS_US
+                self._write_status(now)
+            if now >= refresh_at:
+                refresh_at = now + REFRESH_US
+                self._refresh()
+            if now >= save_at:
+                save_at = now + SAVE_TIME_US
+                self.save_time(now)
+            wake = min(node.next_at, status_at)
+            if self.serve.next_at is not None:
+                wake = min(wake, self.serve.next_at)
+            now = self.counter.counter_us()
+            ready = self.poller.wait(max((wake - now + 999) // 1000, 0))
+            if stop is not None and stop in ready:
+                break
+            for s in ready:
+                self._take(s)
+        self.save_time(self.counter.counter_us())
+        self.log.info("stopped")
+
+    def _take(self, s):
+        for _ in range(BURST):
+            got = s.recv()
+            if got is None:
+                return
+            if s is self.ipc:
+                self._from_switch(ipc.parse(got))
+                continue
+            now = self.counter.counter_us()
+            data, peer, port = got
+            n = len(data)
+            self.rx_datagrams += 1
+            self.rx_bytes += n
+            if s in self.servers:
+                self.serve.request(peer, port, data, n, now)
+            elif s in self.link.sockets:
+                self.node.receive(peer, port, data, n, now)
+            else:
+                self._transfer(s, peer, port, data, n, now)
+
+    def _transfer(self, s, peer, port, data, n, now):
+        for i in range(DOWNLOADS):
+            if self.gets[i].socket is s:
+                self.node.fetch.slots[i].get.receive(peer, port, data, n, now)
+                self.node.next_at = now
+        for i in range(UPLOADS):
+            if self.puts[i].socket is s:
+                self.serve.receive(i, peer, port, data, n, now)
+
+    def _close_idle(self):
+        for i in range(DOWNLOADS):
+            if self.node.fetch.slots[i].get.state != RUNNING:
+                self.gets[i].close()
+        for i in range(UPLOADS):
+            if self.serve.idle(i):
+                self.puts[i].close()
+
+    def _refresh(self):
+        """Interfaces come and go."""
+        old = self.link.sockets[:]
+        self.link.refresh()
+        for s in self.link.sockets:
+            if s not in old:
+                self.poller.register(s)
+        for s in old:
+            if s not in self.link.sockets:
+                self.poller.unregister(s)
+
+    def _tell_switch(self, now):
+        clock = self.node.clock
+        path = self.conf.run + "/switch.sock"
+        fresh = self.node.neighbours.fresh(now, 6 * self.node.period_us(now))
+        offset = clock.offset_at(now)
+        self.ipc.send_to(path, ipc.pack_time(now, offset, clock.error_us, clock.synced, fresh))
+        self.ipc.send_to(path, ipc.pack_store())
+
+    def _from_switch(self, message):
+        if message is not None and message[0] == ipc.ACTIVE:
+            self.node.set_active(*message[1:])
+
+    def save_time(self, now):
+        """A soft start value for the next boot; hourly, to spare the flash."""
+        if self.node.clock.synced:
+            try:
+                us = self.node.clock.mesh_us(now)
+                self.fs.write_atomic(self.conf.store + "/time", b"%d" % us)
+            except OSError as e:
+                self.log.warn("time not saved: %s" % e)
+
+    def _write_status(self, now):
+        status = self.node.status(now)
+        status["tx_datagrams"] = self.tx_datagrams
+        status["tx_bytes"] = self.tx_bytes
+        status["rx_datagrams"] = self.rx_datagrams
+        status["rx_bytes"] = self.rx_bytes
+        path = self.conf.run + "/net.json"
+        try:  # RUN is in RAM: no flush is owed
+            with self.fs.open(path + ".tmp", "w") as f:
+                f.write(json.dumps(status))
+            self.fs.rename(path + ".tmp", path)
+        except OSError as e:
+            self.log.warn("status not written: %s" % e)
+
+
+def main(argv):
+    fs = platform.Fs()
+    conf = config.load(argv, "swdist-netd", fs)
+    log = conf.log_to("swdist-netd")
+    try:
+        trust = verify.load_ca(fs, conf.ca)
+        ids = platform.user_ids(conf.user) if conf.user else None
+        if conf.user and ids is None:
+            raise ValueError("there is no user '%s'; make it, or set option user ''" % conf.user)
+        for path in (conf.store, conf.run):
+            fs.mkdirs(path)
+        if ids is not None:
+            fs.chown(conf.store, *ids)
+            fs.chown(conf.run, *ids)
+        daemon = Netd(conf, log, fs, trust)
+    except (ValueError, OSError) as e:
+        log.error(str(e))
+        sys.exit(2)
+    if ids is not None and not platform.drop_privileges(ids):
+        log.warn("this runtime can't give up root: start it as user %s" % conf.user)
+    daemon.run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

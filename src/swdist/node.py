@@ -1,0 +1,300 @@
+"""The network side of a node: the machines wired together, still without a socket.
+
+The shell (netd, a simulator, a test) feeds datagrams and time in and carries out what is sent.
+"""
+
+from struct import unpack_from
+
+from swdist import choose, datagram
+from swdist.announce import Announce
+from swdist.bits import to_hex, version_text
+from swdist.fetch import Fetch
+from swdist.neighbours import MAX_NEIGHBOURS, MAX_OFFERS, Neighbours
+
+RESET_GAP_US = 5000000  # one neighbour's news resets Trickle at most that often
+QUERY_FIRST_US = 2000000
+QUERY_LAST_US = 64000000
+BOOT_US = 1200000000  # beacons are dense for so long after start or a step of the clock
+BEACON_BOOT_US = 4000000
+BEACON_US = 16000000
+FRESH_BEACONS = 6  # a neighbour silent for so many periods is not fresh
+
+
+class Node:
+    """send(view, n) broadcasts on all interfaces. gets: the downloads; store: releases held;
+    clock: the mesh clock; active: what runs here (a choose.factory at first)."""
+
+    def __init__(self, network, nonce, board, active, store, clock, gets, send, rand, log):
+        self.network = network
+        self.nonce = nonce
+        self.board = board
+        self.factory = active
+        self.store = store
+        self.clock = clock
+        self.log = log
+        self.neighbours = Neighbours()
+        self.writer = datagram.Writer(network, nonce, rand)
+        self.announce = Announce(send, rand, self.writer)
+        self.fetch = Fetch(gets, self.neighbours, store, rand, log)
+        self.active = (active.rid, active.manifest.version, 0, False)
+        self.failed = []
+        self.tftp_port = 0
+        self.beacon_us = 0  # 0: dense after start, then sparse
+        self.rejects = [0, 0, 0, 0, 0]  # by -REJECT_*; the last: no room for the neighbour
+        self._send = send
+        self._rand = rand
+        self._digest = 0
+        self._dense_until = 0
+        self._steps = 0
+        self.next_at = None
+
+    def start(self, now, tftp_port):
+        self.tftp_port = tftp_port
+        self._dense_until = now + BOOT_US
+        self._beacon_at = now + self._rand(500000)
+        self._query_at = now
+        self._query_gap = QUERY_FIRST_US
+        self.announce.start(now)
+        self._digest_changed()
+        self.writer.query()
+        self._send(self.writer.buf, self.writer.n)
+        self.next_at = now
+
+    # --- what comes in
+
+    def receive(self, peer, port, buf, n, now):
+        """A datagram of the link protocol. 0, or REJECT_*."""
+        what = datagram.kind(buf, n, self.network)
+        if what > 0:
+            (nonce,) = unpack_from("!Q", buf, datagram.HEADER_BYTES)
+            if nonce == self.nonce:
+                return 0  # our own, come back over a bridge
+            if what == datagram.QUERY:
+                self.announce.query(now)
+            else:
+                row = self._row(peer, nonce, now)
+                if row < 0:
+                    what = -4
+                elif what == datagram.BEACON:
+                    self._beacon(row, buf, n, now)
+                else:
+                    self._announced(row, buf, n, now)
+        if what < 0:
+            self.rejects[-what] += 1
+            return what
+        self.next_at = now
+        return 0
+
+    def _row(self, peer, nonce, now):
+        row = self.neighbours.find(peer)
+        if row < 0:
+            row = self.neighbours.place(now)
+            if row < 0:
+                return -1
+        neighbour = self.neighbours.rows[row]
+        if neighbour.peer != peer or neighbour.nonce != nonce:
+            self.clock.drop(row)
+            old = neighbour.faults, neighbour.wait_until, neighbour.peer
+            neighbour.take(peer, nonce, now)
+            if old[2] == peer:  # a new nonce clears no guilt
+                neighbour.faults, neighbour.wait_until = old[0], old[1]
+            neighbour.reset_at = now - RESET_GAP_US
+        neighbour.heard_at = now
+        return row
+
+    def _news_from(self, neighbour, digest, now):
+        """Its set digest, 4 bytes as a number. Unlike ours and new: tell it, and ask it."""
+        if digest == self._digest:
+            neighbour.digest = digest
+        elif digest != neighbour.digest and now - neighbour.reset_at >= RESET_GAP_US:
+            neighbour.digest = digest
+            neighbour.reset_at = now
+            self.announce.inconsistent(now)
+            self._query_gap = QUERY_FIRST_US
+            self._query_at = min(self._query_at, now + self._rand(300000))
+
+    def _beacon(self, row, buf, n, now):
+        f = unpack_from(datagram.BEACON_FORM, buf, datagram.HEADER_BYTES)
+        neighbour = self.neighbours.rows[row]
+        neighbour.version = f[5:8]
+        neighbour.revision = f[8]
+        neighbour.state = f[9]
+        neighbour.tftp_port = f[11]
+        self.clock.sample(row, f[0], f[1], now, f[2], f[9] & datagram.SYNCED != 0, now)
+        self._news_from(neighbour, f[12], now)
+        at = datagram.first_tlv(buf)
+        while at < n:
+            if buf[at] == datagram.TLV_ECHO:
+                nonce, sample, rx_counter = unpack_from(datagram.ECHO_FORM, buf, at + 3)
+                if nonce == self.nonce:
+                    self.clock.echo(row, sample, rx_counter, now)
+            at = datagram.next_tlv(buf, at)
+
+    def _announced(self, row, buf, n, now):
+        _, digest, _, port = unpack_from(datagram.ANNOUNCE_FORM, buf, datagram.HEADER_BYTES)
+        neighbour = self.neighbours.rows[row]
+        neighbour.tftp_port = port
+        if digest == self.store.digest():
+            self.announce.consistent()
+        self._news_from(neighbour, unpack_from("!I", digest)[0], now)
+        at = datagram.first_tlv(buf)
+        while at < n:
+            if buf[at] == datagram.TLV_RELEASE:
+                f = unpack_from(datagram.RELEASE_FORM, buf, at + 3)
+                self._offered(row, f[0], f[1:4], f[4], f[8])
+            at = datagram.next_tlv(buf, at)
+
+    def _offered(self, row, rid, version, revision, held):
+        mine = self.store.get(rid)
+        if mine is None:
+            for r in self.store.releases:
+                m = r.manifest
+                if m.version == version and (m.revision, r.rid) > (revision, rid):
+                    return  # superseded: the neighbour will learn it from us
+            self.fetch.offer(row, rid, held, MAX_OFFERS)
+        elif not mine.complete:
+            self.fetch.offer(row, rid, held, MAX_OFFERS)
+        else:
+            self.neighbours.rows[row].offers.pop(rid, None)
+
+    def set_active(self, rid, version, revision, experimental, failed):
+        """The switch side says what runs here."""
+        self.active = (rid, version, revision, experimental)
+        self.failed = failed
+
+    # --- what goes out
+
+    def tick(self, now):
+        """Does what is due. True when the store or the time has news for the switch side."""
+        news = False
+        self.fetch.tick(now)
+        if self.fetch.news:
+            self.fetch.news = False
+            news = True
+            self.news(now)
+        if self.clock.next_at is not None and now >= self.clock.next_at:
+            self.clock.tick(now)
+            news = True
+            if self.clock.stepped != self._steps:
+                self._steps = self.clock.stepped
+                self._dense_until = now + BOOT_US
+        if now >= self._beacon_at:
+            self._send_beacon(now)
+        self.announce.tick(now, self.store, self.tftp_port, self.failed)
+        if now >= self._query_at:
+            self._ask(now)
+        at = min(self._beacon_at, self.announce.next_at, self._query_at)
+        for other in (self.clock.next_at, self.fetch.next_at()):
+            if other is not None and other < at:
+                at = other
+        self.next_at = max(at, now)
+        return news
+
+    def news(self, now):
+        """The store has changed: tell the neighbours, and never be earlier than what is signed."""
+        self._digest_changed()
+        self.announce.inconsistent(now)
+        self.clock.floor(self.store.newest_signed_at_s() * 1000000, now)
+
+    def _digest_changed(self):
+        self._digest = unpack_from("!I", self.store.digest())[0]
+
+    def _ask(self, now):
+        """While a neighbour's set is unlike ours and it offers nothing: query, ever more rarely."""
+        for row in self.neighbours.rows:
+            if row.peer is not None and row.digest not in (0, self._digest) and not row.offers:
+                self.writer.query()
+                self._send(self.writer.buf, self.writer.n)
+                break
+        self._query_at = now + self._query_gap + self._rand(self._query_gap // 4)
+        self._query_gap = min(self._query_gap * 2, QUERY_LAST_US)
+
+    def period_us(self, now):
+        if self.beacon_us:
+            return self.beacon_us
+        return BEACON_BOOT_US if now < self._dense_until else BEACON_US
+
+    def _send_beacon(self, now):
+        period = self.period_us(now)
+        self._beacon_at = now + period * 9 // 10 + self._rand(period // 5)
+        w = self.writer
+        clock = self.clock
+        state = datagram.SYNCED if clock.synced else 0
+        state |= datagram.ACTIVE_EXPERIMENTAL if self.active[3] else 0
+        state |= datagram.FAILED if self.failed else 0
+        w.beacon(
+            now, clock.offset_at(now), clock.error_us, clock.rate_ppb, self.active[1],
+            self.active[2], state, self.tftp_port, self._digest,
+        )  # fmt: skip
+        for i in range(MAX_NEIGHBOURS):
+            row = self.neighbours.rows[i]
+            if row.peer is not None and now - row.heard_at < FRESH_BEACONS * period:
+                echo = clock.echo_of(i)
+                if echo is not None:
+                    w.echo(row.nonce, echo[0], echo[1])
+        pending = self.pending(now)
+        if pending is not None:
+            r, seconds = pending
+            m = r.manifest
+            percent = 100 if r.complete else 100 * r.held // m.chunks
+            w.pending(m.version, m.revision, seconds, percent)
+        w.grease()
+        self._send(w.buf, w.n)
+
+    def pending(self, now):
+        """(the release that comes next, seconds until then), or None. It may be incomplete yet."""
+        now_s = self.clock.mesh_us(now) // 1000000
+        best = None
+        for r in choose.newest(self.store.releases).values():
+            m = r.manifest
+            if m.start_s > now_s and not m.withdrawn and (best is None or m.start_s < best[1]):
+                best = (r, m.start_s)
+        return None if best is None else (best[0], best[1] - now_s)
+
+    def status(self, now):
+        """For people and tools: a dict that json can write."""
+        clock = self.clock
+        rows = []
+        for i in range(MAX_NEIGHBOURS):
+            row = self.neighbours.rows[i]
+            if row.peer is not None:
+                rows.append(
+                    {
+                        "peer": to_hex(row.peer),
+                        "version": version_text(row.version),
+                        "revision": row.revision,
+                        "synced": row.state & datagram.SYNCED != 0,
+                        "heard_ms_ago": (now - row.heard_at) // 1000,
+                        "faults": row.faults,
+                    }
+                )
+        return {
+            "version": version_text(self.active[1]),
+            "revision": self.active[2],
+            "synced": clock.synced,
+            "mesh_us": clock.mesh_us(now),
+            "counter_us": now,
+            "error_us": clock.error_us,
+            "steps": clock.stepped,
+            "neighbours": rows,
+            "releases": [
+                {
+                    "id": to_hex(r.rid),
+                    "version": version_text(r.manifest.version),
+                    "revision": r.manifest.revision,
+                    "experimental": r.manifest.experimental,
+                    "withdrawn": r.manifest.withdrawn,
+                    "chunks": r.manifest.chunks,
+                    "held": r.held,
+                    "complete": r.complete,
+                }
+                for r in self.store.releases
+            ],
+            "refusals": self.fetch.refusals,
+            "rejects": {
+                "foreign": self.rejects[1],
+                "malformed": self.rejects[2],
+                "critical": self.rejects[3],
+                "no_room": self.rejects[4],
+            },
+        }
