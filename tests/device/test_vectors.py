@@ -1,0 +1,138 @@
+"""The golden vectors of docs/protocol.md, replayed byte for byte."""
+
+import json
+from binascii import unhexlify
+from struct import unpack_from
+
+from swdist import datagram, manifest, verify
+from swdist.bits import to_hex
+from swdist.ucryptolib import sha256
+
+
+def load(name):
+    at = __file__.rfind("/")
+    folder = __file__[: at + 1] if at >= 0 else ""
+    with open(folder + "../vectors/" + name + ".json") as f:
+        return json.load(f)
+
+
+def test_manifests_are_accepted_and_refused_as_the_vectors_say():
+    for case in load("manifests"):
+        m, why = manifest.parse(unhexlify(case["hex"]))
+        assert (m is not None) == case["ok"], (case["name"], why)
+        assert m is None or to_hex(m.rid) == case["id"], case["name"]
+        assert (why is None) == case["ok"], case["name"]
+
+
+def test_manifest_fields_are_read():
+    by_name = {c["name"]: unhexlify(c["hex"]) for c in load("manifests")}
+    m, _ = manifest.parse(by_name["stable"])
+    assert (m.version, m.revision, m.experimental, m.withdrawn) == ((1, 1, 0), 0, False, False)
+    assert (m.signed_at_s, m.start_s, m.end_s) == (1795428000, 1795489200, 0)
+    assert (m.payload, m.payload_size, m.chunk_size, m.chunks) == ("slot", 10000, 4096, 3)
+    assert m.boards is None and not m.critical
+    m, _ = manifest.parse(by_name["experimental"])
+    assert m.experimental and m.end_s == 1795575600
+    m, _ = manifest.parse(by_name["boards"])
+    assert m.boards == ("linksys,wrt54gs", "tplink,wdr3600")
+    m, _ = manifest.parse(by_name["withdrawn"])
+    assert m.withdrawn and m.chunks == 0
+    for name in ("unknown critical key", "unknown payload word"):
+        m, _ = manifest.parse(by_name[name + ": relayed, not installed"])
+        assert m.critical
+
+
+def trust_of(vectors):
+    keys = {unhexlify(i): unhexlify(k) for i, k in vectors["keys"].items()}
+    return verify.Trust(keys, vectors["threshold"], unhexlify(vectors["network"]))
+
+
+def test_signatures_are_accepted_and_refused_as_the_vectors_say():
+    v = load("signatures")
+    trust = trust_of(v)
+    for case in v["cases"]:
+        release, why = trust.check(unhexlify(v["manifest"]), case["signatures"].encode())
+        assert (release is not None) == case["ok"], (case["name"], why)
+        assert (why is None) == case["ok"]
+
+
+def test_release_of_another_network_is_refused():
+    v = load("signatures")
+    v["network"] = "0011223344556677"
+    case = v["cases"][0]
+    release, why = trust_of(v).check(unhexlify(v["manifest"]), case["signatures"].encode())
+    assert release is None and "network" in why
+
+
+def test_datagrams_are_accepted_and_rejected_as_the_vectors_say():
+    v = load("datagrams")
+    network = unhexlify(v["network"])
+    for case in v["cases"]:
+        data = unhexlify(case["hex"])
+        assert datagram.kind(data, len(data), network) == case["kind"], case["name"]
+
+
+def test_datagrams_are_written_as_the_vectors_say():
+    v = load("datagrams")
+    w = datagram.Writer(unhexlify(v["network"]), 0x1122334455667788, lambda n: n - 1)
+    w.beacon(
+        123456789012, 1795430000000000, 1500, -42000, (1, 1, 0), 3, 5, 27183, 0xDEADBEEF
+    )
+    w.echo(0x99AABBCCDDEEFF00, -987654321, 123456700000)
+    w.pending((1, 2, 0), 0, 86400, 57)
+    w.grease()
+    assert to_hex(w.buf[: w.n]) == v["beacon"]
+    m = unhexlify(load("signatures")["manifest"])
+    w.announce(b"DIGEST08", 1, 27183)
+    assert w.release(sha256(m), (1, 1, 0), 0, datagram.COMPLETE, 3, 3)
+    assert to_hex(w.buf[: w.n]) == v["announce"]
+    w.query()
+    assert to_hex(w.buf[: w.n]) == v["query"]
+
+
+def test_datagrams_are_read_as_the_vectors_say():
+    data = unhexlify(load("datagrams")["beacon"])
+    f = unpack_from(datagram.BEACON_FORM, data, datagram.HEADER_BYTES)
+    assert f[:5] == (0x1122334455667788, 123456789012, 1795430000000000, 1500, -42000)
+    assert f[5:] == (1, 1, 0, 3, 5, 0, 27183, 0xDEADBEEF)
+    at = datagram.first_tlv(data)
+    assert data[at] == datagram.TLV_ECHO
+    echo = unpack_from(datagram.ECHO_FORM, data, at + 3)
+    assert echo == (0x99AABBCCDDEEFF00, -987654321, 123456700000)
+    at = datagram.next_tlv(data, at)
+    assert data[at] == datagram.TLV_PENDING
+    assert unpack_from(datagram.PENDING_FORM, data, at + 3) == (1, 2, 0, 0, 86400, 57, 0)
+    assert datagram.next_tlv(data, at) == len(data)
+
+
+def test_every_cut_and_every_flipped_bit_of_a_datagram_is_survived():
+    v = load("datagrams")
+    network = unhexlify(v["network"])
+    for name in ("beacon", "announce", "query"):
+        data = unhexlify(v[name])
+        for n in range(len(data)):
+            assert datagram.kind(data[:n], n, network) < 0
+        for bit in range(8 * len(data)):
+            changed = bytearray(data)
+            changed[bit // 8] ^= 1 << bit % 8
+            kind = datagram.kind(changed, len(changed), network)
+            at = datagram.first_tlv(changed)
+            while kind > 0 and at < len(changed):  # what was accepted can be walked to its end
+                at = datagram.next_tlv(changed, at)
+            assert kind <= 0 or at == len(changed)
+
+
+def test_every_changed_byte_of_manifest_and_signatures_is_refused():
+    v = load("signatures")
+    trust = trust_of(v)
+    good_manifest = unhexlify(v["manifest"])
+    good_signatures = v["cases"][0]["signatures"].encode()
+    assert trust.check(good_manifest, good_signatures)[0] is not None
+    for at in range(len(good_manifest)):
+        bad = bytearray(good_manifest)
+        bad[at] ^= 1 << at % 8
+        assert trust.check(bytes(bad), good_signatures)[0] is None, at
+    for at in range(len(good_signatures)):
+        bad = bytearray(good_signatures)
+        bad[at] ^= 1 << at % 8
+        assert trust.check(good_manifest, bytes(bad))[0] is None, at
