@@ -1,8 +1,6 @@
 # Everything that can be done here, one line each: `make help`.
 PYTHON ?= python3
 PY := .venv/bin/python
-NODES ?= 5
-SCENE ?= all
 
 .PHONY: help setup runtime demo test check size vectors clean
 .DEFAULT_GOAL := help
@@ -17,8 +15,8 @@ setup: ## Debian packages (as root) and .venv with all that the host side needs
 runtime: ## build MicroPython (with and without ffi) and mpy-cross, cached; MICROPYTHON=path for yours
 	@$(PYTHON) tools/runtime.py
 
-demo: setup runtime ## a mesh of real daemons in network namespaces: NODES=5 SCENE=all
-	@$(PY) -m lab.demo --nodes $(NODES) --scene $(SCENE)
+demo: setup runtime ## a mesh of real daemons in network namespaces: NODES=5 SCENE=name
+	@$(PY) -m lab.demo $(if $(NODES),--nodes $(NODES)) $(if $(SCENE),--scene $(SCENE))
 
 test: setup runtime ## all tests, device tests on CPython and both MicroPythons
 	@$(PY) -m pytest -q tests
@@ -26,7 +24,8 @@ test: setup runtime ## all tests, device tests on CPython and both MicroPythons
 check: setup runtime ## ruff, shellcheck and the quick tests: under a minute
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
-	@tools/shellcheck.sh
+	@git ls-files -co --exclude-standard | xargs awk \
+		'FNR == 1 && /^#!\/bin\/(ba)?sh/ { print FILENAME } { nextfile }' | xargs -r shellcheck
 	@$(PY) -m pytest -q -m "not slow" tests
 
 size: setup runtime ## lines, .mpy bytes and resident memory of the device code, with budgets
@@ -36,5 +35,5 @@ vectors: setup ## regenerate the golden vectors
 	@$(PY) tools/make_vectors.py
 
 clean: ## remove what was built here (the runtime's cache in ~/.cache stays)
-	rm -rf build .venv .pytest_cache .ruff_cache .hypothesis host/*.egg-info src/*.egg-info
+	rm -rf build .venv .pytest_cache .ruff_cache .hypothesis *.egg-info host/*.egg-info src/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,12 +1,15 @@
 #!/bin/sh
 # packages.sh NAME...: sees to it that these Debian packages are installed.
-# As root it installs what is missing, and touches nothing if all is there.
+# As root it installs what is missing, and touches nothing if all is there. "a|b": either will do.
 set -eu
+
+installed() {
+	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
 
 missing() {
 	for name; do
-		[ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" = installed ] ||
-			printf '%s ' "$name"
+		installed "${name%|*}" || installed "${name#*|}" || printf '%s ' "${name%|*}"
 	done
 }
 
@@ -23,6 +26,7 @@ if [ "$(id -u)" != 0 ]; then
 fi
 
 # `make -j` runs this twice at once, and apt-get update does not wait for its lock.
+mkdir -p /run/lock
 exec 9>/run/lock/swdist-packages
 flock 9
 lacking=$(missing "$@")

@@ -1,0 +1,1 @@
+"""The host side of swdist: makes, signs, seeds and watches releases."""
