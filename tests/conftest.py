@@ -1,0 +1,165 @@
+"""Collects each tests/device/test_*.py once for CPython and once for each MicroPython.
+
+Device tests are plain functions with bare asserts. One subprocess (tests/run_device.py) runs the
+chosen tests of a file on one interpreter; each is an item of its own, such as
+tests/device/test_bits.py::test_hex[micropython]. SWDIST_INTERPRETERS=cpython,micropython takes
+fewer interpreters. A file that says `SLOW = True` is no part of `make check`.
+"""
+
+import ast
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = ROOT / "build/runtime/bin"
+INTERPRETERS = ("cpython", "micropython", "micropython-noffi")
+HEAP = "2M"
+LIMIT_S = 120
+SLOW_LIMIT_S = 600
+
+
+class DeviceFailure(Exception):
+    """A test failed in its interpreter; the text says how."""
+
+
+def chosen_interpreters():
+    names = [n for n in os.environ.get("SWDIST_INTERPRETERS", "").split(",") if n]
+    for name in names:
+        if name not in INTERPRETERS:
+            raise pytest.UsageError(f"SWDIST_INTERPRETERS: {name!r} is none of {INTERPRETERS}")
+    return names or INTERPRETERS
+
+
+def command(interpreter):
+    """(arguments, environment) that start an interpreter on device code."""
+    paths = [str(ROOT / "src"), str(ROOT / "tests/device"), str(ROOT / "tests")]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    if interpreter == "cpython":
+        environment.update(PYTHONPATH=":".join(paths), PYTHONDONTWRITEBYTECODE="1")
+        return [sys.executable], environment
+    program = BIN / interpreter
+    if not program.exists():
+        raise DeviceFailure(f"{program} is missing: `make runtime` builds it")
+    environment["MICROPYPATH"] = ":".join([".frozen", *paths])
+    return [str(program), "-X", f"heapsize={HEAP}"], environment
+
+
+class Run:
+    """One subprocess for one file on one interpreter, started by its first item."""
+
+    def __init__(self, path, interpreter, limit_s):
+        self.path = path
+        self.interpreter = interpreter
+        self.limit_s = limit_s
+        self.names = []
+        self.results = None
+
+    def result(self, name):
+        if self.results is None:
+            self.results = self.execute()
+        return self.results.get(name) or f"{name} did not report\n{self.tail}"
+
+    def execute(self):
+        arguments, environment = command(self.interpreter)
+        arguments += [str(ROOT / "tests/run_device.py"), str(self.path), *self.names]
+        with tempfile.TemporaryDirectory(prefix="swdist-test-") as scratch:
+            try:
+                done = subprocess.run(
+                    arguments,
+                    env=environment,
+                    cwd=scratch,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    timeout=self.limit_s,
+                )
+                output, end = done.stdout, f"exit status {done.returncode}"
+            except subprocess.TimeoutExpired as expired:
+                output, end = expired.stdout or b"", f"stopped after {self.limit_s} s"
+        lines = output.decode(errors="replace").splitlines()
+        self.tail = "\n".join([*lines[-40:], f"[{self.interpreter}: {end}]"])
+        results = {}
+        current = None
+        for line in lines:
+            word, _, name = line.partition(" ")
+            if word in ("ok", "FAIL") and name in self.names:
+                # Also what a test has printed itself belongs to a failure: it comes before.
+                current = name if word == "FAIL" else None
+                results[name] = "ok" if word == "ok" else f"{name} on {self.interpreter}"
+            elif current:
+                results[current] += "\n" + line
+        return results
+
+
+class DeviceItem(pytest.Item):
+    def __init__(self, *, run, function, **more):
+        super().__init__(**more)
+        self.run = run
+        self.function = function
+
+    def runtest(self):
+        result = self.run.result(self.function.name)
+        if result != "ok":
+            raise DeviceFailure(result)
+
+    def repr_failure(self, excinfo, style=None):
+        if excinfo.errisinstance(DeviceFailure):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self):
+        return self.path, self.function.lineno - 1, self.name
+
+
+class DeviceFile(pytest.File):
+    def collect(self):
+        try:
+            tree = ast.parse(self.path.read_text(), str(self.path))
+        except SyntaxError as error:
+            raise self.CollectError(f"{self.path}: {error}") from None
+        functions = [node for node in tree.body if is_test(node)]
+        names = {function.name for function in functions}
+        # What would never run must not look as if it had passed.
+        if not functions or len(names) != sum(map(is_test, ast.walk(tree))):
+            raise self.CollectError(
+                f"{self.path}: test functions are plain `def test_...():`, at top level, "
+                "each name once, at least one"
+            )
+        slow = any(
+            isinstance(node, ast.Assign) and ast.unparse(node) == "SLOW = True"
+            for node in tree.body
+        )
+        for interpreter in chosen_interpreters():
+            run = Run(self.path, interpreter, SLOW_LIMIT_S if slow else LIMIT_S)
+            for function in functions:
+                item = DeviceItem.from_parent(
+                    self, name=f"{function.name}[{interpreter}]", run=run, function=function
+                )
+                if slow:
+                    item.add_marker("slow")
+                yield item
+
+
+def is_test(node):
+    if isinstance(node, ast.ClassDef):
+        return node.name.startswith("Test")
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return isinstance(node, kinds) and node.name.startswith("test_")
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    if module_path.parent.name == "device":
+        return DeviceFile.from_parent(parent, path=module_path)
+    return None
+
+
+def pytest_collection_finish(session):
+    """Tells each subprocess which of its tests -k, -m and the command line have left."""
+    for item in session.items:
+        if isinstance(item, DeviceItem):
+            item.run.names.append(item.function.name)
