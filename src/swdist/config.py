@@ -1,0 +1,253 @@
+"""The daemons' configuration: a UCI file, and flags that override it (docs/architecture.md, 5)."""
+
+import sys
+
+from swdist import VERSION, platform, uci
+from swdist.bits import number, version
+
+DEFAULT_FILE = "/etc/config/swdist"
+BOARD_FILE = "/tmp/sysinfo/board_name"
+MAX_INTERFACES = 8
+
+_INTERFACE_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+_PATHS = {
+    "store": "/usr/share/swdist/store",
+    "state": "/usr/share/swdist/state",
+    "run": "/var/run/swdist",
+    "ca": "/etc/swdist/ca",
+}
+_NUMBERS = {  # key: default, lowest, highest
+    "quota_kb": (1024, 64, 1048576),
+    "confirm_s": (300, 1, 86400),
+    "boot_horizon_s": (43200, 0, 315360000),
+    "tftp_port": (27183, 1024, 65535),
+}
+_WORDS = {  # key: allowed ones, the default first
+    "log": ("syslog", "stderr"),
+    "log_level": ("info", "error", "warn", "debug"),
+}
+_KEYS = tuple(_PATHS) + tuple(_NUMBERS) + tuple(_WORDS)
+_KEYS += ("interface", "board", "factory_version", "set_clock", "user", "beacon_ms")
+
+_USAGE = """usage: %s [--config FILE] [--set KEY=VALUE]... [--check]
+
+  --config FILE            UCI file to read; default %s
+  --set KEY=VALUE          an option, instead of what FILE says; list values separated by commas
+  --lab-clock OFFSET,PPM   for tests: make the clock wrong by seconds and parts per million
+  --check                  check the configuration, then exit
+  --help, --version        say it, then exit
+options: %s
+"""
+
+
+class Config:
+    """One attribute an option; `interfaces` is the list of `interface`. lab_offset_us and
+    lab_ppm_milli make the clock wrong on purpose."""
+
+    def __init__(self):
+        self.lab_offset_us = 0
+        self.lab_ppm_milli = 0
+
+    def clock(self):
+        return platform.Clock(self.lab_offset_us, self.lab_ppm_milli)
+
+    def log_to(self, tag):
+        return platform.Log(self.log, self.log_level, tag)
+
+
+def _fail(tag, where, what):
+    sys.stderr.write("%s: %s: %s\n" % (tag, where, what))
+    raise SystemExit(2)
+
+
+def load(argv, tag, fs):
+    """The Config. What is wrong is one line on stderr and SystemExit(2)."""
+    conf = Config()
+    path = None
+    sets = {}
+    check = False
+    i = 0
+    while i < len(argv):
+        flag, equals, value = argv[i].partition("=")
+        i += 1
+        if flag in ("--config", "--set", "--lab-clock"):
+            if not equals:
+                if i == len(argv):
+                    _fail(tag, flag, "value is missing; see --help")
+                value = argv[i]
+                i += 1
+            if flag == "--config":
+                path = value
+            elif flag == "--set":
+                key, equals, value = value.partition("=")
+                if not equals:
+                    _fail(tag, "--set " + key, "not of the form KEY=VALUE; see --help")
+                if key not in _KEYS:
+                    _fail(tag, "--set " + key, "no such option; see --help for all")
+                sets[key] = value.split(",") if key == "interface" else value
+            elif not _lab_clock(conf, value):
+                _fail(tag, flag, "'%s' is not OFFSET_S,PPM; give two numbers like 3.5,-20" % value)
+        elif flag == "--check" and not equals:
+            check = True
+        elif flag == "--help" and not equals:
+            sys.stdout.write(_USAGE % (tag, DEFAULT_FILE, " ".join(sorted(_KEYS))))
+            raise SystemExit(0)
+        elif flag == "--version" and not equals:
+            sys.stdout.write("%s %s\n" % (tag, VERSION))
+            raise SystemExit(0)
+        else:
+            _fail(tag, argv[i - 1], "no such flag; see --help")
+    options = _read(path, tag, fs, "interface" in sets)
+    why = None
+    for key in options:
+        if key not in _KEYS:
+            why = "no option '%s' is known; remove it or correct its name" % key
+            _fail(tag, path or DEFAULT_FILE, why)
+    for key in _KEYS:
+        where = path or DEFAULT_FILE
+        value = options.get(key)
+        if key in sets:
+            value = sets[key]
+            where = "--set " + key
+        why = _take(conf, key, value, fs)
+        if why is not None:
+            _fail(tag, where, why)
+    if check:
+        for name in conf.interfaces:
+            if not fs.is_dir("/sys/class/net/" + name):
+                why = "there is no interface '%s' now; correct the name or bring it up" % name
+                _fail(tag, path or DEFAULT_FILE, why)
+        raise SystemExit(0)
+    return conf
+
+
+def _read(path, tag, fs, optional):
+    """The options of the file's `config swdist` sections."""
+    data = fs.read(path or DEFAULT_FILE, uci.MAX_BYTES)
+    if data is None:
+        if path is None and optional:
+            return {}
+        why = "can't be read or is too long; create it with config swdist and list interface"
+        _fail(tag, path or DEFAULT_FILE, why)
+    try:
+        text = str(data, "utf-8")
+    except (UnicodeError, ValueError):
+        _fail(tag, path or DEFAULT_FILE, "is not text; correct it")
+    types, why = uci.parse(text)
+    if types is None:
+        _fail(tag, path or DEFAULT_FILE, why + "; correct it")
+    return types.get("swdist", {})
+
+
+def _take(conf, key, value, fs):
+    """Sets one option, None for its default. Returns what is wrong, or None."""
+    if key == "interface":
+        return _interfaces(conf, value)
+    if isinstance(value, list):
+        return "option %s is a list; give one value" % key
+    if key in _PATHS:
+        if value is None:
+            value = _PATHS[key]
+        if not value.startswith("/") or len(value) > 200 or "\0" in value:
+            return "option %s is '%s'; give an absolute path" % (key, value)
+        setattr(conf, key, value.rstrip("/") or "/")
+    elif key in _NUMBERS:
+        default, low, high = _NUMBERS[key]
+        parsed = default if value is None else number(value, low, high)
+        if parsed is None:
+            return "option %s is '%s'; give a number %d..%d" % (key, value, low, high)
+        setattr(conf, key, parsed)
+    elif key in _WORDS:
+        if value is None:
+            value = _WORDS[key][0]
+        if value not in _WORDS[key]:
+            return "option %s is '%s'; give one of: %s" % (key, value, " ".join(_WORDS[key]))
+        setattr(conf, key, value)
+    else:
+        return _take_special(conf, key, value, fs)
+    return None
+
+
+def _take_special(conf, key, value, fs):
+    if key == "board":
+        if value is None:
+            value = _board(fs)
+        if not 0 < len(value) <= 64 or " " in value:
+            return "option board is '%s'; give 1..64 characters without a space" % value
+        conf.board = value
+    elif key == "factory_version":
+        conf.factory_version = version("0.0.0" if value is None else value)
+        if conf.factory_version is None:
+            return "option factory_version is '%s'; give three numbers like 1.2.0" % value
+    elif key == "set_clock":
+        if value not in (None, "0", "1"):
+            return "option set_clock is '%s'; give 0 or 1" % value
+        conf.set_clock = value == "1"
+    elif key == "user":
+        conf.user = "swdist" if value is None else value
+        for c in conf.user:
+            if c not in _INTERFACE_CHARS:
+                return "option user is '%s'; give a user's name, or '' to stay root" % value
+    else:
+        conf.beacon_ms = 0 if value is None else number(value, 0, 60000)
+        if conf.beacon_ms is None or 0 < conf.beacon_ms < 200:
+            return "option beacon_ms is '%s'; give 200..60000, or 0 for automatic" % value
+    return None
+
+
+def _interfaces(conf, names):
+    if isinstance(names, str):
+        names = names.split()
+    if not names:
+        return "no interface is set; add list interface 'NAME' under config swdist"
+    for name in names:
+        ok = 0 < len(name) <= 15 and name not in (".", "..")
+        for c in name:
+            ok = ok and c in _INTERFACE_CHARS
+        if not ok:
+            return "interface '%s' is not a name; give 1..15 of A-Za-z0-9._-" % name
+    conf.interfaces = []
+    for name in names:
+        if name not in conf.interfaces:
+            conf.interfaces.append(name)
+    if len(conf.interfaces) > MAX_INTERFACES:
+        return "more than %d interfaces; remove some" % MAX_INTERFACES
+    conf.interface = conf.interfaces
+    return None
+
+
+def _board(fs):
+    data = fs.read(BOARD_FILE, 128)
+    try:
+        return (str(data, "ascii").strip() if data else "") or "unknown"
+    except (UnicodeError, ValueError):
+        return "unknown"
+
+
+def _lab_clock(conf, text):
+    offset, comma, ppm = text.partition(",")
+    offset = _fixed(offset, 6)
+    ppm = _fixed(ppm, 3)
+    if not comma or offset is None or ppm is None:
+        return False
+    conf.lab_offset_us = offset
+    conf.lab_ppm_milli = ppm
+    return True
+
+
+def _fixed(text, digits):
+    """A decimal number times 10**digits, as an integer (MicroPython's floats may be too short);
+    None if it is none."""
+    sign = 1
+    if text[:1] in ("+", "-"):
+        sign = -1 if text[0] == "-" else 1
+        text = text[1:]
+    whole, _, part = text.partition(".")
+    if not whole + part or len(whole) > 12:
+        return None
+    value = 0
+    for c in whole + (part + "0" * digits)[:digits]:
+        if not "0" <= c <= "9":
+            return None
+        value = value * 10 + ord(c) - 48
+    return sign * value

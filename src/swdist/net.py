@@ -1,0 +1,528 @@
+"""The shell's sockets. A neighbour is `peer`, 20 bytes: IPv6 address (IPv4 as ::ffff:a.b.c.d) and
+interface index, big-endian. MicroPython has raw socket addresses, CPython has tuples: both end here.
+
+Nothing blocks, and no OSError comes out of recv and send.
+"""
+
+import os
+import select
+import socket
+import struct
+import sys
+from binascii import hexlify
+
+from swdist.datagram import PORT
+
+MICROPYTHON = sys.implementation.name == "micropython"
+GROUP = b"\xff\x12" + bytes(10) + b"\xa2\xfd\x15\x71"
+MAX_DATAGRAM = 2048
+
+_IPPROTO_IPV6 = 41
+_MULTICAST_LOOP = 19
+_JOIN_GROUP = 20
+_LEAVE_GROUP = 21
+_V6ONLY = 26
+_SO_BINDTODEVICE = 25  # on MIPS too, where other SO_* differ
+_MAPPED = bytes(10) + b"\xff\xff"
+_DAD_FAILED = 0x08
+_DROPS = 16  # foreign datagrams skipped by one recv()
+_POLLIN = 1
+
+
+# --- the host's interfaces, as /proc and /sys tell them
+
+
+def _lines(path):
+    try:
+        with open(path) as f:
+            return f.read().split("\n")
+    except OSError:
+        return []
+
+
+def ifindex(name):
+    """The interface's index, or None."""
+    text = _lines("/sys/class/net/%s/ifindex" % name)
+    return int(text[0]) if text and text[0] else None
+
+
+def _ifname(index):
+    try:
+        names = os.listdir("/sys/class/net")
+    except OSError:
+        return None
+    for name in names:
+        if ifindex(name) == index:
+            return name
+    return None
+
+
+def has_link_local(name):
+    """True also while the address is tentative (RFC 4862), but not if it is a duplicate."""
+    for line in _lines("/proc/net/if_inet6"):
+        f = line.split()
+        if len(f) == 6 and f[5] == name and f[0][:3] == "fe8" and not int(f[4], 16) & _DAD_FAILED:
+            return True
+    return False
+
+
+def _on_link(names):
+    """[(name, network, mask)] of the IPv4 networks on these interfaces."""
+    found = []
+    for line in _lines("/proc/net/route")[1:]:
+        f = line.split()
+        if len(f) < 8 or f[0] not in names or int(f[2], 16) or not int(f[3], 16) & 1:
+            continue
+        found.append((f[0], _native(f[1]), _native(f[7])))
+    return found
+
+
+def _native(text):
+    """A number as /proc/net/route writes it: an address, as the kernel's own integer."""
+    return int.from_bytes(struct.pack("@I", int(text, 16)), "big")
+
+
+def ipv4_of(name):
+    """Does the interface have an IPv4 address?"""
+    return len(_on_link((name,))) > 0
+
+
+def _own_ipv4():
+    """The host's own IPv4 addresses, 4 bytes each."""
+    own = []
+    last = None
+    for line in _lines("/proc/net/fib_trie"):
+        if "|--" in line:
+            last = line.split()[-1]
+        elif "host LOCAL" in line and last is not None:
+            own.append(bytes([int(x) for x in last.split(".")]))
+    return own
+
+
+class _Interfaces:
+    """What is known of the interfaces of the mesh; shared by all sockets, so one refresh serves."""
+
+    def __init__(self, names):
+        self.names = tuple(names)
+        self.refresh()
+
+    def refresh(self):
+        self.index = {}
+        for name in self.names:
+            index = ifindex(name)
+            if index is not None:
+                self.index[name] = index
+        self.networks = _on_link(self.names)
+        self.own = _own_ipv4()
+
+    def index_of(self, address, name):
+        """Index of the interface (`name`, or any if None) on whose link an IPv4 address is; or 0."""
+        number = int.from_bytes(address, "big")
+        for name_, network, mask in self.networks:
+            if (name is None or name == name_) and mask and number & mask == network:
+                return self.index.get(name_, 0)
+        return 0
+
+
+_shared = {}
+
+
+def _interfaces(names):
+    names = tuple(names)
+    if names not in _shared:
+        _shared[names] = _Interfaces(names)
+    return _shared[names]
+
+
+# --- socket addresses
+
+
+def _address6(address, port, index):
+    if MICROPYTHON:
+        return (
+            struct.pack("@H", socket.AF_INET6)
+            + struct.pack("!HI", port, 0)
+            + address
+            + struct.pack("@I", index)
+        )
+    return (socket.inet_ntop(socket.AF_INET6, address), port, 0, index)
+
+
+def _address4(address, port):
+    if MICROPYTHON:
+        return struct.pack("@H", socket.AF_INET) + struct.pack("!H", port) + address + bytes(8)
+    return ("%d.%d.%d.%d" % tuple(address), port)
+
+
+def _address_unix(path):
+    if MICROPYTHON:
+        return struct.pack("@H", socket.AF_UNIX) + path.encode() + b"\0"
+    return path
+
+
+def _from6(address):
+    """(address, port, interface index)."""
+    if MICROPYTHON:
+        port = struct.unpack_from("!H", address, 2)[0]
+        return bytes(address[8:24]), port, struct.unpack_from("@I", address, 24)[0]
+    host = socket.inet_pton(socket.AF_INET6, address[0].partition("%")[0])
+    return host, address[1], address[3]
+
+
+def _from4(address):
+    """(address, port)."""
+    if MICROPYTHON:
+        return bytes(address[4:8]), struct.unpack_from("!H", address, 2)[0]
+    return socket.inet_aton(address[0]), address[1]
+
+
+# --- UDP
+
+
+class Udp:
+    """One UDP socket. interfaces: drop what is not from their links (None: from any link-local
+    neighbour). name, index: the only interface of an IPv4 socket, or None and 0."""
+
+    def __init__(self, sock, v4, interfaces, name, index):
+        self._sock = sock
+        self._v4 = v4
+        self._interfaces = interfaces
+        self.name = name
+        self.index = index
+        self.fd = sock.fileno()
+        sock.setblocking(False)
+
+    def recv(self):
+        """(data, peer, port), or None if nothing (more) is there."""
+        for _ in range(_DROPS):
+            try:
+                data, source = self._sock.recvfrom(MAX_DATAGRAM)
+            except OSError:
+                return None
+            if self._v4:
+                address, port = _from4(source)
+                index = self._index4(address)
+                address = _MAPPED + address
+            else:
+                address, port, index = _from6(source)
+                if address[0] != 0xFE or address[1] & 0xC0 != 0x80:
+                    continue
+                if self._interfaces is not None and index not in self._interfaces.index.values():
+                    continue
+            if index and port:
+                return data, address + struct.pack("!I", index), port
+        return None
+
+    def _index4(self, address):
+        if self._interfaces is None:
+            return self.index
+        if address in self._interfaces.own:
+            return 0
+        return self._interfaces.index_of(address, self.name)
+
+    def send(self, peer, port, data):
+        try:
+            if self._v4:
+                to = _address4(bytes(peer[12:16]), port)
+            else:
+                to = _address6(bytes(peer[:16]), port, struct.unpack_from("!I", peer, 16)[0])
+            self._sock.sendto(data, to)
+        except OSError:
+            return False
+        return True
+
+    def close(self):
+        try:
+            self._sock.close()
+        except OSError:
+            pass
+
+    def group(self, option, index):
+        """Joins or leaves the group on an interface; False if that can't be."""
+        try:
+            self._sock.setsockopt(_IPPROTO_IPV6, option, GROUP + struct.pack("@I", index))
+        except OSError:
+            return False
+        return True
+
+
+def _socket6(port, reuse):
+    sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    try:
+        sock.setsockopt(_IPPROTO_IPV6, _V6ONLY, 1)
+        sock.setsockopt(_IPPROTO_IPV6, _MULTICAST_LOOP, 0)
+        if reuse:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(_address6(bytes(16), port, 0))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _socket4(port, reuse, name):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        if reuse:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if name is not None:
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, name.encode() + b"\0")
+            except OSError:
+                pass  # not permitted on old kernels: the routes decide then
+        sock.bind(_address4(bytes(4), port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _has_ipv6():
+    return len(_lines("/proc/net/if_inet6")) > 0
+
+
+def udp(peer):
+    """A Udp for a transfer with this peer, on a port of its own, or None."""
+    index = struct.unpack_from("!I", peer, 16)[0]
+    try:
+        if bytes(peer[:12]) == _MAPPED:
+            name = _ifname(index)
+            return Udp(_socket4(0, False, name), True, None, name, index)
+        return Udp(_socket6(0, False), False, None, None, 0)
+    except OSError:
+        return None
+
+
+def server(interfaces, port):
+    """Sockets on the TFTP port. ValueError if it is taken."""
+    table = _interfaces(interfaces)
+    found = []
+    try:
+        if _has_ipv6():
+            found.append(Udp(_socket6(port, False), False, table, None, 0))
+        found.append(Udp(_socket4(port, False, None), True, table, None, 0))
+    except OSError as e:
+        for s in found:
+            s.close()
+        raise ValueError("UDP port %d can't be had (%s): is another daemon running?" % (port, e))
+    return found
+
+
+class Link:
+    """The link protocol's sockets: one for IPv6, one for each interface that has IPv4 only."""
+
+    def __init__(self, interfaces, port=PORT):
+        self.sockets = []
+        self.errors = 0
+        self._port = port
+        self._table = _interfaces(interfaces)
+        self._joined = {}  # name: interface index
+        self._six = None
+        self.refresh()
+
+    def recv(self, sock):
+        return sock.recv()
+
+    def send(self, peer, port, data):
+        four = bytes(peer[:12]) == _MAPPED
+        index = struct.unpack_from("!I", peer, 16)[0]
+        for s in self.sockets:
+            if (s is not self._six) == four and (not four or s.index == index):
+                if s.send(peer, port, data):
+                    return True
+        self.errors += 1
+        return False
+
+    def broadcast(self, data):
+        """To all neighbours on all interfaces; how many datagrams were sent."""
+        sent = 0
+        for name in self._joined:
+            peer = GROUP + struct.pack("!I", self._joined[name])
+            if self._six.send(peer, self._port, data):
+                sent += 1
+            else:
+                self.errors += 1
+        for s in self.sockets:
+            if s is self._six:
+                continue
+            if s.send(_MAPPED + b"\xff\xff\xff\xff", self._port, data):
+                sent += 1
+            else:
+                self.errors += 1
+        return sent
+
+    def refresh(self):
+        """Interfaces come, go, and get addresses late: joins and opens what is missing."""
+        table = self._table
+        table.refresh()
+        if self._six is None and _has_ipv6():
+            try:
+                self._six = Udp(_socket6(self._port, True), False, table, None, 0)
+                self.sockets.append(self._six)
+            except OSError:
+                self.errors += 1
+        for name in table.names:
+            six = self._six is not None and has_link_local(name) and name in table.index
+            if six:
+                self._join(name, table.index[name])
+            else:
+                self._joined.pop(name, None)
+            self._four(name, table.index.get(name), not six and ipv4_of(name))
+
+    def _join(self, name, index):
+        """The kernel forgets the membership when IPv6 goes down on an interface, the socket
+        doesn't: so leave first when the kernel doesn't list it."""
+        group = str(hexlify(GROUP), "ascii")
+        for line in _lines("/proc/net/igmp6"):
+            f = line.split()
+            if len(f) > 2 and f[0] == "%d" % index and f[2] == group:
+                if self._joined.get(name) == index:
+                    return
+        self._six.group(_LEAVE_GROUP, index)
+        if self._six.group(_JOIN_GROUP, index):
+            self._joined[name] = index
+        else:
+            self._joined.pop(name, None)
+            self.errors += 1
+
+    def _four(self, name, index, needed):
+        for s in self.sockets[:]:
+            if s.name == name:
+                if needed and s.index == index:
+                    return
+                self.sockets.remove(s)
+                s.close()
+        if needed and index is not None:
+            try:
+                sock = _socket4(self._port, True, name)
+                self.sockets.append(Udp(sock, True, self._table, name, index))
+            except OSError:
+                self.errors += 1
+
+    def close(self):
+        for s in self.sockets:
+            s.close()
+        self.sockets = []
+        self._joined = {}
+        self._six = None
+
+
+# --- UNIX sockets
+
+
+class Unix:
+    """A bound UNIX datagram socket."""
+
+    def __init__(self, path):
+        try:
+            os.remove(path)
+        except OSError:
+            pass
+        self._path = path
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            self._sock.bind(_address_unix(path))
+        except OSError as e:
+            self._sock.close()
+            raise ValueError("socket %s can't be made (%s): is its directory there?" % (path, e))
+        self._sock.setblocking(False)
+        self.fd = self._sock.fileno()
+
+    def recv(self):
+        """One datagram, or None."""
+        try:
+            return self._sock.recv(MAX_DATAGRAM)
+        except OSError:
+            return None
+
+    def send_to(self, path, data):
+        try:
+            self._sock.sendto(data, _address_unix(path))
+        except OSError:
+            return False
+        return True
+
+    def close(self):
+        self._sock.close()
+        try:
+            os.remove(self._path)
+        except OSError:
+            pass
+
+
+def unix_socket(path):
+    """ValueError if it can't be made."""
+    return Unix(path)
+
+
+class UnixSender:
+    """Sends to one path; connects when needed, and again when the receiver was restarted."""
+
+    def __init__(self, path):
+        self._path = path
+        self._sock = None
+
+    def send(self, data):
+        for _ in range(2):
+            try:
+                if self._sock is None:
+                    self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                    self._sock.setblocking(False)
+                    self._sock.connect(_address_unix(self._path))
+                self._sock.send(data)
+                return True
+            except OSError:
+                self.close()
+        return False
+
+    def close(self):
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+
+
+def unix_sender(path):
+    return UnixSender(path)
+
+
+# --- waiting
+
+
+class Poller:
+    """Waits for what is registered: the objects above, or numbers of descriptors."""
+
+    def __init__(self):
+        self._poll = select.poll()
+        self._by_fd = {}
+
+    def register(self, x):
+        fd = x if isinstance(x, int) else x.fd
+        self._by_fd[fd] = x
+        self._poll.register(fd, _POLLIN)
+
+    def unregister(self, x):
+        fd = x if isinstance(x, int) else x.fd
+        # The number of a closed descriptor may already belong to a new one.
+        if self._by_fd.get(fd) is x:
+            del self._by_fd[fd]
+            self._poll.unregister(fd)
+
+    def wait(self, timeout_ms):
+        """Those that are ready; [] after timeout_ms."""
+        try:
+            got = self._poll.poll(timeout_ms)
+        except OSError:
+            return []
+        ready = []
+        for item in got:
+            if item[0] in self._by_fd:
+                ready.append(self._by_fd[item[0]])
+        return ready
+
+
+def wait(objects, timeout_ms):
+    poller = Poller()
+    for x in objects:
+        poller.register(x)
+    return poller.wait(timeout_ms)

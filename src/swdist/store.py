@@ -1,0 +1,364 @@
+"""Releases on flash, written by netd (docs/architecture.md, section 5).
+
+Order of writes. A release begins as ID.new with manifest and signatures, flushed, then renamed. Its
+index comes whole by write_atomic, its chunks in order into `payload`, each flushed. After a power
+cut `load` verifies everything again and goes on behind the last good chunk; ID.new is thrown away.
+"""
+
+from swdist.bits import from_hex, number, to_hex
+from swdist.manifest import MAX_BYTES, MAX_CHUNKS
+from swdist.ucryptolib import sha256
+
+MAX_VERSIONS = 64
+MAX_SIGNATURES_BYTES = 32768
+
+
+class File:
+    """A part of a file, for the TFTP server."""
+
+    def __init__(self, f, base, size):
+        self._f = f
+        self._base = base
+        self.size = size
+
+    def read_into(self, offset, view):
+        """Bytes read into the view, fewer only at the end."""
+        n = max(min(len(view), self.size - offset), 0)
+        self._f.seek(self._base + offset)
+        got = 0
+        while got < n:
+            more = self._f.readinto(memoryview(view)[got:n])
+            if not more:
+                break
+            got += more
+        return got
+
+    def close(self):
+        self._f.close()
+
+
+class Store:
+    """`releases` are verified, of each version only the highest (revision, id), in order. Each has
+    .indexed (its index is held), .held (chunks from the first without a gap) and .complete."""
+
+    def __init__(self, fs, path, trust, log, quota_bytes):
+        self.releases = []
+        self._fs = fs
+        self._path = path
+        self._trust = trust
+        self._log = log
+        self._quota = quota_bytes
+        self._pinned = ()
+        self._digest = None
+        self._deserving = None  # release ids whose payloads fit, or None: to be computed
+        self._told = []  # release ids that don't fit, once said
+
+    def _dir(self, release):
+        return self._path + "/" + to_hex(release.rid)
+
+    # --- start
+
+    def load(self, tick=None):
+        """Verifies all that is held again. tick() is called between chunks."""
+        fs = self._fs
+        found = []
+        for name in sorted(fs.listdir(self._path)):
+            path = self._path + "/" + name
+            if name.endswith(".new") and from_hex(name[:-4], 32) is not None:
+                self._remove(path)
+                continue
+            rid = from_hex(name, 32)
+            if rid is None:
+                continue
+            release, why = self._trust.check(
+                fs.read(path + "/manifest", MAX_BYTES) or b"",
+                fs.read(path + "/signatures", MAX_SIGNATURES_BYTES) or b"",
+            )
+            if release is not None and release.rid != rid:
+                release, why = None, "manifest: digest is not the id"
+            if release is None:
+                self._log.warn("store: removed %s: %s" % (name[:8], why))
+                self._remove(path)
+            else:
+                found.append(release)
+        found.sort(key=lambda r: r.order())
+        self.releases = []
+        for release in found:
+            if self.releases and self.releases[-1].manifest.version == release.manifest.version:
+                self._supersede(self.releases.pop(), release)
+            self.releases.append(release)
+        for release in self.releases:
+            self._scan(release, tick)
+        self._changed()
+
+    def _scan(self, release, tick=None):
+        """Sets indexed, held and complete by what the files hold."""
+        m = release.manifest
+        release.indexed = False
+        release.held = 0
+        release.complete = m.withdrawn
+        if m.withdrawn:
+            return
+        path = self._dir(release)
+        index = self._fs.read(path + "/index", 32 * m.chunks)
+        if index is None or len(index) != 32 * m.chunks or sha256(index) != m.index_sha256:
+            return
+        release.indexed = True
+        size = self._fs.size(path + "/payload")
+        if size is None:
+            return
+        if size > m.payload_size:
+            self._remove(path + "/payload")
+            return
+        buf = memoryview(bytearray(m.chunk_size))
+        try:
+            with self._fs.open(path + "/payload", "rb") as f:
+                for n in range(m.chunks):
+                    file = File(f, n * m.chunk_size, _chunk_bytes(m, n))
+                    view = buf[: file.size]
+                    if file.read_into(0, view) != file.size:
+                        break
+                    if sha256(view) != index[32 * n : 32 * n + 32]:
+                        break
+                    release.held = n + 1
+                    if tick is not None:
+                        tick()
+        except OSError as e:
+            self._log.warn("store: %s: %s" % (release.name(), e))
+        release.complete = release.held == m.chunks
+
+    # --- what is held
+
+    def get(self, rid):
+        for release in self.releases:
+            if release.rid == rid:
+                return release
+        return None
+
+    def digest(self):
+        """The set digest (docs/protocol.md, section 3.4)."""
+        if self._digest is None:
+            self._digest = sha256(b"".join(sorted([r.rid for r in self.releases])))[:8]
+        return self._digest
+
+    def newest_signed_at_s(self):
+        newest = 0
+        for release in self.releases:
+            newest = max(newest, release.manifest.signed_at_s)
+        return newest
+
+    def open(self, name):
+        """A File of what is verified, by its TFTP name (docs/protocol.md, section 4), or None."""
+        try:
+            parts = str(bytes(name), "ascii").split("/")
+        except (UnicodeError, ValueError):
+            return None
+        rid = from_hex(parts[1], 32) if len(parts) == 3 and parts[0] == "1" else None
+        release = self.get(rid) if rid is not None else None
+        if release is None:
+            return None
+        path = self._dir(release) + "/"
+        m = release.manifest
+        what = parts[2]
+        base = 0
+        if what in ("manifest", "signatures") or (what == "index" and release.indexed):
+            path += what
+            size = self._fs.size(path)
+            if not size:
+                return None
+        else:
+            n = number(what, 0, MAX_CHUNKS - 1)
+            if n is None or n >= release.held:
+                return None
+            path += "payload"
+            base = n * m.chunk_size
+            size = _chunk_bytes(m, n)
+        try:
+            return File(self._fs.open(path, "rb"), base, size)
+        except OSError:
+            return None
+
+    # --- what comes in
+
+    def add(self, manifest, signatures):
+        """(Release, None), or (None, why not). Reasons that begin with `store:` are ours, all
+        others are the sender's fault."""
+        release, why = self._trust.check(manifest, signatures)
+        if release is None:
+            return None, why
+        held = self.get(release.rid)
+        if held is not None:
+            return held, None
+        older = None
+        for r in self.releases:
+            if r.manifest.version == release.manifest.version:
+                if r.order() > release.order():
+                    return None, "store: a later revision of it is held"
+                older = r
+        lowest = None
+        if older is None and len(self.releases) >= MAX_VERSIONS:
+            for r in self.releases:
+                if r.rid not in self._pinned:
+                    lowest = r
+                    break
+            if lowest is None or release.manifest.version < lowest.manifest.version:
+                return None, "store: full of later versions"
+        try:
+            self._write(release, manifest, signatures)
+        except OSError as e:
+            self._remove(self._dir(release) + ".new")
+            return None, "store: %s" % e
+        if older is not None:
+            self._supersede(older, release)
+            self.releases.remove(older)
+        if lowest is not None:
+            self._log.info("dropped release %s: the store is full" % lowest.name())
+            self._remove(self._dir(lowest))
+            self.releases.remove(lowest)
+        self.releases.append(release)
+        self.releases.sort(key=lambda r: r.order())
+        self._scan(release)
+        self._changed()
+        return release, None
+
+    def _write(self, release, manifest, signatures):
+        fs = self._fs
+        path = self._dir(release)
+        fs.rmtree(path + ".new")
+        fs.mkdirs(path + ".new")
+        for name, data in (("/manifest", manifest), ("/signatures", signatures)):
+            with fs.open(path + ".new" + name, "wb") as f:
+                f.write(data)
+                fs.sync(f)
+        fs.sync_dir(path + ".new")
+        fs.rename(path + ".new", path)
+
+    def _supersede(self, old, new):
+        """Removes an older revision; what it holds is kept where the payload is the same."""
+        fs = self._fs
+        if not new.manifest.withdrawn and old.manifest.index_sha256 == new.manifest.index_sha256:
+            for name in ("/index", "/payload"):
+                source = self._dir(old) + name
+                if fs.size(source) is not None and fs.size(self._dir(new) + name) is None:
+                    try:
+                        fs.rename(source, self._dir(new) + name)
+                    except OSError as e:
+                        self._log.warn("store: %s" % e)
+        self._remove(self._dir(old))
+
+    def put_index(self, release, data):
+        """None, or why not."""
+        m = release.manifest
+        if len(data) != 32 * m.chunks or not m.chunks:
+            return "index: %d bytes, not %d" % (len(data), 32 * m.chunks)
+        if sha256(data) != m.index_sha256:
+            return "index: digest is not the manifest's"
+        if release.indexed:
+            return None
+        try:
+            self._fs.write_atomic(self._dir(release) + "/index", data)
+        except OSError as e:
+            return "store: %s" % e
+        self._scan(release)
+        return None
+
+    def put_chunk(self, release, n, view):
+        """Chunk n, which must be the first one missing. None, or why not."""
+        m = release.manifest
+        if release.complete or not release.indexed or n != release.held:
+            return "store: chunk %d is not the next" % n
+        if len(view) != _chunk_bytes(m, n):
+            return "chunk %d: %d bytes, not %d" % (n, len(view), _chunk_bytes(m, n))
+        path = self._dir(release)
+        try:
+            with self._fs.open(path + "/index", "rb") as f:
+                f.seek(32 * n)
+                digest = f.read(32)
+            if sha256(view) != digest:
+                return "chunk %d: digest is not the index's" % n
+            if not self._make_room(release, len(view)):
+                return "store: over the quota"
+            payload = path + "/payload"
+            there = self._fs.size(payload) is not None
+            with self._fs.open(payload, "r+b" if there else "wb") as f:
+                f.seek(n * m.chunk_size)
+                f.write(view)
+                self._fs.sync(f)
+        except OSError as e:
+            return "store: %s" % e
+        release.held = n + 1
+        release.complete = release.held == m.chunks
+        return None
+
+    # --- room
+
+    def wanted(self, release):
+        """Is its payload to be fetched?"""
+        if release.complete or release.manifest.withdrawn:
+            return False
+        if self._deserving is None:
+            self._deserve()
+        if release.rid in self._deserving:
+            return True
+        if release.rid not in self._told:
+            self._told = self._told[-MAX_VERSIONS:] + [release.rid]
+            self._log.warn(
+                "payload of release %s, %d bytes, does not fit in the quota of %d bytes"
+                % (release.name(), release.manifest.payload_size, self._quota)
+            )
+        return False
+
+    def collect(self, pinned):
+        """pinned: ids of releases (active, fallback, scheduled) whose payloads are never
+        removed to make room. Removes payloads while more than the quota is held."""
+        if set(pinned) != set(self._pinned):
+            self._pinned = tuple(pinned)
+            self._deserving = None
+        self._make_room(None, 0)
+
+    def _deserve(self):
+        """Pinned payloads first, then by version from the highest, as long as they fit."""
+        self._deserving = []
+        left = self._quota
+        for pinned in (True, False):
+            for i in range(len(self.releases) - 1, -1, -1):
+                r = self.releases[i]
+                if (r.rid in self._pinned) != pinned or r.manifest.withdrawn:
+                    continue
+                if r.manifest.payload_size <= left or (pinned and r.complete):
+                    self._deserving.append(r.rid)
+                    left -= r.manifest.payload_size
+
+    def _make_room(self, release, size):
+        """Removes payloads that don't deserve room, lowest version first, until `size` more bytes
+        fit. False if they can't."""
+        if self._deserving is None:
+            self._deserve()
+        used = size
+        for r in self.releases:
+            used += min(r.held * r.manifest.chunk_size, r.manifest.payload_size)
+        for r in self.releases:
+            if used <= self._quota:
+                break
+            if not r.held or r is release or r.rid in self._pinned or r.rid in self._deserving:
+                continue
+            used -= min(r.held * r.manifest.chunk_size, r.manifest.payload_size)
+            self._log.info("removed payload of release %s to make room" % r.name())
+            r.held = 0
+            r.complete = False
+            self._remove(self._dir(r) + "/payload")
+        return used <= self._quota
+
+    def _changed(self):
+        self._digest = None
+        self._deserving = None
+
+    def _remove(self, path):
+        try:
+            self._fs.rmtree(path)
+        except OSError as e:
+            self._log.warn("store: %s not removed: %s" % (path, e))
+
+
+def _chunk_bytes(manifest, n):
+    return min(manifest.chunk_size, manifest.payload_size - n * manifest.chunk_size)
