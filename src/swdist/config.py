@@ -55,6 +55,10 @@ class Config:
         return platform.Log(self.log, self.log_level, tag)
 
 
+def _say(text):
+    sys.stdout.write(text)
+
+
 def _fail(tag, where, what):
     sys.stderr.write("%s: %s: %s\n" % (tag, where, what))
     raise SystemExit(2)
@@ -90,10 +94,10 @@ def load(argv, tag, fs):
         elif flag == "--check" and not equals:
             check = True
         elif flag == "--help" and not equals:
-            sys.stdout.write(_USAGE % (tag, DEFAULT_FILE, " ".join(sorted(_KEYS))))
+            _say(_USAGE % (tag, DEFAULT_FILE, " ".join(sorted(_KEYS))))
             raise SystemExit(0)
         elif flag == "--version" and not equals:
-            sys.stdout.write("%s %s\n" % (tag, VERSION))
+            _say("%s %s\n" % (tag, VERSION))
             raise SystemExit(0)
         else:
             _fail(tag, argv[i - 1], "no such flag; see --help")

@@ -1,5 +1,5 @@
 """The shell's sockets. A neighbour is `peer`, 20 bytes: IPv6 address (IPv4 as ::ffff:a.b.c.d) and
-interface index, big-endian. MicroPython has raw socket addresses, CPython has tuples: both end here.
+interface index, big-endian. MicroPython has raw socket addresses, CPython tuples: both end here.
 
 Nothing blocks, and no OSError comes out of recv and send.
 """
@@ -116,7 +116,7 @@ class _Interfaces:
         self.own = _own_ipv4()
 
     def index_of(self, address, name):
-        """Index of the interface (`name`, or any if None) on whose link an IPv4 address is; or 0."""
+        """Index of the interface (name, or any if None) on whose link an IPv4 address is, or 0."""
         number = int.from_bytes(address, "big")
         for name_, network, mask in self.networks:
             if (name is None or name == name_) and mask and number & mask == network:

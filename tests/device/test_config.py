@@ -1,0 +1,171 @@
+from swdist import config, uci
+
+
+class Fs:
+    """Files from a dictionary."""
+
+    def __init__(self, **files):
+        self.files = {config.DEFAULT_FILE: b"config swdist\n list interface mesh0\n"}
+        for name in files:
+            self.files["/" + name] = files[name]
+
+    def read(self, path, limit):
+        data = self.files.get(path)
+        return data if data is not None and len(data) <= limit else None
+
+    def is_dir(self, path):
+        return path == "/sys/class/net/mesh0"
+
+
+class Output:
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text):
+        self.text += text
+
+
+def failure(argv, fs=None):
+    """The line of an error."""
+    lines = []
+    kept = config._fail
+
+    def fail(tag, where, what):
+        lines.append("%s: %s: %s" % (tag, where, what))
+        raise SystemExit(2)
+
+    config._fail = fail
+    try:
+        config.load(argv, "t", fs or Fs())
+        code = None
+    except SystemExit as e:
+        code = e.args[0]
+    finally:
+        config._fail = kept
+    assert code == 2, (argv, code)
+    assert "\n" not in lines[0]
+    return lines[0]
+
+
+def with_text(text):
+    return failure(["--config", "/f"], Fs(f=b"config swdist\n list interface a\n" + text))
+
+
+def test_defaults():
+    c = config.load([], "t", Fs())
+    assert c.interface == c.interfaces == ["mesh0"]
+    assert (c.store, c.state) == ("/usr/share/swdist/store", "/usr/share/swdist/state")
+    assert (c.run, c.ca) == ("/var/run/swdist", "/etc/swdist/ca")
+    assert (c.board, c.factory_version, c.user) == ("unknown", (0, 0, 0), "swdist")
+    assert (c.quota_kb, c.confirm_s, c.boot_horizon_s) == (1024, 300, 43200)
+    assert (c.set_clock, c.beacon_ms, c.tftp_port) == (False, 0, 27183)
+    assert (c.log, c.log_level) == ("syslog", "info")
+    assert (c.lab_offset_us, c.lab_ppm_milli) == (0, 0)
+    assert c.clock().counter_us() > 0
+
+
+def test_the_file_and_flags_over_it():
+    text = b"config swdist\n list interface a\n list interface b\n option log stderr\n"
+    text += b" option user ''\n option set_clock 1\n option factory_version 1.2.3\n"
+    c = config.load(
+        ["--config", "/f", "--set", "interface=c,d", "--set=store=/x/", "--set", "beacon_ms=200"],
+        "t",
+        Fs(f=text),
+    )
+    assert c.interface == ["c", "d"]
+    assert (c.log, c.user, c.set_clock, c.store) == ("stderr", "", True, "/x")
+    assert (c.factory_version, c.beacon_ms) == ((1, 2, 3), 200)
+
+
+def test_without_the_default_file_the_flags_must_name_an_interface():
+    fs = Fs()
+    del fs.files[config.DEFAULT_FILE]
+    assert config.load(["--set", "interface=a"], "t", fs).interface == ["a"]
+    assert failure([], fs).startswith("t: /etc/config/swdist: can't be read")
+    assert "/f: can't be read" in failure(["--config", "/f", "--set", "interface=a"], fs)
+
+
+def test_board_comes_from_the_system():
+    fs = Fs()
+    fs.files[config.BOARD_FILE] = b"tplink,tl-wr841n-v9\n"
+    assert config.load([], "t", fs).board == "tplink,tl-wr841n-v9"
+    assert config.load(["--set", "board=x"], "t", fs).board == "x"
+
+
+def test_lab_clock():
+    for text, offset, ppm in (
+        ("0,0", 0, 0),
+        ("3.5,-20", 3500000, -20000),
+        ("-0.000001,+0.5", -1, 500),
+        ("100000000.25,.1", 100000000250000, 100),
+    ):
+        c = config.load(["--lab-clock", text], "t", Fs())
+        assert (c.lab_offset_us, c.lab_ppm_milli) == (offset, ppm)
+    for text in ("", "1", "1,", ",1", "1,x", "1e3,0", "1,2,3"):
+        failure(["--lab-clock", text])
+
+
+def test_wrong_flags():
+    assert failure(["--nonsense"]) == "t: --nonsense: no such flag; see --help"
+    failure(["nonsense"])
+    failure(["--config"])
+    failure(["--set", "log"])
+    failure(["--check=1"])
+    assert "no such option" in failure(["--set", "nonsense=1"])
+    assert failure(["--set", "log=x"]).startswith("t: --set log: option log is 'x'; give one of")
+
+
+def test_wrong_values():
+    for line in (
+        b"nonsense 1",
+        b"store relative",
+        b"log file",
+        b"log_level trace",
+        b"quota_kb 63",
+        b"quota_kb 1048577",
+        b"confirm_s 0",
+        b"boot_horizon_s -1",
+        b"beacon_ms 199",
+        b"beacon_ms 60001",
+        b"tftp_port 1023",
+        b"tftp_port 65536",
+        b"factory_version 1.2",
+        b"set_clock yes",
+        b"user 'a b'",
+        b"board ''",
+        b"interface ''",
+    ):
+        assert with_text(b" option " + line + b"\n").startswith("t: /f: ")
+    assert with_text(b" list store /a\n").startswith("t: /f: option store is a list")
+    assert with_text(b" optoin\n").startswith("t: /f: line 3: ")
+
+
+def test_interfaces():
+    def interfaces(value):
+        return failure(["--set", "interface=" + value])
+
+    for value in ("", "a b", "a/b", "..", "x" * 16, "a,,b", ",".join("abcdefghi")):
+        interfaces(value)
+    c = config.load(["--set", "interface=a,a,b.1-_"], "t", Fs())
+    assert c.interface == ["a", "b.1-_"]
+    assert "no interface" in failure(["--config", "/f"], Fs(f=b"config swdist\n"))
+
+
+def test_a_file_too_long_or_not_text():
+    failure(["--config", "/f"], Fs(f=b"#" * (uci.MAX_BYTES + 1)))
+    failure(["--config", "/f"], Fs(f=b"\xff\xfe"))
+
+
+def test_check_help_and_version_exit_with_0():
+    for flag in ("--check", "--help", "--version"):
+        kept = config._say
+        config._say = Output().write
+        try:
+            config.load([flag], "t", Fs())
+            code = None
+        except SystemExit as e:
+            code = e.args[0]
+        finally:
+            config._say = kept
+        assert code == 0, flag
+    assert "no interface 'gone'" in failure(["--set", "interface=gone", "--check"])
