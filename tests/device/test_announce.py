@@ -1,0 +1,112 @@
+"""Trickle, and what an announcement says (RFC 6206; docs/protocol.md, section 3.4)."""
+
+from struct import unpack_from
+
+from swdist import announce, choose, datagram
+
+NETWORK = b"networkX"
+
+
+class Store:
+    def __init__(self, count):
+        self.releases = []
+        for i in range(count):
+            r = choose.factory((1, i, 0))
+            r.rid = bytes([i] * 32)
+            r.held = i
+            self.releases.append(r)
+
+    def digest(self):
+        return b"digest00"
+
+
+class Bench:
+    """One announcer in virtual time; what it sends is kept as copies."""
+
+    def __init__(self, count=1):
+        self.now = 1000000
+        self.sent = []
+        self.seed = 1
+        self.writer = datagram.Writer(NETWORK, 7, lambda n: n - 1)
+        self.announce = announce.Announce(self.send, self.rand, self.writer)
+        self.store = Store(count)
+        self.announce.start(self.now)
+
+    def rand(self, n):
+        self.seed = (self.seed * 1103515245 + 12345) & 0x7FFFFFFF
+        return self.seed % n
+
+    def send(self, buf, n):
+        assert datagram.kind(buf, n, NETWORK) == datagram.ANNOUNCE
+        self.sent.append((self.now, bytes(buf[:n])))
+
+    def run(self, seconds, heard=0):
+        """heard: consistent announcements that neighbours make in each interval."""
+        end = self.now + seconds * 1000000
+        while self.announce.next_at <= end:
+            self.now = max(self.now, self.announce.next_at)
+            before = self.announce.next_at
+            for _ in range(heard):
+                self.announce.consistent()
+            self.announce.tick(self.now, self.store, 27183, ())
+            assert self.announce.next_at >= before
+        self.now = end
+
+
+def test_news_is_announced_within_a_quarter_of_a_second():
+    b = Bench()
+    b.run(1)
+    assert b.sent[0][0] <= 1250000
+    b.run(3600)
+    b.sent.clear()
+    b.announce.inconsistent(b.now)
+    at = b.now
+    b.run(1)
+    assert b.sent[0][0] - at <= 250000
+
+
+def test_quiet_mesh_becomes_ever_more_silent():
+    b = Bench()
+    b.run(3600)
+    assert 8 <= len(b.sent) <= 20
+    b.sent.clear()
+    b.run(36000)
+    assert 20 <= len(b.sent) <= 72  # Imax is 1,024 s
+
+
+def test_who_hears_the_same_from_two_neighbours_stays_silent():
+    b = Bench()
+    b.run(3600, heard=2)
+    assert b.sent == []
+    b = Bench()
+    b.run(3600, heard=1)
+    assert b.sent != []
+
+
+def test_queries_are_answered_at_most_once_a_second():
+    b = Bench()
+    b.run(3600)
+    b.sent.clear()
+    for _ in range(100):
+        b.announce.query(b.now)
+        b.run(0)
+        b.now += 10000
+    b.run(1)
+    assert 1 <= len(b.sent) <= 6
+
+
+def test_all_releases_are_told_in_as_many_datagrams_as_they_need():
+    b = Bench(64)
+    b.run(1)
+    rids = []
+    first = b.sent[0][0]
+    for at, data in b.sent:
+        if at != first:
+            break
+        assert unpack_from(datagram.ANNOUNCE_FORM, data, 16) == (7, b"digest00", 64, 27183)
+        tlv = datagram.first_tlv(data)
+        while tlv < len(data):
+            if data[tlv] == datagram.TLV_RELEASE:
+                rids.append(data[tlv + 3])
+            tlv = datagram.next_tlv(data, tlv)
+    assert rids == list(range(64))
