@@ -1,5 +1,6 @@
 """The harness for device tests: what fails on a device interpreter is seen to fail here."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,7 @@ def run_pytest(folder, source, *arguments, before=""):
     done = subprocess.run(
         [sys.executable, "-c", start, *options, *arguments, file],
         cwd=TESTS,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         timeout=60,

@@ -6,12 +6,12 @@ import struct
 
 import pytest
 
-from swdist import net
+from swdist import ifaces, net, unixsock
 
 
 def link_local():
     """(interface, address) of this host with a usable link-local address, or None."""
-    for line in net._lines("/proc/net/if_inet6"):
+    for line in ifaces.lines("/proc/net/if_inet6"):
         f = line.split()
         if len(f) == 6 and f[0].startswith("fe8") and not int(f[4], 16) & 0x48:
             return f[5], bytes.fromhex(f[0])
@@ -23,7 +23,7 @@ def neighbour():
     found = link_local()
     if found is None:
         pytest.skip("no link-local address here")
-    return found[0], found[1] + struct.pack("!I", net.ifindex(found[0]))
+    return found[0], found[1] + struct.pack("!I", ifaces.ifindex(found[0]))
 
 
 def receive(sock):
@@ -62,7 +62,7 @@ def test_the_link_joins_its_group_and_drops_foreign_sources(neighbour):
     port = free_port()
     link = net.Link([name], port)
     group = net.GROUP.hex()
-    assert any(group in line and name in line for line in net._lines("/proc/net/igmp6"))
+    assert any(group in line and name in line for line in ifaces.lines("/proc/net/igmp6"))
     assert link.broadcast(b"x") == 1
     link.refresh()
     assert len(link.sockets) == 1
@@ -75,12 +75,13 @@ def test_the_link_joins_its_group_and_drops_foreign_sources(neighbour):
     link.close()
     other = net.Link(["no-such-if"], port)
     assert other.broadcast(b"x") == 0
-    assert not any(net.GROUP.hex() in line for line in net._lines("/proc/net/igmp6"))
+    assert not any(net.GROUP.hex() in line for line in ifaces.lines("/proc/net/igmp6"))
     other.close()
 
 
 def test_raw_addresses_of_micropython_are_what_the_kernel_takes(monkeypatch):
     monkeypatch.setattr(net, "MICROPYTHON", True)
+    monkeypatch.setattr(unixsock, "MICROPYTHON", True)
     address = bytes(range(16))
     raw = net._address6(address, 27182, 7)
     assert len(raw) == 28
@@ -88,7 +89,7 @@ def test_raw_addresses_of_micropython_are_what_the_kernel_takes(monkeypatch):
     raw = net._address4(b"\xc0\x00\x02\x01", 27182)
     assert len(raw) == 16
     assert net._from4(raw) == (b"\xc0\x00\x02\x01", 27182)
-    assert net._address_unix("/x") == struct.pack("@H", 1) + b"/x\0"
+    assert unixsock._address_unix("/x") == struct.pack("@H", 1) + b"/x\0"
 
 
 def test_ipv4_sources_are_placed_by_the_routes(monkeypatch):
@@ -107,8 +108,8 @@ def test_ipv4_sources_are_placed_by_the_routes(monkeypatch):
     ]
     files = {"/proc/net/route": route, "/proc/net/fib_trie": trie}
     files["/sys/class/net/m0/ifindex"] = ["5", ""]
-    monkeypatch.setattr(net, "_lines", lambda path: files.get(path, []))
-    table = net._Interfaces(["m0"])
+    monkeypatch.setattr(ifaces, "lines", lambda path: files.get(path, []))
+    table = ifaces.Interfaces(["m0"])
     assert table.index == {"m0": 5}
     assert table.own == [b"\xc0\x00\x02\x02"]
     assert table.index_of(b"\xc0\x00\x02\x09", None) == 5
@@ -135,24 +136,24 @@ def test_a_link_without_ipv6_uses_broadcast(monkeypatch):
 
 
 def test_unix_sockets(tmp_path):
-    a = net.unix_socket(str(tmp_path / "a"))
-    b = net.unix_socket(str(tmp_path / "b"))
+    a = unixsock.unix_socket(str(tmp_path / "a"))
+    b = unixsock.unix_socket(str(tmp_path / "b"))
     assert a.recv() is None
     assert b.send_to(str(tmp_path / "a"), b"one")
     assert receive(a) == b"one"
     assert not b.send_to(str(tmp_path / "none"), b"one")
-    sender = net.unix_sender(str(tmp_path / "a"))
+    sender = unixsock.unix_sender(str(tmp_path / "a"))
     assert sender.send(b"two")
     assert receive(a) == b"two"
     a.close()
     assert not sender.send(b"lost")
-    a = net.unix_socket(str(tmp_path / "a"))
+    a = unixsock.unix_socket(str(tmp_path / "a"))
     assert sender.send(b"three")
     assert receive(a) == b"three"
     for s in (a, b, sender):
         s.close()
     with pytest.raises(ValueError, match="can't be made"):
-        net.unix_socket(str(tmp_path / "none" / "a"))
+        unixsock.unix_socket(str(tmp_path / "none" / "a"))
 
 
 def test_a_poller_knows_descriptors_and_survives_their_reuse(tmp_path):
@@ -165,10 +166,10 @@ def test_a_poller_knows_descriptors_and_survives_their_reuse(tmp_path):
     poller.unregister(reading)
     os.close(reading)
     os.close(writing)
-    old = net.unix_socket(str(tmp_path / "a"))
+    old = unixsock.unix_socket(str(tmp_path / "a"))
     poller.register(old)
     old.close()
-    new = net.unix_socket(str(tmp_path / "b"))
+    new = unixsock.unix_socket(str(tmp_path / "b"))
     assert new.fd == old.fd
     poller.register(new)
     poller.unregister(old)

@@ -167,9 +167,7 @@ def datagrams():
     echo = struct.pack("!QqQ", 0x99AABBCCDDEEFF00, -987654321, 123456700000)
     pending = struct.pack("!3HHIBB", 1, 2, 0, 0, 86400, 57, 0)
     announce = struct.pack("!Q8sHH", 0x1122334455667788, b"DIGEST08", 1, 27183)
-    release = struct.pack(
-        "!32s3HHBBHH", hashlib.sha256(text()).digest(), 1, 1, 0, 0, 1, 0, 3, 3
-    )
+    release = struct.pack("!32s3HHBBHH", hashlib.sha256(text()).digest(), 1, 1, 0, 0, 1, 0, 3, 3)
     query = struct.pack("!Q", 0x1122334455667788)
     full = header(1, beacon) + tlv(1, echo) + tlv(2, pending)
     cases = [

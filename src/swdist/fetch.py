@@ -220,4 +220,3 @@ class Fetch:
             if at is not None and (soonest is None or at < soonest):
                 soonest = at
         return soonest
-

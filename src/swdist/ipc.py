@@ -34,9 +34,8 @@ def pack_store():
 def pack_active(rid, version, revision, experimental, failed):
     """rid: 32 bytes; version: 3 numbers; failed: release ids, at most MAX_FAILED are told."""
     failed = failed[:MAX_FAILED]
-    head = pack(
-        _ACTIVE, b"swA1", rid, version[0], version[1], version[2], revision, experimental, len(failed)
-    )
+    a, b, c = version
+    head = pack(_ACTIVE, b"swA1", rid, a, b, c, revision, experimental, len(failed))
     return head + b"".join(failed)
 
 

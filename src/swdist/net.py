@@ -4,7 +4,6 @@ interface index, big-endian. MicroPython has raw socket addresses, CPython tuple
 Nothing blocks, and no OSError comes out of recv and send.
 """
 
-import os
 import select
 import socket
 import struct
@@ -12,6 +11,7 @@ import sys
 from binascii import hexlify
 
 from swdist.datagram import PORT
+from swdist.ifaces import has_link_local, ifname, interfaces, ipv4_of, lines
 
 MICROPYTHON = sys.implementation.name == "micropython"
 GROUP = b"\xff\x12" + bytes(10) + b"\xa2\xfd\x15\x71"
@@ -24,114 +24,8 @@ _LEAVE_GROUP = 21
 _V6ONLY = 26
 _SO_BINDTODEVICE = 25  # on MIPS too, where other SO_* differ
 _MAPPED = bytes(10) + b"\xff\xff"
-_DAD_FAILED = 0x08
 _DROPS = 16  # foreign datagrams skipped by one recv()
 _POLLIN = 1
-
-
-# --- the host's interfaces, as /proc and /sys tell them
-
-
-def _lines(path):
-    try:
-        with open(path) as f:
-            return f.read().split("\n")
-    except OSError:
-        return []
-
-
-def ifindex(name):
-    """The interface's index, or None."""
-    text = _lines("/sys/class/net/%s/ifindex" % name)
-    return int(text[0]) if text and text[0] else None
-
-
-def _ifname(index):
-    try:
-        names = os.listdir("/sys/class/net")
-    except OSError:
-        return None
-    for name in names:
-        if ifindex(name) == index:
-            return name
-    return None
-
-
-def has_link_local(name):
-    """True also while the address is tentative (RFC 4862), but not if it is a duplicate."""
-    for line in _lines("/proc/net/if_inet6"):
-        f = line.split()
-        if len(f) == 6 and f[5] == name and f[0][:3] == "fe8" and not int(f[4], 16) & _DAD_FAILED:
-            return True
-    return False
-
-
-def _on_link(names):
-    """[(name, network, mask)] of the IPv4 networks on these interfaces."""
-    found = []
-    for line in _lines("/proc/net/route")[1:]:
-        f = line.split()
-        if len(f) < 8 or f[0] not in names or int(f[2], 16) or not int(f[3], 16) & 1:
-            continue
-        found.append((f[0], _native(f[1]), _native(f[7])))
-    return found
-
-
-def _native(text):
-    """A number as /proc/net/route writes it: an address, as the kernel's own integer."""
-    return int.from_bytes(struct.pack("@I", int(text, 16)), "big")
-
-
-def ipv4_of(name):
-    """Does the interface have an IPv4 address?"""
-    return len(_on_link((name,))) > 0
-
-
-def _own_ipv4():
-    """The host's own IPv4 addresses, 4 bytes each."""
-    own = []
-    last = None
-    for line in _lines("/proc/net/fib_trie"):
-        if "|--" in line:
-            last = line.split()[-1]
-        elif "host LOCAL" in line and last is not None:
-            own.append(bytes([int(x) for x in last.split(".")]))
-    return own
-
-
-class _Interfaces:
-    """What is known of the interfaces of the mesh; shared by all sockets, so one refresh serves."""
-
-    def __init__(self, names):
-        self.names = tuple(names)
-        self.refresh()
-
-    def refresh(self):
-        self.index = {}
-        for name in self.names:
-            index = ifindex(name)
-            if index is not None:
-                self.index[name] = index
-        self.networks = _on_link(self.names)
-        self.own = _own_ipv4()
-
-    def index_of(self, address, name):
-        """Index of the interface (name, or any if None) on whose link an IPv4 address is, or 0."""
-        number = int.from_bytes(address, "big")
-        for name_, network, mask in self.networks:
-            if (name is None or name == name_) and mask and number & mask == network:
-                return self.index.get(name_, 0)
-        return 0
-
-
-_shared = {}
-
-
-def _interfaces(names):
-    names = tuple(names)
-    if names not in _shared:
-        _shared[names] = _Interfaces(names)
-    return _shared[names]
 
 
 # --- socket addresses
@@ -152,12 +46,6 @@ def _address4(address, port):
     if MICROPYTHON:
         return struct.pack("@H", socket.AF_INET) + struct.pack("!H", port) + address + bytes(8)
     return ("%d.%d.%d.%d" % tuple(address), port)
-
-
-def _address_unix(path):
-    if MICROPYTHON:
-        return struct.pack("@H", socket.AF_UNIX) + path.encode() + b"\0"
-    return path
 
 
 def _from6(address):
@@ -279,7 +167,7 @@ def _socket4(port, reuse, name):
 
 
 def _has_ipv6():
-    return len(_lines("/proc/net/if_inet6")) > 0
+    return len(lines("/proc/net/if_inet6")) > 0
 
 
 def udp(peer):
@@ -287,16 +175,16 @@ def udp(peer):
     index = struct.unpack_from("!I", peer, 16)[0]
     try:
         if bytes(peer[:12]) == _MAPPED:
-            name = _ifname(index)
+            name = ifname(index)
             return Udp(_socket4(0, False, name), True, None, name, index)
         return Udp(_socket6(0, False), False, None, None, 0)
     except OSError:
         return None
 
 
-def server(interfaces, port):
+def server(names, port):
     """Sockets on the TFTP port. ValueError if it is taken."""
-    table = _interfaces(interfaces)
+    table = interfaces(names)
     found = []
     try:
         if _has_ipv6():
@@ -312,11 +200,11 @@ def server(interfaces, port):
 class Link:
     """The link protocol's sockets: one for IPv6, one for each interface that has IPv4 only."""
 
-    def __init__(self, interfaces, port=PORT):
+    def __init__(self, names, port=PORT):
         self.sockets = []
         self.errors = 0
         self._port = port
-        self._table = _interfaces(interfaces)
+        self._table = interfaces(names)
         self._joined = {}  # name: interface index
         self._six = None
         self.refresh()
@@ -374,7 +262,7 @@ class Link:
         """The kernel forgets the membership when IPv6 goes down on an interface, the socket
         doesn't: so leave first when the kernel doesn't list it."""
         group = str(hexlify(GROUP), "ascii")
-        for line in _lines("/proc/net/igmp6"):
+        for line in lines("/proc/net/igmp6"):
             f = line.split()
             if len(f) > 2 and f[0] == "%d" % index and f[2] == group:
                 if self._joined.get(name) == index:
@@ -406,84 +294,6 @@ class Link:
         self.sockets = []
         self._joined = {}
         self._six = None
-
-
-# --- UNIX sockets
-
-
-class Unix:
-    """A bound UNIX datagram socket."""
-
-    def __init__(self, path):
-        try:
-            os.remove(path)
-        except OSError:
-            pass
-        self._path = path
-        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        try:
-            self._sock.bind(_address_unix(path))
-        except OSError as e:
-            self._sock.close()
-            raise ValueError("socket %s can't be made (%s): is its directory there?" % (path, e))
-        self._sock.setblocking(False)
-        self.fd = self._sock.fileno()
-
-    def recv(self):
-        """One datagram, or None."""
-        try:
-            return self._sock.recv(MAX_DATAGRAM)
-        except OSError:
-            return None
-
-    def send_to(self, path, data):
-        try:
-            self._sock.sendto(data, _address_unix(path))
-        except OSError:
-            return False
-        return True
-
-    def close(self):
-        self._sock.close()
-        try:
-            os.remove(self._path)
-        except OSError:
-            pass
-
-
-def unix_socket(path):
-    """ValueError if it can't be made."""
-    return Unix(path)
-
-
-class UnixSender:
-    """Sends to one path; connects when needed, and again when the receiver was restarted."""
-
-    def __init__(self, path):
-        self._path = path
-        self._sock = None
-
-    def send(self, data):
-        for _ in range(2):
-            try:
-                if self._sock is None:
-                    self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-                    self._sock.setblocking(False)
-                    self._sock.connect(_address_unix(self._path))
-                self._sock.send(data)
-                return True
-            except OSError:
-                self.close()
-        return False
-
-    def close(self):
-        if self._sock is not None:
-            self._sock.close()
-            self._sock = None
-
-
-def unix_sender(path):
-    return UnixSender(path)
 
 
 # --- waiting

@@ -1,12 +1,12 @@
 """The network side as a process: hears the neighbours, installs nothing.
 
-    micropython -m swdist.netd --config /etc/config/swdist
+micropython -m swdist.netd --config /etc/config/swdist
 """
 
 import json
 import sys
 
-from swdist import choose, config, ipc, net, platform, verify
+from swdist import choose, config, ipc, net, platform, unixsock, verify
 from swdist.clock import Clock
 from swdist.datagram import PORT
 from swdist.node import Node
@@ -78,7 +78,7 @@ class Netd:
         self.node.beacon_us = conf.beacon_ms * 1000
         self.link = net.Link(conf.interfaces, PORT)
         self.servers = net.server(conf.interfaces, conf.tftp_port)
-        self.ipc = net.unix_socket(conf.run + "/net.sock")
+        self.ipc = unixsock.unix_socket(conf.run + "/net.sock")
         for s in self.link.sockets + self.servers + [self.ipc]:
             self.poller.register(s)
 
@@ -202,7 +202,7 @@ class Netd:
 
     def _from_switch(self, message):
         if message is not None and message[0] == ipc.ACTIVE:
-            self.node.set_active(*message[1:])
+            self.node.set_active(self.counter.counter_us(), *message[1:])
 
     def save_time(self, now):
         """A soft start value for the next boot; hourly, to spare the flash."""

@@ -157,10 +157,18 @@ class Node:
         else:
             self.neighbours.rows[row].offers.pop(rid, None)
 
-    def set_active(self, rid, version, revision, experimental, failed):
+    def set_active(self, now, rid, version, revision, experimental, failed):
         """The switch side says what runs here."""
         self.active = (rid, version, revision, experimental)
         self.failed = failed
+        now_s = self.clock.mesh_us(now) // 1000000
+        pinned = [rid]
+        for r in self.store.releases:
+            m = r.manifest
+            if not m.withdrawn and (m.start_s > now_s or m.end_s > now_s):
+                pinned.append(r.rid)
+        fallback = choose.choose(self.store.releases, now_s, False, self.board, self.factory)
+        self.store.collect(pinned + [fallback.rid])
 
     # --- what goes out
 

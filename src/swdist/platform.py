@@ -223,9 +223,9 @@ class Log:
         self._tag = tag
         self._socket = None
         if to == "syslog":
-            from swdist import net
+            from swdist import unixsock
 
-            self._socket = net.unix_sender("/dev/log")
+            self._socket = unixsock.unix_sender("/dev/log")
 
     def _write(self, level, text):
         if level > self._limit:
@@ -246,5 +246,3 @@ class Log:
 
     def debug(self, text):
         self._write(7, text)
-
-

@@ -88,7 +88,7 @@ def load_ca(fs, path):
             continue
         parsed = usign.parse_public_key(fs.read(path + "/" + name, 1024) or b"")
         if parsed is None or bytes(parsed[0]) != b"Ed":
-            raise ValueError("CA: %s/%s is not an Ed25519 public key of usign's form" % (path, name))
+            raise ValueError("CA: %s/%s is not a public key in usign's form" % (path, name))
         if parsed[2] in keys.values() or parsed[1] in keys:
             raise ValueError("CA: %s/%s is there twice" % (path, name))
         keys[parsed[1]] = parsed[2]

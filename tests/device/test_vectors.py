@@ -75,9 +75,7 @@ def test_datagrams_are_accepted_and_rejected_as_the_vectors_say():
 def test_datagrams_are_written_as_the_vectors_say():
     v = load("datagrams")
     w = datagram.Writer(unhexlify(v["network"]), 0x1122334455667788, lambda n: n - 1)
-    w.beacon(
-        123456789012, 1795430000000000, 1500, -42000, (1, 1, 0), 3, 5, 27183, 0xDEADBEEF
-    )
+    w.beacon(123456789012, 1795430000000000, 1500, -42000, (1, 1, 0), 3, 5, 27183, 0xDEADBEEF)
     w.echo(0x99AABBCCDDEEFF00, -987654321, 123456700000)
     w.pending((1, 2, 0), 0, 86400, 57)
     w.grease()

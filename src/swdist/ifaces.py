@@ -1,0 +1,108 @@
+"""The host's network interfaces, as /proc and /sys tell them."""
+
+import os
+import struct
+
+_DAD_FAILED = 0x08
+
+
+def lines(path):
+    try:
+        with open(path) as f:
+            return f.read().split("\n")
+    except OSError:
+        return []
+
+
+def ifindex(name):
+    """The interface's index, or None."""
+    text = lines("/sys/class/net/%s/ifindex" % name)
+    return int(text[0]) if text and text[0] else None
+
+
+def ifname(index):
+    try:
+        names = os.listdir("/sys/class/net")
+    except OSError:
+        return None
+    for name in names:
+        if ifindex(name) == index:
+            return name
+    return None
+
+
+def has_link_local(name):
+    """True also while the address is tentative (RFC 4862), but not if it is a duplicate."""
+    for line in lines("/proc/net/if_inet6"):
+        f = line.split()
+        if len(f) == 6 and f[5] == name and f[0][:3] == "fe8" and not int(f[4], 16) & _DAD_FAILED:
+            return True
+    return False
+
+
+def _on_link(names):
+    """[(name, network, mask)] of the IPv4 networks on these interfaces."""
+    found = []
+    for line in lines("/proc/net/route")[1:]:
+        f = line.split()
+        if len(f) < 8 or f[0] not in names or int(f[2], 16) or not int(f[3], 16) & 1:
+            continue
+        found.append((f[0], _native(f[1]), _native(f[7])))
+    return found
+
+
+def _native(text):
+    """A number as /proc/net/route writes it: an address, as the kernel's own integer."""
+    return int.from_bytes(struct.pack("@I", int(text, 16)), "big")
+
+
+def ipv4_of(name):
+    """Does the interface have an IPv4 address?"""
+    return len(_on_link((name,))) > 0
+
+
+def _own_ipv4():
+    """The host's own IPv4 addresses, 4 bytes each."""
+    own = []
+    last = None
+    for line in lines("/proc/net/fib_trie"):
+        if "|--" in line:
+            last = line.split()[-1]
+        elif "host LOCAL" in line and last is not None:
+            own.append(bytes([int(x) for x in last.split(".")]))
+    return own
+
+
+class Interfaces:
+    """What is known of the interfaces of the mesh; shared by all sockets, so one refresh serves."""
+
+    def __init__(self, names):
+        self.names = tuple(names)
+        self.refresh()
+
+    def refresh(self):
+        self.index = {}
+        for name in self.names:
+            index = ifindex(name)
+            if index is not None:
+                self.index[name] = index
+        self.networks = _on_link(self.names)
+        self.own = _own_ipv4()
+
+    def index_of(self, address, name):
+        """Index of the interface (name, or any if None) on whose link an IPv4 address is, or 0."""
+        number = int.from_bytes(address, "big")
+        for name_, network, mask in self.networks:
+            if (name is None or name == name_) and mask and number & mask == network:
+                return self.index.get(name_, 0)
+        return 0
+
+
+_shared = {}
+
+
+def interfaces(names):
+    names = tuple(names)
+    if names not in _shared:
+        _shared[names] = Interfaces(names)
+    return _shared[names]
