@@ -238,6 +238,9 @@ def link(programs):
 
 
 def main():
+    if sys.argv[1:] == ["--packages"]:  # what a build needs, for tools/setup.sh
+        print("" if os.environ.get("MICROPYTHON") else " ".join(PACKAGES))
+        return
     if os.environ.get("MICROPYTHON"):
         programs = own_programs()
     else:
