@@ -58,7 +58,7 @@ class Netd:
         self.tx_datagrams = self.tx_bytes = self.rx_datagrams = self.rx_bytes = 0
         self.store = Store(fs, conf.store, trust, log, conf.quota_kb * 1024)
         self.store.load()
-        clock = Clock(self._saved_time_us(), conf.boot_horizon_s * 1000000, conf.beacon_ms * 1000)
+        clock = Clock(self._saved_time_us(), conf.boot_horizon_s * 1000000, 4000000)
         self.gets = [Port(self) for _ in range(DOWNLOADS)]
         self.puts = [Port(self) for _ in range(UPLOADS)]
         gets = [Get(p.send, platform.rand, MAX_CHUNK_BYTES) for p in self.gets]

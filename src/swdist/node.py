@@ -54,6 +54,7 @@ class Node:
         self._beacon_at = now + self._rand(500000)
         self._query_at = now
         self._query_gap = QUERY_FIRST_US
+        self.clock.beacon_us = self.period_us(now)
         self.announce.start(now)
         self._digest_changed()
         self.writer.query()
@@ -223,7 +224,7 @@ class Node:
         return BEACON_BOOT_US if now < self._dense_until else BEACON_US
 
     def _send_beacon(self, now):
-        period = self.period_us(now)
+        period = self.clock.beacon_us = self.period_us(now)
         self._beacon_at = now + period * 9 // 10 + self._rand(period // 5)
         w = self.writer
         clock = self.clock

@@ -1,0 +1,297 @@
+"""Client and server machines against each other over a wire that loses, repeats and reorders,
+and against hostile peers. Virtual time; buffers are overwritten after each receive."""
+
+from swdist import tftp, tftpget, tftpserve
+from swdist.tftpget import DONE, FAILED
+
+A = b"a" * 20
+B = b"b" * 20
+SERVER = 27183
+NAME = b"1/x/0"
+PAYLOAD = bytes([(i * 7 + (i >> 8)) & 0xFF for i in range(16384)])
+
+
+class File:
+    def __init__(self, data):
+        self.data = data
+        self.size = len(data)
+
+    def read_into(self, offset, view):
+        part = self.data[offset : offset + len(view)]
+        view[: len(part)] = part
+        return len(part)
+
+    def close(self):
+        self.data = None
+
+
+class Wire:
+    """One client at A, one server at B. Both see copies that are spoilt after use."""
+
+    def __init__(self, data=PAYLOAD, loss=0, twice=0, shuffle=0, window=None, seed=1):
+        self.seed = seed
+        self.now = 5000000
+        self.loss, self.twice, self.shuffle = loss, twice, shuffle
+        self.packets = []  # (time, order, to_server, source port, destination port, bytes)
+        self.count = 0
+        self.to_server_bytes = self.to_client_bytes = self.to_client = 0
+        self.files = {NAME: data}
+        self.get = tftpget.Get(self.from_client, self.rand, 65536)
+        self.serve = tftpserve.Serve(self.from_server, self.open, self.rand, 4)
+
+    def rand(self, n):
+        self.seed = (self.seed * 1103515245 + 12345) & 0x7FFFFFFF
+        return (self.seed >> 8) % n
+
+    def open(self, name):
+        return File(self.files[name]) if name in self.files else None
+
+    def put(self, to_server, source, port, data):
+        for _ in range(1 + (self.rand(100) < self.twice)):
+            if self.rand(100) >= self.loss:
+                delay = 2000 + (20000 if self.rand(100) < self.shuffle else 0)
+                self.count += 1
+                item = (self.now + delay, self.count, to_server, source, port, data)
+                self.packets.append(item)
+
+    def from_client(self, peer, port, buf, n):
+        assert peer == B
+        self.to_server_bytes += n
+        self.put(True, 4000, port, bytes(buf[:n]))
+
+    def from_server(self, slot, peer, port, buf, n):
+        assert peer == A and port == 4000
+        self.to_client += 1
+        self.to_client_bytes += n
+        self.put(False, 50000 + slot, port, bytes(buf[:n]))
+
+    def start(self, name=NAME, limit=65536):
+        self.get.start(B, SERVER, name, limit, self.now)
+        return self
+
+    def step(self):
+        """The next thing that happens. False when nothing will."""
+        times = [t for t in (self.get.next_at, self.serve.next_at) if t is not None]
+        times += [p[0] for p in self.packets]
+        if not times:
+            return False
+        self.now = max(self.now, min(times))
+        due = sorted([p for p in self.packets if p[0] <= self.now])
+        for p in due:
+            self.packets.remove(p)
+            self.deliver(p[2], p[3], p[4], p[5])
+        self.get.tick(self.now)
+        self.serve.tick(self.now)
+        return True
+
+    def deliver(self, to_server, source, port, data):
+        buf = bytearray(data)
+        if not to_server:
+            self.get.receive(B, source, buf, len(buf), self.now)
+        elif port == SERVER:
+            self.serve.request(A, source, buf, len(buf), self.now)
+        else:
+            self.serve.receive(port - 50000, A, source, buf, len(buf), self.now)
+        for i in range(len(buf)):
+            buf[i] = 0xA5
+
+    def run(self, seconds=120):
+        end = self.now + seconds * 1000000
+        while self.now < end and self.step():
+            pass
+        return self
+
+    def result(self):
+        assert self.get.state == DONE, self.get.reason
+        return bytes(self.get.view[: self.get.length])
+
+
+def test_files_of_all_sizes_arrive_whole():
+    for size in (0, 1, 511, 512, 1427, 1428, 1429, 16384, 22848, 65536):
+        data = (PAYLOAD * 5)[:size]
+        assert Wire(data).start().run().result() == data
+
+
+def test_transfer_survives_loss_repetition_and_reordering():
+    for loss, twice, shuffle in ((1, 0, 0), (10, 5, 5), (20, 0, 20), (30, 20, 10)):
+        for seed in range(1, 6):
+            wire = Wire(loss=loss, twice=twice, shuffle=shuffle, seed=seed * 77777).start().run()
+            assert wire.result() == PAYLOAD
+            assert all([wire.serve.idle(i) for i in range(4)])
+
+
+def test_silent_server_is_given_up():
+    wire = Wire(loss=100).start().run()
+    assert wire.get.state == FAILED and wire.get.reason == "stalled"
+    assert wire.get.next_at is None
+
+
+def test_missing_file_is_said_at_once():
+    wire = Wire().start(b"1/x/1").run(1)
+    assert wire.get.state == FAILED and "error 1" in wire.get.reason
+
+
+def test_file_over_the_limit_is_refused_before_its_data():
+    wire = Wire().start(limit=1000).run()
+    assert wire.get.state == FAILED and wire.get.reason == "file too large"
+    assert wire.get.length == 0
+
+
+def test_vanished_client_frees_the_slot_with_few_bytes():
+    wire = Wire()
+    wire.get.start(B, SERVER, NAME, 65536, wire.now)
+    wire.get.stop()
+    asked = wire.to_server_bytes
+    wire.run()
+    assert wire.serve.idle(0) and wire.to_client_bytes <= 3 * asked
+
+
+def test_no_request_is_answered_by_more_than_three_times_its_bytes():
+    request = b"\x00\x01" + NAME + b"\x00octet\x00blksize\x001428\x00windowsize\x0064\x00"
+    wire = Wire()
+    wire.deliver(True, 4000, SERVER, request)
+    wire.packets.clear()
+    wire.run()
+    assert wire.to_client_bytes <= 3 * len(request)
+
+
+def test_stock_client_without_options_gets_blocks_of_512():
+    wire = Wire()
+    wire.deliver(True, 4000, SERVER, b"\x00\x01" + NAME + b"\x00OCTET\x00")
+    got = b""
+    for block in range(1, 34):
+        at, _, to_server, source, port, data = wire.packets.pop()
+        assert not wire.packets and data[:4] == bytes([0, 3, 0, block])
+        got += data[4:]
+        wire.now = at
+        wire.deliver(True, 4000, source, bytes([0, 4, 0, block]))
+    assert got == PAYLOAD and wire.serve.idle(0)
+
+
+def test_write_requests_are_refused():
+    wire = Wire()
+    wire.deliver(True, 4000, SERVER, b"\x00\x02" + NAME + b"\x00octet\x00")
+    assert wire.packets[0][5][:4] == b"\x00\x05\x00\x02" and wire.serve.idle(0)
+
+
+def test_repeated_acknowledgements_multiply_nothing():
+    wire = Wire(data=PAYLOAD * 3, twice=100).start().run()
+    assert wire.result() == PAYLOAD * 3
+    assert wire.to_client < 3 * (len(PAYLOAD) * 3 // 1428 + 2)
+
+
+def running(wire):
+    """Until the transfer has begun."""
+    while wire.get.length == 0:
+        assert wire.step()
+    return wire
+
+
+def test_strangers_are_not_heard():
+    wire = running(Wire().start())
+    data = bytearray(b"\x00\x03\x00\x02" + b"evil" * 357)
+    for peer, port in ((B, 51234), (A, 50000)):
+        assert wire.get.receive(peer, port, data, len(data), wire.now) == tftp.REJECT_STRANGER
+    assert wire.run().result() == PAYLOAD
+    wire = running(Wire(data=PAYLOAD * 3).start())
+    ack = b"\x00\x04\x00\x0c"
+    assert wire.serve.receive(0, B, 4000, ack, 4, wire.now) == tftp.REJECT_STRANGER
+
+
+def answer(packet, limit=65536):
+    """A client that got this as its first answer."""
+    wire = Wire().start(limit=limit)
+    wire.get.receive(B, 50000, bytearray(packet), len(packet), wire.now + 1000)
+    return wire.get
+
+
+def test_options_that_were_not_asked_for_are_refused():
+    for options in (
+        b"blksize\x001429\x00",
+        b"blksize\x007\x00",
+        b"blksize\x00-1\x00",
+        b"windowsize\x0017\x00",
+        b"windowsize\x000\x00",
+        b"timeout\x001\x00",
+        b"multicast\x001\x00",
+        b"tsize\x0065537\x00",
+        b"blksize\x00",
+        b"blksize\x00512\x00blksize\x00512\x00",
+        b"blksize\x00512",
+    ):
+        get = answer(b"\x00\x06" + options)
+        assert get.state == FAILED, options
+
+
+def test_block_larger_than_agreed_is_refused():
+    get = answer(b"\x00\x06blksize\x00512\x00")
+    data = b"\x00\x03\x00\x01" + bytes(513)
+    get.receive(B, 50000, data, len(data), 5100000)
+    assert get.state == FAILED
+
+
+def test_endless_data_ends_at_the_limit():
+    get = answer(b"\x00\x03\x00\x01" + bytes(512), limit=1000)
+    data = b"\x00\x03\x00\x02" + bytes(512)
+    get.receive(B, 50000, data, len(data), 5100000)
+    assert get.state == FAILED and get.length <= 1000
+
+
+def test_trickling_server_is_given_up():
+    wire = Wire().start()
+    now = wire.now
+    for block in range(1, 200):
+        now += 9000000
+        data = bytes([0, 3, 0, block]) + bytes(512)
+        wire.get.receive(B, 50000, data, len(data), now)
+        wire.get.tick(now)
+        if wire.get.state == FAILED:
+            break
+    assert wire.get.state == FAILED and block < 10
+
+
+def test_one_neighbour_cannot_hold_all_slots():
+    wire = Wire()
+    request = b"\x00\x01" + NAME + b"\x00octet\x00blksize\x001428\x00"
+    sent = []
+    serve = tftpserve.Serve(lambda *a: sent.append(a[1]), wire.open, wire.rand, 4)
+    for port in range(100):
+        serve.request(A, 3000 + port, request, len(request), wire.now)
+    assert sent == [A, A]
+    serve.request(B, 3000, request, len(request), wire.now)
+    assert sent == [A, A, B]
+
+
+def test_half_open_requests_give_their_slots_away():
+    wire = Wire()
+    request = b"\x00\x01" + NAME + b"\x00octet\x00blksize\x001428\x00"
+    sent = []
+    serve = tftpserve.Serve(lambda *a: sent.append(a[1]), wire.open, wire.rand, 4)
+    for i in range(4):
+        serve.request(bytes([i]) * 20, 3000, request, len(request), wire.now)
+    serve.request(B, 3000, request, len(request), wire.now + 500000)
+    assert B not in sent
+    serve.request(B, 3000, request, len(request), wire.now + 1500000)
+    assert B in sent
+
+
+def test_no_packet_makes_the_machines_raise():
+    packets = (
+        b"\x00\x01" + NAME + b"\x00octet\x00blksize\x001428\x00windowsize\x0016\x00tsize\x000\x00",
+        b"\x00\x03\x00\x01" + bytes(64),
+        b"\x00\x04\x00\x01",
+        b"\x00\x05\x00\x01gone\x00",
+        b"\x00\x06blksize\x001428\x00tsize\x00100\x00",
+    )
+    for packet in packets:
+        cases = [packet[:n] for n in range(len(packet))]
+        for bit in range(len(packet) * 8):
+            changed = bytearray(packet)
+            changed[bit // 8] ^= 1 << bit % 8
+            cases.append(bytes(changed))
+        for case in cases:
+            wire = Wire(data=b"x" * 600).start()
+            wire.get.receive(B, 50000, case, len(case), wire.now)
+            wire.serve.request(A, 4000, case, len(case), wire.now)
+            for slot in range(4):
+                wire.serve.receive(slot, A, 4000, case, len(case), wire.now)
