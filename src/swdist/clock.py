@@ -1,0 +1,263 @@
+"""What time is it: mesh time agreed among neighbours (docs/protocol.md, section 3.3).
+
+A quorum decides on steps, a plain mean on fine corrections. All times and offsets are microseconds,
+rates parts per billion. Counters are monotonic and never step, so the difference between two
+counters is filtered over many beacons (the minimum-delay idea of RFC 5905, section 10), while of a
+neighbour's announced offset only the latest value counts.
+"""
+
+SLOTS = 16
+SAMPLES = 8
+STEP_US = 30000
+HOLD_US = 240000000  # a quorum must hold that long to move a synchronised clock
+LONE_US = 60000000  # one later neighbour must be there that long
+BOOT_US = 3600000000  # the horizon of a cold boot ends then
+DENSE_US = 1200000000  # as in node: beacons are dense for so long after start or a step
+BEACON_DENSE_US = 4000000
+BEACON_SPARSE_US = 16000000
+BUDGET_CAP_US = 60000000
+REFILL_PPM = 200
+RATE_MAX_PPB = 200000
+FRESH_PERIODS = 6
+SAMPLE_PERIODS = 16  # older samples are not used
+LISTEN_PERIODS = 4
+AGREE_PERIODS = 3
+FREE_PERIODS = 10
+ROUND_TRIP_MAX_US = 1000000
+TIME_MAX_US = 4102444800000000  # the year 2100: what is later is not a time
+UNKNOWN = 0xFFFFFFFF
+
+
+def _rate(ppb):
+    return max(-RATE_MAX_PPB, min(RATE_MAX_PPB, ppb))
+
+
+class _Filter:
+    """The last samples of one direction: our counter at the time, and the difference."""
+
+    def __init__(self):
+        self.at = [0] * SAMPLES
+        self.diff = [0] * SAMPLES
+        self.clear()
+
+    def clear(self):
+        self.count = 0  # of all ever put in
+        self.last_at = self.last = 0
+
+    def put(self, at, diff):
+        i = self.count % SAMPLES
+        self.at[i] = self.last_at = at
+        self.diff[i] = self.last = diff
+        self.count += 1
+
+    def least(self, now, rate, oldest):
+        """The smallest difference, each grown by `rate` since then; None without samples."""
+        best = None
+        for i in range(min(self.count, SAMPLES)):
+            age = now - self.at[i]
+            diff = self.diff[i] + age * rate // 1000000000
+            if age <= oldest and (best is None or diff < best):
+                best = diff
+        return best
+
+
+class _Peer:
+    def __init__(self):
+        self.into = _Filter()  # our counter at reception - its counter at sending
+        self.out = _Filter()  # its counter at reception - our counter at sending
+        self.clear()
+
+    def clear(self):
+        self.nonce = self.rate = self.later_since = None
+        self.into.clear()
+        self.out.clear()
+        self.offset = self.round_trip = 0
+
+
+class Clock:
+    def __init__(self, soft_start_us, horizon_us, beacon_us):
+        """soft_start_us: persisted mesh time or 0; horizon_us: what neighbours may move us forward
+        at a cold boot; beacon_us: the beacon period, 0: dense at first, then sparse."""
+        self._fixed = beacon_us != 0
+        self.beacon_us = beacon_us or BEACON_DENSE_US
+        self._slow_us = beacon_us or BEACON_SPARSE_US  # what a neighbour's period may be
+        self._soft_start = soft_start_us
+        self._horizon = horizon_us
+        self._peers = [_Peer() for _ in range(SLOTS)]
+        self._floor = 0
+        self.rate_ppb = 0
+        self.stepped = 0
+        self.start(0, 0)
+
+    def start(self, now, wall_us):
+        self._ref = now  # counter at which offset_us holds
+        self.offset_us = max(self._soft_start, wall_us, self._floor) - now
+        self._told = now + self.offset_us
+        self._started = self._moved = self._ticked = now
+        self._budget = self._horizon
+        self._agreed = 0  # periods in a row
+        self._quorum_since = self._last_good = None  # _last_good: when a neighbour last agreed
+        self.synced = False
+        self.error_us = UNKNOWN
+        self.next_at = now + self.beacon_us
+
+    def offset_at(self, now):
+        return self.offset_us + (now - self._ref) * self.rate_ppb // 1000000000
+
+    def mesh_us(self, now):
+        """Stands still rather than going back, for corrections below a second."""
+        self._told = max(self._told, now + self.offset_at(now))
+        return self._told
+
+    def _add(self, change, now):
+        """Moves the clock; the time so far is settled before the rate may change."""
+        self.offset_us = max(self.offset_at(now) + change, self._floor - now)
+        self._ref = now
+        if self._told - now - self.offset_us >= 1000000:
+            self._told = now + self.offset_us
+
+    def _step(self, change, now):
+        self._add(change, now)
+        self.stepped += 1
+        self._moved = now
+        self._agreed = 0
+        self._quorum_since = None
+        for p in self._peers:
+            p.later_since = None
+
+    def floor(self, us, now):
+        """Signed evidence that it is at least `us`: no neighbour gets us below."""
+        if us > self._floor:
+            self._floor = us
+            ahead = us - now - self.offset_at(now)
+            if ahead > 0:
+                self._step(ahead, now)
+
+    def sample(
+        self, n, nonce, their_counter, rx_counter, their_offset, their_synced, now, their_rate=None
+    ):
+        """A beacon of neighbour n. their_synced has no say: if only those counted that call
+        themselves synchronised, few liars could capture a mesh at a cold boot."""
+        p = self._peers[n]
+        if p.nonce != nonce:
+            p.clear()
+            p.nonce = nonce
+        if not 0 <= their_counter + their_offset < TIME_MAX_US:
+            p.clear()  # not a time; nothing else of it is believed
+            return
+        p.into.put(rx_counter, rx_counter - their_counter)
+        p.offset = their_offset
+        p.rate = None if their_rate is None else _rate(their_rate)
+
+    def echo(self, n, d_us, their_rx_counter, now):
+        p = self._peers[n]
+        sent = their_rx_counter - d_us  # by our counter
+        if p.nonce is None or not now - FRESH_PERIODS * self._slow_us <= sent <= now:
+            return
+        if p.out.count == 0 or sent > p.out.last_at:
+            p.out.put(sent, d_us)
+
+    def drop(self, n):
+        self._peers[n].clear()
+
+    def echo_of(self, n):
+        f = self._peers[n].into
+        return (f.last, f.last_at) if f.count else None
+
+    def _ahead(self, p, now):
+        """How far the neighbour's mesh time is ahead of ours; None if it is silent or one-way."""
+        if p.into.count == 0 or now - p.into.last_at > FRESH_PERIODS * self._slow_us:
+            return None
+        rate = 0 if p.rate is None else p.rate - self.rate_ppb
+        oldest = SAMPLE_PERIODS * self._slow_us
+        into = p.into.least(now, rate, oldest)
+        out = p.out.least(now, -rate, oldest)
+        if into is None or out is None or not -STEP_US < into + out < ROUND_TRIP_MAX_US:
+            return None
+        p.round_trip = max(0, into + out)
+        theirs = p.offset + (now - p.into.last_at) * (p.rate or 0) // 1000000000
+        return (out - into) // 2 + theirs - self.offset_at(now)
+
+    def tick(self, now):
+        if now < self.next_at:
+            return
+        if not self._fixed:
+            dense = now - self._moved < DENSE_US
+            self.beacon_us = BEACON_DENSE_US if dense else BEACON_SPARSE_US
+        self.next_at = now + self.beacon_us
+        if now - self._started > BOOT_US and self._budget > BUDGET_CAP_US:
+            self._budget = BUDGET_CAP_US
+        if self._budget < BUDGET_CAP_US:
+            self._budget += (now - self._ticked) * REFILL_PPM // 1000000
+        self._ticked = now
+        aheads, later, lone = [], [], None  # later: ahead, and within the budget
+        for p in self._peers:
+            a = self._ahead(p, now)
+            if a is not None:
+                aheads.append(a)
+            if a is None or not STEP_US < a <= self._budget:
+                p.later_since = None
+                continue
+            later.append(a)
+            p.later_since = p.later_since or now
+            if now - p.later_since >= LONE_US and (lone is None or a < lone):
+                lone = a
+        aheads.sort()
+        later.sort()
+        near = [a for a in aheads if -STEP_US <= a <= STEP_US]
+        if not self._decide(aheads, later, lone, now):
+            self._fine(near, bool(later), now)
+        self._set_error(near, now)
+
+    def _decide(self, aheads, later, lone, now):
+        """Steps by the first rule that applies; True if it did."""
+        m = len(aheads)
+        f = max(0, m - 1) // 3  # so many may lie
+        if len(later) > f:
+            lone = later[-1 - f]
+        if lone is not None:
+            self._budget -= lone
+            self._step(lone, now)
+            return True
+        # Before we are synchronised a majority moves us, but only forward: a clock without battery
+        # is never ahead of the truth, so at a cold boot the later ones are to be waited for.
+        a = _window(aheads, max(1, m - f) if self.synced else m // 2 + 1)
+        if a is None or -STEP_US <= a <= STEP_US or now + self.offset_at(now) + a < self._floor:
+            self._quorum_since = None
+            return False
+        self._quorum_since = self._quorum_since or now
+        ready = a > 0 and now - self._started >= LISTEN_PERIODS * self.beacon_us
+        if self.synced:
+            ready = now - self._quorum_since >= HOLD_US
+        if ready:
+            self._step(a, now)
+        return ready
+
+    def _fine(self, near, later, now):
+        if near:
+            mean = sum(near) // len(near)
+            self._add(mean * 4 // 5, now)
+            if self.synced:
+                learned = mean * 30000000 // self.beacon_us  # 0.03 of it
+                self.rate_ppb = _rate(self.rate_ppb + learned - self.rate_ppb // 1024)
+        self._agreed = self._agreed + 1 if near and not later else 0
+        if self._agreed >= AGREE_PERIODS or now - self._moved >= FREE_PERIODS * self._slow_us:
+            self.synced = True
+
+    def _set_error(self, near, now):
+        if near:
+            trips = [p.round_trip for p in self._peers if p.into.count and p.out.count]
+            self._last_good = now
+            self._good_error = min(trips) // 2 + near[-1] - near[0] + max(near[-1], -near[0])
+        self.error_us = UNKNOWN
+        if self.synced and self._last_good is not None:
+            drift = (now - self._last_good + self.beacon_us) * RATE_MAX_PPB // 1000000000
+            self.error_us = min(UNKNOWN - 1, self._good_error + drift)
+
+
+def _window(aheads, need):
+    """The median of `need` of the sorted values that lie within 2 * STEP_US, or None."""
+    for i in range(len(aheads) - need + 1):
+        if aheads[i + need - 1] - aheads[i] <= 2 * STEP_US:
+            return aheads[i + need // 2]
+    return None

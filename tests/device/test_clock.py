@@ -1,0 +1,264 @@
+"""Mesh time on a small virtual mesh: drifting counters, jitter, asymmetry and loss."""
+
+from swdist.clock import UNKNOWN, Clock
+
+S = 1000000
+HOUR = 3600 * S
+TRUTH = 1750000000 * S
+HORIZON = 12 * HOUR
+FOREVER = 1 << 62
+
+
+class Lcg:
+    def __init__(self, seed):
+        self.x = seed
+
+    def __call__(self, n):
+        self.x = (self.x * 6364136223846793005 + 1442695040888963407) & 0xFFFFFFFFFFFFFFFF
+        return (self.x >> 33) % n
+
+
+class Router:
+    def __init__(self, mesh, i, behind, drift_ppm):
+        self.mesh = mesh
+        self.i = i
+        self.drift_ppm = drift_ppm
+        self.lie = None
+        self.boot(TRUTH - behind)
+
+    def boot(self, wall):
+        rand = self.mesh.rand
+        self.born = self.mesh.t
+        self.base = rand(1000 * S)
+        self.nonce = rand(1 << 30)
+        self.clock = Clock(0, HORIZON, S)
+        self.clock.start(self.counter(), wall)
+        self.beacon_at = self.mesh.t + rand(S)
+        self.told = 0
+        self.went_back = 0
+        self.slots = []
+        self.heard = {}
+
+    def counter(self, t=None):
+        t = (self.mesh.t if t is None else t) - self.born
+        return self.base + t + t * self.drift_ppm // S
+
+    def time(self):
+        t = self.clock.mesh_us(self.counter())
+        if t < self.told:
+            self.went_back += 1
+        self.told = t
+        return t
+
+    def slot(self, i):
+        if i not in self.slots:
+            self.slots.append(i)
+        return self.slots.index(i)
+
+
+class Mesh:
+    def __init__(self, seed, n, ring=False, loss=15):
+        self.rand = Lcg(seed)
+        self.t = 0
+        self.loss = loss
+        self.air = []
+        self.links = [[j for j in (i - 1, i + 1) if ring or 0 <= j < n] for i in range(n)]
+        self.links = [[j % n for j in js] for js in self.links]
+        right = self.rand(n)
+        self.routers = []
+        for i in range(n):
+            behind = 0 if i == right else self.rand(11 * HOUR)
+            self.routers.append(Router(self, i, behind, self.rand(201) - 100))
+
+    def run(self, us, step=5000):
+        end = self.t + us
+        while self.t < end:
+            self.t += step
+            for r in self.routers:
+                if self.t >= r.beacon_at:
+                    r.beacon_at = self.t + S * 9 // 10 + self.rand(S // 5)
+                    self.send(r)
+                if r.counter() >= r.clock.next_at:
+                    r.clock.tick(r.counter())
+                    r.time()
+            due = [a for a in self.air if a[0] <= self.t]
+            if due:
+                self.air = [a for a in self.air if a[0] > self.t]
+                for a in due:
+                    self.receive(a)
+
+    def send(self, r):
+        counter = r.counter()
+        offset = r.clock.offset_at(counter)
+        if r.lie is not None:
+            offset = r.lie - counter if r.lie > TRUTH * 100 else offset + r.lie
+        echoes = []
+        for i in self.links[r.i]:
+            e = r.clock.echo_of(r.slot(i))
+            if e is not None:
+                echoes.append((r.heard[i], i, e))
+        for i in self.links[r.i]:
+            if self.rand(100) >= self.loss:
+                delay = 500 + self.rand(1500) + (500 if i > r.i else 0)
+                if self.rand(4) == 0:
+                    delay += self.rand(2500)
+                rate = r.clock.rate_ppb
+                self.air.append((self.t + delay, i, r.i, r.nonce, counter, offset, rate, echoes))
+
+    def receive(self, a):
+        at, i, j, nonce, counter, offset, rate, echoes = a
+        r = self.routers[i]
+        if at < r.born:
+            return
+        n = r.slot(j)
+        r.heard[j] = nonce
+        now = r.counter()
+        r.clock.sample(n, nonce, counter, r.counter(at), offset, True, now, rate)
+        for to, k, e in echoes:
+            if k == i and to == r.nonce:
+                r.clock.echo(n, e[0], e[1], now)
+
+    def skew(self, skip=-1):
+        times = [r.time() for r in self.routers if r.i != skip]
+        return max(times) - min(times)
+
+    def behind(self, skip=-1):
+        return TRUTH + self.t - min([r.time() for r in self.routers if r.i != skip])
+
+    def synced(self):
+        return min([r.clock.synced for r in self.routers])
+
+
+def settles(seed, ring):
+    mesh = Mesh(seed, 12, ring, 10 + seed % 11)
+    mesh.run(60 * S)
+    assert mesh.synced()
+    assert mesh.skew() < 20000, mesh.skew()
+    assert abs(mesh.behind()) < 50000, mesh.behind()
+    assert max([r.clock.error_us for r in mesh.routers]) < 60000
+    mesh.run(60 * S)
+    assert mesh.skew() < 20000, mesh.skew()
+    assert max([r.went_back for r in mesh.routers]) == 0
+    return mesh
+
+
+def test_line_of_twelve_hours_apart_agrees_on_the_latest():
+    for seed in (1, 2, 3):
+        settles(seed, False)
+
+
+def test_ring_of_twelve_hours_apart_agrees_on_the_latest():
+    for seed in (4, 5):
+        settles(seed, True)
+
+
+def test_restarted_node_joins_from_1970():
+    mesh = settles(6, False)
+    r = mesh.routers[5]
+    r.boot(0)
+    mesh.run(15 * S)
+    assert r.clock.synced
+    assert mesh.skew() < 20000, mesh.skew()
+
+
+def test_liar_a_day_ahead_is_not_followed():
+    mesh = Mesh(7, 12, True)
+    mesh.routers[3].lie = 24 * HOUR
+    mesh.run(90 * S)
+    assert mesh.synced()
+    assert mesh.skew(3) < 20000, mesh.skew(3)
+    assert abs(mesh.behind(3)) < 50000
+
+
+def pair(clock, ahead, now, synced=True, nonce=7, n=0):
+    """A neighbour that is `ahead` of us says so, two-way, with a delay of 1 ms each way."""
+    theirs = now + 5000
+    offset = now + clock.offset_at(now) + ahead - theirs
+    clock.sample(n, nonce, theirs - 1000, now, offset, synced, now)
+    clock.echo(n, theirs - now + 1000, theirs + 1000, now)
+
+
+def test_floor_is_stepped_up_to_and_never_gone_below():
+    clock = Clock(0, 0, S)
+    clock.start(0, 0)
+    clock.floor(TRUTH, S)
+    assert clock.mesh_us(S) == TRUTH and clock.stepped == 1
+    clock.floor(TRUTH - HOUR, S)
+    assert clock.mesh_us(S) == TRUTH and clock.stepped == 1
+    for k in range(2, 1000):
+        pair(clock, -HOUR, k * S)
+        clock.tick(k * S)
+        assert clock.mesh_us(k * S) >= TRUTH
+    assert clock.stepped == 1
+
+
+def test_alone_it_runs_free_from_the_later_of_soft_start_and_wall_clock():
+    for soft, wall in ((TRUTH, 0), (0, TRUTH)):
+        clock = Clock(soft, HORIZON, S)
+        clock.start(5 * S, wall)
+        for k in range(6, 30):
+            assert clock.synced == (k > 15)
+            clock.tick(k * S)
+            assert clock.mesh_us(k * S) == TRUTH + (k - 5) * S
+        assert clock.stepped == 0 and clock.error_us == UNKNOWN
+
+
+def test_time_stands_still_instead_of_going_back():
+    clock = Clock(TRUTH, HORIZON, S)
+    clock.start(0, 0)
+    told = 0
+    for k in range(1, 400):
+        pair(clock, -500000 if k < 300 else -25000, k * S)
+        clock.tick(k * S)
+        for us in (0, 1000, 900000):
+            t = clock.mesh_us(k * S + us)
+            assert t >= told
+            told = t
+    assert clock.stepped == 1
+
+
+def test_quorum_moves_a_synchronised_clock_back_after_the_hold():
+    clock = Clock(TRUTH, HORIZON, S)
+    clock.start(0, 0)
+    for k in range(1, 300):
+        back = TRUTH - HOUR - clock.offset_at(k * S)
+        pair(clock, back, k * S)
+        clock.tick(k * S)
+        assert clock.stepped == (k > 240)
+    assert clock.mesh_us(300 * S) == TRUTH - HOUR + 300 * S
+
+
+def test_budget_limits_what_later_neighbours_win():
+    clock = Clock(TRUTH, 10 * S, S)
+    clock.start(0, 0)
+    for k in range(1, 200):
+        pair(clock, 3 * S, k * S)
+        pair(clock, 0, k * S, n=1)
+        clock.tick(k * S)
+    assert 9 * S <= clock.offset_us - TRUTH < 10 * S, clock.offset_us - TRUTH
+
+
+def test_nonce_and_drop_forget_samples():
+    clock = Clock(TRUTH, HORIZON, S)
+    clock.start(0, 0)
+    pair(clock, 0, S)
+    assert clock.echo_of(0) == (-4000, S)
+    pair(clock, 0, S, nonce=8)
+    assert clock.echo_of(0) is not None
+    clock.drop(0)
+    assert clock.echo_of(0) is None
+
+
+def test_wild_values_neither_raise_nor_move():
+    wild = (-(1 << 63), -(1 << 62), -1, 0, 1, FOREVER, (1 << 63) - 1)
+    for counter in wild:
+        for offset in wild:
+            clock = Clock(TRUTH, HORIZON, S)
+            clock.start(0, 0)
+            for k in range(1, 20):
+                clock.sample(0, 1, counter, k * S, offset, True, k * S, offset)
+                clock.echo(0, offset, counter, k * S)
+                clock.echo(0, counter, counter + k * S, k * S)
+                clock.tick(k * S)
+                assert clock.mesh_us(k * S) == TRUTH + k * S
+            assert clock.stepped == 0
