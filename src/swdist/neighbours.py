@@ -10,8 +10,8 @@ class Neighbour:
     """One row. peer is None while it is free. Offers: {rid: chunks held there}."""
 
     def __init__(self):
-        self.peer = None
         self.offers = {}
+        self.take(None, 0, 0)
 
     def take(self, peer, nonce, now):
         self.peer = peer

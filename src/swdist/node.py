@@ -95,10 +95,11 @@ class Node:
         neighbour = self.neighbours.rows[row]
         if neighbour.peer != peer or neighbour.nonce != nonce:
             self.clock.drop(row)
-            old = neighbour.faults, neighbour.wait_until, neighbour.peer
+            known = neighbour.peer == peer  # a new nonce clears no guilt
+            faults, wait_until = neighbour.faults, neighbour.wait_until
             neighbour.take(peer, nonce, now)
-            if old[2] == peer:  # a new nonce clears no guilt
-                neighbour.faults, neighbour.wait_until = old[0], old[1]
+            if known:
+                neighbour.faults, neighbour.wait_until = faults, wait_until
             neighbour.reset_at = now - RESET_GAP_US
         neighbour.heard_at = now
         return row

@@ -70,11 +70,14 @@ class Fs:
     def read(self, path, limit):
         """The file's bytes, at most limit; None if it is missing or longer."""
         try:
+            size = os.stat(path)[6]
+            if size > limit:
+                return None
             with open(path, "rb") as f:
-                data = f.read(limit + 1)
+                data = f.read(size + 1)  # MicroPython allocates all that is asked for
         except OSError:
             return None
-        return data if len(data) <= limit else None
+        return data if len(data) <= size else None
 
     def sync(self, f):
         f.flush()  # MicroPython's flush() is fsync(2)
