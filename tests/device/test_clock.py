@@ -192,6 +192,26 @@ def test_floor_is_stepped_up_to_and_never_gone_below():
     assert clock.stepped == 1
 
 
+def test_fine_correction_stops_at_the_floor():
+    clock = Clock(0, 0, S)
+    clock.start(0, 0)
+    clock.floor(TRUTH, S)
+    pair(clock, -25000, S)
+    clock.tick(S)
+    assert S + clock.offset_at(S) == TRUTH
+
+
+def test_no_quorum_no_step():
+    clock = Clock(TRUTH, 0, S)
+    clock.start(0, 0)
+    for k in range(1, 600):
+        for n in range(4):  # one may lie, two are not enough
+            ahead = TRUTH + (0, 0, HOUR, HOUR)[n] - clock.offset_at(k * S)
+            pair(clock, ahead, k * S, n=n)
+        clock.tick(k * S)
+    assert clock.stepped == 0 and clock.synced
+
+
 def test_alone_it_runs_free_from_the_later_of_soft_start_and_wall_clock():
     for soft, wall in ((TRUTH, 0), (0, TRUTH)):
         clock = Clock(soft, HORIZON, S)
