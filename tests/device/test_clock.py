@@ -206,7 +206,7 @@ def test_no_quorum_no_step():
     clock.start(0, 0)
     for k in range(1, 600):
         for n in range(4):  # one may lie, two are not enough
-            ahead = TRUTH + (0, 0, HOUR, HOUR)[n] - clock.offset_at(k * S)
+            ahead = TRUTH + (0, 0, -HOUR, -HOUR)[n] - clock.offset_at(k * S)
             pair(clock, ahead, k * S, n=n)
         clock.tick(k * S)
     assert clock.stepped == 0 and clock.synced
