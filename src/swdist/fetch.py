@@ -49,6 +49,7 @@ class Fetch:
     def tick(self, now):
         """Takes what has arrived and starts what can be started."""
         for slot in self.slots:
+            slot.get.tick(now)
             if slot.what is not None and slot.get.state in (DONE, FAILED):
                 self._finish(slot, now)
         for slot in self.slots:

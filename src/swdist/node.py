@@ -122,7 +122,8 @@ class Node:
         neighbour.revision = f[8]
         neighbour.state = f[9]
         neighbour.tftp_port = f[11]
-        self.clock.sample(row, f[0], f[1], now, f[2], f[9] & datagram.SYNCED != 0, now)
+        synced = f[9] & datagram.SYNCED != 0
+        self.clock.sample(row, f[0], f[1], now, f[2], synced, now, f[4])
         self._news_from(neighbour, f[12], now)
         at = datagram.first_tlv(buf)
         while at < n:
@@ -299,6 +300,11 @@ class Node:
                     "complete": r.complete,
                 }
                 for r in self.store.releases
+            ],
+            "fetching": [
+                {"id": to_hex(s.rid), "part": s.what, "from": to_hex(s.peer)}
+                for s in self.fetch.slots
+                if s.what is not None
             ],
             "refusals": self.fetch.refusals,
             "rejects": {

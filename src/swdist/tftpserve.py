@@ -26,7 +26,7 @@ class Slot:
 
 
 class Serve:
-    """send(slot, peer, port, buf, n); open(name) -> file with .size, .read_into, .close, or None."""
+    """send(slot, peer, port, buf, n); open(name) -> file (.size .read_into .close), or None."""
 
     def __init__(self, send, open_file, rand, slots):
         self._send = send
