@@ -34,7 +34,7 @@ EXTRA = {
 }
 OUTSIDE = {"os", "time", "socket", "select", "signal", "ffi", "subprocess", "random", "threading"}
 ABSENT = {"typing", "dataclasses", "enum", "abc", "logging", "datetime", "pathlib", "functools"}
-MAX_LINES = 350
+MAX_LINES = 370  # with docstrings and blank lines; about 250 of code
 
 
 def layer_of(name):

@@ -3,11 +3,13 @@
 from swdist.manifest import Manifest
 from swdist.verify import Release
 
+FACTORY = bytes(32)  # release id of what the image holds
+
 
 def factory(version):
     """What the image holds: always there, never signed, id of 32 zero bytes."""
     m = Manifest()
-    m.rid = bytes(32)
+    m.rid = FACTORY
     m.version = version
     m.revision = 0
     m.experimental = m.critical = m.withdrawn = False

@@ -6,10 +6,10 @@ is the old or the new one. So whatever the instant, the node comes up in a slot 
 """
 
 from swdist.bits import from_hex, to_hex
+from swdist.choose import FACTORY
 from swdist.ucryptolib import sha256
 from swdist.untar import Untar
 
-FACTORY = bytes(32)
 MAX_FAILED = 16
 _ID_BYTES = 65
 

@@ -6,7 +6,7 @@ says in next_at when it wants to be woken, exactly at the next start or end.
 
 from swdist import choose
 from swdist.bits import to_hex, version_text
-from swdist.slots import FACTORY
+from swdist.choose import FACTORY
 
 RETRY_US = 60000000  # after a fault of the disk
 LOOK_AHEAD = 4  # changes to come for which slots are prepared

@@ -1,4 +1,7 @@
-"""TFTP packets (RFC 1350), options (RFC 2347, 2348, 2349, 7440), and the timer both sides use."""
+"""TFTP packets (RFC 1350), options (RFC 2347, 2348, 2349, 7440), and the timer both sides use.
+
+Nothing here raises on what a peer sends: length first, then form, then meaning.
+"""
 
 RRQ = 1
 WRQ = 2
@@ -15,59 +18,85 @@ E_TID = 5
 E_OPTION = 8
 
 DEFAULT_BLKSIZE = 512
+MIN_BLKSIZE = 8
 MAX_BLKSIZE = 1428  # what fits an Ethernet frame over IPv6
+LEGAL_BLKSIZE = 65464  # RFC 2348: more is not a block size at all
 MAX_WINDOW = 64
+LEGAL_WINDOW = 65535  # RFC 7440
 HEAD_BYTES = 4
 PACKET_BYTES = HEAD_BYTES + MAX_BLKSIZE
 MAX_REQUEST_BYTES = 512
 MAX_NAME_BYTES = 128
+MAX_WORDS = 16  # strings in a request or OACK
 
 REJECT_MALFORMED = -1
 REJECT_STRANGER = -2  # not from the peer and port of the transfer
 REJECT_STALE = -3  # a block, acknowledgement or option that is out of place
+REJECT_BUSY = -4  # no slot: the client asks again
 
 RTO_FIRST_US = 500000
 RTO_MIN_US = 20000
 RTO_MAX_US = 3000000
 
+STALL_US = 10000000  # a transfer without progress ends after that
+TRICKLE_US = 20000000  # a transfer may last that long ...
+TRICKLE_US_PER_KIB = 1000000  # ... and this longer for each KiB that has arrived
+
 
 class Timer:
-    """Retransmission timeout from measured round trips (RFC 6298, in microseconds)."""
+    """Retransmission timeout from measured round trips (RFC 6298), all in microseconds."""
 
     def __init__(self):
         self.reset()
 
     def reset(self):
-        self.srtt_us = 0
+        self.srtt_us = 0  # 0: never measured
         self._var_us = 0
+        self.max_us = RTO_MAX_US
         self.rto_us = RTO_FIRST_US
 
+    def _measured(self):
+        rto = self.srtt_us + 4 * self._var_us if self.srtt_us else RTO_FIRST_US
+        return min(max(rto, RTO_MIN_US), self.max_us)
+
     def sample(self, rtt_us):
-        """A round trip of a packet that was sent once (Karn's rule is the caller's)."""
+        """The round trip of a packet that was sent once (Karn's rule is the caller's)."""
         if self.srtt_us == 0:
             self.srtt_us = max(rtt_us, 1)
             self._var_us = rtt_us // 2
         else:
             self._var_us += (abs(self.srtt_us - rtt_us) - self._var_us) // 4
-            self.srtt_us += (rtt_us - self.srtt_us) // 8
-        self.rto_us = min(max(self.srtt_us + 4 * self._var_us, RTO_MIN_US), RTO_MAX_US)
+            self.srtt_us = max(self.srtt_us + (rtt_us - self.srtt_us) // 8, 1)
+        self.rto_us = self._measured()
 
     def back_off(self):
-        self.rto_us = min(self.rto_us * 2, RTO_MAX_US)
+        self.rto_us = min(self.rto_us * 2, self.max_us)
+
+    def answered_late(self, elapsed_us):
+        """An answer after a retransmission is no sample (Karn), but the round trip is no longer
+        than the time since the first transmission: no need to stay backed off beyond that."""
+        self.rto_us = min(self.rto_us, max(self._measured(), elapsed_us))
+
+
+def too_slow(elapsed_us, size):
+    """Has a transfer of `size` bytes so far lasted longer than a slow but honest one?"""
+    return elapsed_us > TRICKLE_US + TRICKLE_US_PER_KIB * (size >> 10)
 
 
 def opcode(buf, n):
     """The operation, or REJECT_MALFORMED. DATA, ACK and ERROR have their 4 bytes."""
-    if n < 4 or buf[0] != 0 or not RRQ <= buf[1] <= OACK:
+    if n < HEAD_BYTES or buf[0] != 0 or not RRQ <= buf[1] <= OACK:
         return REJECT_MALFORMED
     return buf[1]
 
 
 def block_of(buf):
+    """The block number, or the code of an ERROR."""
     return buf[2] << 8 | buf[3]
 
 
 def put_head(buf, op, number):
+    """The first 4 bytes; number is taken modulo 65536."""
     buf[0] = 0
     buf[1] = op
     buf[2] = number >> 8 & 0xFF
@@ -84,21 +113,31 @@ def put_text(buf, at, data):
 def put_error(buf, code, text):
     """An ERROR packet; its length in bytes."""
     put_head(buf, ERROR, code)
-    return put_text(buf, 4, text)
+    return put_text(buf, HEAD_BYTES, text)
 
 
 def put_option(buf, at, name, value):
     return put_text(buf, put_text(buf, at, name), b"%d" % value)
 
 
+def put_request(buf, name, blksize, window):
+    """A read request with options; its length in bytes. Name: at most MAX_NAME_BYTES."""
+    put_head(buf, RRQ, 0)
+    at = put_text(buf, put_text(buf, 2, name), b"octet")
+    at = put_option(buf, at, b"blksize", blksize)
+    at = put_option(buf, at, b"windowsize", window)
+    return put_option(buf, at, b"tsize", 0)
+
+
 def strings(buf, at, n):
-    """The zero-terminated strings of buf[at:n], at most 16, or None if the last has no end."""
+    """The zero-terminated strings of buf[at:n], at most MAX_WORDS, or None if the last has no
+    end or they are too many or too long."""
     if at >= n:
         return []
-    if buf[n - 1] != 0:
+    if n > MAX_REQUEST_BYTES or buf[n - 1] != 0:
         return None
-    found = bytes(buf[at : n - 1]).split(b"\0")
-    return found if len(found) <= 16 else None
+    found = bytes(memoryview(buf)[at : n - 1]).split(b"\0")
+    return found if len(found) <= MAX_WORDS else None
 
 
 def options(words):
@@ -115,3 +154,17 @@ def options(words):
         if 0 < len(value) <= 9 and value.isdigit():
             found[name] = int(value)
     return found
+
+
+def request(buf, n):
+    """(RRQ or WRQ, name, options) of a well-formed request in mode octet, or None."""
+    op = opcode(buf, n)
+    if op != RRQ and op != WRQ:
+        return None
+    words = strings(buf, 2, n)
+    if words is None or len(words) < 2 or not 0 < len(words[0]) <= MAX_NAME_BYTES:
+        return None
+    found = options(words[2:])
+    if found is None or words[1].lower() != b"octet":
+        return None
+    return op, words[0], found

@@ -13,10 +13,8 @@ FAILED = 3
 
 ASK_BLKSIZE = 1428
 ASK_WINDOW = 16
-STALL_US = 10000000  # without a new block
-TRICKLE_US = 20000000  # a whole download of at most 64 KiB takes no longer than this ...
-TRICKLE_US_PER_KIB = 1000000  # ... plus this for each KiB received
-TRIES = 8
+TRIES = 10  # transmissions without progress; tftp.STALL_US ends most transfers earlier
+MAX_REASON = 60
 
 
 class Get:
@@ -31,56 +29,59 @@ class Get:
         self._timer = tftp.Timer()
         self.state = IDLE
         self._peer = None
-        self._port = 0
+        self._port = self._port_before = 0
         self.length = 0
         self.reason = ""
+        self.rejects = 0  # datagrams that were for nothing
         self.next_at = None
 
     def start(self, peer, port, name, limit, now):
         """Asks peer, on its server's port, for the file; more than `limit` bytes is a failure."""
+        assert len(name) <= tftp.MAX_NAME_BYTES
         self._peer = peer
         self._server = port
+        self._port_before = self._port
         self._port = 0  # its TID, known with the first answer
         self._limit = min(limit, len(self._data))
         self.length = 0
         self.reason = ""
         self._blksize = tftp.DEFAULT_BLKSIZE
         self._window = 1
+        self._agreed = False  # an OACK has come
         self._next = 1  # block that is to come, not wrapped
         self._in_window = 0
-        self._gap_told = False
+        self._ahead = 0  # of the blocks behind a gap the last one, counted from _next
         self._tries = 0
         self._timer.reset()
         self._began_at = self._progress_at = now
         self.state = RUNNING
-        out = self._out
-        tftp.put_head(out, tftp.RRQ, 0)
-        at = tftp.put_text(out, tftp.put_text(out, 2, name), b"octet")
-        at = tftp.put_option(out, at, b"blksize", ASK_BLKSIZE)
-        at = tftp.put_option(out, at, b"windowsize", ASK_WINDOW)
-        self._out_bytes = tftp.put_option(out, at, b"tsize", 0)
+        self._out_bytes = tftp.put_request(self._out, name, ASK_BLKSIZE, ASK_WINDOW)
         self._transmit(now)
 
     def stop(self):
-        """Forgets the download; the server's retransmissions die out by themselves."""
+        """Forgets the download, and tells the server, which then frees its slot."""
+        if self.state == RUNNING:
+            self._fail("stopped", tftp.E_UNDEFINED)
         self.state = IDLE
-        self.next_at = None
 
     def _transmit(self, now):
         """Sends the request, or the last acknowledgement, again or for the first time."""
-        port = self._port or self._server
-        self._send(self._peer, port, self._out, self._out_bytes)
+        self._send(self._peer, self._port or self._server, self._out, self._out_bytes)
         self._sent_at = now
-        self.next_at = now + self._timer.rto_us
+        self._wait(now)
+
+    def _wait(self, now):
+        self.next_at = min(now + self._timer.rto_us, self._progress_at + tftp.STALL_US)
 
     def _ack(self, now):
-        tftp.put_head(self._out, tftp.ACK, self._next - 1 & 0xFFFF)
-        self._out_bytes = 4
+        """Acknowledges all that came in order. The server's next window begins behind it."""
+        tftp.put_head(self._out, tftp.ACK, self._next - 1)
+        self._out_bytes = tftp.HEAD_BYTES
         self._in_window = 0
         self._transmit(now)
 
-    def _fail(self, reason, code=None):
-        if code is not None and self._port:
+    def _fail(self, reason, code=-1):
+        if code >= 0 and self._port:
             n = tftp.put_error(self._out, code, reason.encode())
             self._send(self._peer, self._port, self._out, n)
         self.state = FAILED
@@ -92,37 +93,53 @@ class Get:
         if self.state != RUNNING or now < self.next_at:
             return
         self._tries += 1
-        if self._tries > TRIES or now - self._progress_at > STALL_US:
-            self._fail("stalled")
+        if self._tries > TRIES or now - self._progress_at >= tftp.STALL_US:
+            self._fail("stalled", tftp.E_UNDEFINED)
             return
         self._timer.back_off()
-        self._transmit(now)
+        if self._port:
+            self._ack(now)
+        else:
+            self._transmit(now)
 
     def receive(self, peer, port, buf, n, now):
         """0, or REJECT_*. buf is borrowed until return."""
+        result = self._receive(peer, port, buf, n, now)
+        if result:
+            self.rejects += 1
+        return result
+
+    def _receive(self, peer, port, buf, n, now):
         if peer != self._peer or (self._port and port != self._port):
             return tftp.REJECT_STRANGER
         op = tftp.opcode(buf, n)
         if op not in (tftp.DATA, tftp.OACK, tftp.ERROR):
             return tftp.REJECT_MALFORMED
         if self.state == DONE:
-            if op == tftp.DATA and self._out_bytes == 4:
-                self._send(self._peer, self._port, self._out, 4)  # our last ACK was lost
+            if op == tftp.DATA:  # our last ACK was lost
+                self._send(self._peer, self._port, self._out, self._out_bytes)
             return tftp.REJECT_STALE
         if self.state != RUNNING:
             return tftp.REJECT_STALE
         if not self._port:
+            # The shell may keep its socket: blocks that the transfer before left on their way
+            # must not begin this one. Our own server answers with an OACK, stock ones from a
+            # new port.
+            if op == tftp.DATA and (tftp.block_of(buf) != 1 or port == self._port_before):
+                return tftp.REJECT_STALE
             self._port = port
         if op == tftp.DATA:
             return self._receive_data(buf, n, now)
         if op == tftp.OACK:
             return self._receive_oack(buf, n, now)
-        words = tftp.strings(buf, 4, n)
-        text = bytes(words[0][:60]) if words else b""
-        return self._fail("refused, error %d %s" % (tftp.block_of(buf), printable(text)))
+        words = tftp.strings(buf, tftp.HEAD_BYTES, n)
+        text = printable(words[0][:MAX_REASON]) if words else ""
+        return self._fail("refused, error %d %s" % (tftp.block_of(buf), text))
 
     def _receive_oack(self, buf, n, now):
-        if self._next != 1 or self.length:
+        if self._agreed or self._next != 1:
+            if self._next == 1 and self._overdue(now):
+                self._ack(now)  # ACK 0 was lost
             return tftp.REJECT_STALE
         words = tftp.strings(buf, 2, n)
         options = None if words is None else tftp.options(words)
@@ -133,27 +150,43 @@ class Get:
                 return self._fail("option that was not asked for", tftp.E_OPTION)
         blksize = options.get(b"blksize", tftp.DEFAULT_BLKSIZE)
         window = options.get(b"windowsize", 1)
-        if not 8 <= blksize <= ASK_BLKSIZE or not 1 <= window <= ASK_WINDOW:
+        if not tftp.MIN_BLKSIZE <= blksize <= ASK_BLKSIZE or not 1 <= window <= ASK_WINDOW:
             return self._fail("option larger than asked for", tftp.E_OPTION)
         if options.get(b"tsize", 0) > self._limit:
             return self._fail("file too large", tftp.E_OPTION)
         self._blksize = blksize
         self._window = window
-        if self._tries == 0:
-            self._timer.sample(now - self._sent_at)
-        self._tries = 0
-        self._progress_at = now
+        self._agreed = True
+        self._progress(now)
         self._ack(now)
         return 0
+
+    def _overdue(self, now):
+        return now - self._sent_at >= max(self._timer.srtt_us, tftp.RTO_MIN_US)
+
+    def _progress(self, now):
+        """What was awaited has come: the first of its kind since the last transmission is a
+        sample of the round trip."""
+        if self._in_window == 0:
+            if self._tries == 0:
+                self._timer.sample(now - self._sent_at)
+            else:
+                self._timer.answered_late(now - self._progress_at)
+        self._tries = 0
+        self._progress_at = now
 
     def _receive_data(self, buf, n, now):
         ahead = tftp.block_of(buf) - self._next & 0xFFFF
         if ahead:
-            if ahead < 0x8000 and not self._gap_told:
-                self._gap_told = True  # RFC 7440, section 4: once a gap
-                self._ack(now)
-            elif ahead == 0xFFFF and self._window == 1 and self._tries:
-                self._ack(now)
+            if ahead < self._window:
+                # RFC 7440, section 4: an ACK once a gap. A number that goes back shows that the
+                # server has gone back, and lost the block again.
+                told = self._ahead
+                self._ahead = ahead
+                if not told or (ahead <= told and self._overdue(now)):
+                    self._ack(now)
+            elif ahead >= 0x10000 - self._window and not self._in_window and self._overdue(now):
+                self._ack(now)  # the window once more: its ACK was lost
             return tftp.REJECT_STALE
         size = n - tftp.HEAD_BYTES
         if size > self._blksize:
@@ -161,27 +194,23 @@ class Get:
             return tftp.REJECT_MALFORMED
         if self.length + size > self._limit:
             return self._fail("file too large", tftp.E_ILLEGAL)
-        if self._in_window == 0 and self._tries == 0:
-            self._timer.sample(now - self._sent_at)
-        self._data[self.length : self.length + size] = buf[tftp.HEAD_BYTES : n]
-        self.length += size
+        self._progress(now)
+        end = self.length + size
+        self.view[self.length : end] = memoryview(buf)[tftp.HEAD_BYTES : n]
+        self.length = end
         self._next += 1
         self._in_window += 1
-        self._gap_told = False
-        self._tries = 0
-        self._progress_at = now
-        if now - self._began_at > TRICKLE_US + TRICKLE_US_PER_KIB * (self.length >> 10):
-            return self._fail("too slow")
+        self._ahead = 0
         if size < self._blksize:
             self._ack(now)
             self.state = DONE
             self.next_at = None
+        elif tftp.too_slow(now - self._began_at, self.length):
+            self._fail("too slow", tftp.E_UNDEFINED)
         elif self._in_window >= self._window:
             self._ack(now)
         else:
-            self.next_at = now + self._timer.rto_us
-            tftp.put_head(self._out, tftp.ACK, self._next - 1 & 0xFFFF)
-            self._out_bytes = 4
+            self._wait(now)
         return 0
 
 
