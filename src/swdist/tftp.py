@@ -69,6 +69,10 @@ class Timer:
             self.srtt_us = max(self.srtt_us + (rtt_us - self.srtt_us) // 8, 1)
         self.rto_us = self._measured()
 
+    def shortest_us(self):
+        """What comes earlier after a transmission is no answer to it."""
+        return self.srtt_us * 3 // 4 if self.srtt_us else RTO_MIN_US
+
     def back_off(self):
         self.rto_us = min(self.rto_us * 2, self.max_us)
 

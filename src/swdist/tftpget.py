@@ -162,7 +162,8 @@ class Get:
         return 0
 
     def _overdue(self, now):
-        return now - self._sent_at >= max(self._timer.srtt_us, tftp.RTO_MIN_US)
+        """Can what comes now be the answer to our last transmission?"""
+        return now - self._sent_at >= self._timer.shortest_us()
 
     def _progress(self, now):
         """What was awaited has come: the first of its kind since the last transmission is a

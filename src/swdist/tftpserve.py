@@ -1,8 +1,9 @@
 """A bounded number of uploads: a TFTP server as a machine (RFC 1350, 2347, 2348, 2349, 7440).
 
 Each slot has a port of its own. Before a peer has acknowledged anything it may be a spoofed
-address: until then it gets at most AMPLIFY bytes for each byte it sent, except for the one DATA
-packet that RFC 1350 owes a request without options.
+address. Until then it gets at most AMPLIFY bytes for each byte that it sent, retransmissions
+included. A request without options is owed one DATA packet whatever its length (RFC 1350): it gets
+that at once, and then at most one a second, each for one more request.
 """
 
 from swdist import tftp
@@ -10,23 +11,53 @@ from swdist import tftp
 AMPLIFY = 3
 PER_PEER = 2  # slots that one neighbour may hold
 HALF_OPEN_US = 1000000  # after that a slot that was never acknowledged can be taken by another
-TRIES = 6
-STALL_US = 10000000
+OWED_US = 1000000  # between two DATA 1 to a peer that has not yet acknowledged anything
+TRIES = 8
+LAST_TRIES = 5  # for the last window: mostly the client has it, and its ACK was lost
 MAX_ERRORS_PER_S = 20
 
 
 class Slot:
+    """One transfer, or none (file is None). Block numbers are not wrapped."""
+
     def __init__(self):
         self.file = None
         self.peer = None
+        self.port = 0
+        self.name = None
         self.buf = bytearray(tftp.PACKET_BYTES)
         self.view = memoryview(self.buf)
         self.timer = tftp.Timer()
         self.wake_at = 0
 
+    def begin(self, peer, port, name, file, now):
+        self.peer = peer
+        self.port = port
+        self.name = name
+        self.file = file
+        self.blksize = tftp.DEFAULT_BLKSIZE
+        self.window = 1
+        self.oack = False
+        self.heard = False  # has the peer acknowledged anything?
+        self.credit = 0  # bytes that may be sent before that
+        self.acked = 0
+        self.sent = 0  # last block on its way
+        self.high = 0  # highest block ever sent
+        self.again = -1  # highest block that was sent more than once
+        self.tries = 0  # of the timer, without progress
+        self.asked_again = 0  # repeated acknowledgements that were followed, without progress
+        self.timer.reset()
+        self.began_at = self.progress_at = self.sent_at = now
+
+    def finishing(self, now):
+        """Has all been sent, and should the last ACK be here by now?"""
+        if self.sent < self.last or not self.heard:
+            return False
+        return now - self.sent_at >= self.timer.srtt_us // 2
+
 
 class Serve:
-    """send(slot, peer, port, buf, n); open(name) -> file (.size .read_into .close), or None."""
+    """send(slot, peer, port, buf, n); open(name) -> file with .size, .read_into, .close, or None."""
 
     def __init__(self, send, open_file, rand, slots):
         self._send = send
@@ -37,6 +68,7 @@ class Serve:
         self._errors = 0
         self._errors_at = 0
         self.served = 0
+        self.rejects = 0  # datagrams that were for nothing
         self.next_at = None
 
     def idle(self, slot):
@@ -45,52 +77,74 @@ class Serve:
     # --- requests, on the well-known port
 
     def request(self, peer, port, buf, n, now):
-        """0, or REJECT_*."""
-        op = tftp.opcode(buf, n)
-        if op not in (tftp.RRQ, tftp.WRQ) or n > tftp.MAX_REQUEST_BYTES:
+        """0, or REJECT_*. buf is borrowed until return."""
+        result = self._request(peer, port, buf, n, now)
+        if result:
+            self.rejects += 1
+        self._wake()
+        return result
+
+    def _request(self, peer, port, buf, n, now):
+        words = tftp.request(buf, n)
+        if words is None:
             return tftp.REJECT_MALFORMED
-        words = tftp.strings(buf, 2, n)
-        if words is None or len(words) < 2 or not 0 < len(words[0]) <= tftp.MAX_NAME_BYTES:
-            return tftp.REJECT_MALFORMED
-        options = tftp.options(words[2:])
-        if options is None or words[1].lower() != b"octet":
-            return tftp.REJECT_MALFORMED
-        i = self._place(peer, port, now)
+        op, name, options = words
+        i = self._known(peer, port)
+        if i >= 0:
+            if op == tftp.RRQ and self._slots[i].name == name:
+                return self._repeat(self._slots[i], i, n, now)
+            # A port has one transfer: its owner has done with the one before.
+            self._close(self._slots[i])
+        else:
+            i = self._place(peer, now)
         if i < 0:
-            return tftp.REJECT_STALE  # busy, or known already: the client asks again
+            return tftp.REJECT_BUSY  # no answer: the client asks again
         if op == tftp.WRQ:
             return self._refuse(i, peer, port, tftp.E_ACCESS, b"nobody writes here", now)
-        file = self._open(words[0])
+        file = self._open(name)
         if file is None:
             return self._refuse(i, peer, port, tftp.E_NOT_FOUND, b"not here", now)
-        self._begin(self._slots[i], i, peer, port, file, options, n, now)
+        s = self._slots[i]
+        if s.file is not None:
+            self._close(s)
+        s.begin(peer, port, name, file, now)
+        s.credit = AMPLIFY * n
+        self._answer(s, i, options, now)
         return 0
 
-    def _place(self, peer, port, now):
-        """The slot for a new request, or -1."""
-        free = -1
+    def _known(self, peer, port):
+        for i in range(len(self._slots)):
+            s = self._slots[i]
+            if s.file is not None and s.port == port and s.peer == peer:
+                return i
+        return -1
+
+    def _place(self, peer, now):
+        """The slot for a new request, or -1. It may still be in use: then it is to be taken from
+        one that never acknowledged (the oldest first), or, where the peer has its share, from
+        one of its own that only waits for a last ACK that was lost."""
+        free = oldest = own = ended = -1
         same = 0
-        oldest = -1
         for i in range(len(self._slots)):
             s = self._slots[i]
             if s.file is None:
                 free = i if free < 0 else free
                 continue
-            if s.peer == peer:
-                if s.port == port:
-                    return -1  # the request once more: the timer answers it
-                same += 1
             if not s.heard and now - s.began_at > HALF_OPEN_US:
                 if oldest < 0 or s.began_at < self._slots[oldest].began_at:
                     oldest = i
+            if s.peer == peer:
+                same += 1
+                if not s.heard and now - s.began_at > HALF_OPEN_US:
+                    own = i
+                elif s.finishing(now):
+                    ended = i
         if same >= PER_PEER:
-            return -1
-        if free < 0 and oldest >= 0:
-            self._close(self._slots[oldest])
-            free = oldest
-        return free
+            return ended if ended >= 0 else own
+        return free if free >= 0 else oldest
 
     def _refuse(self, i, peer, port, code, text, now):
+        """An ERROR, at most MAX_ERRORS_PER_S of them; it leaves no state."""
         if now - self._errors_at > 1000000:
             self._errors_at = now
             self._errors = 0
@@ -99,61 +153,62 @@ class Serve:
             self._send(i, peer, port, self._error, tftp.put_error(self._error, code, text))
         return 0
 
-    def _begin(self, s, i, peer, port, file, options, n, now):
-        s.peer = peer
-        s.port = port
-        s.file = file
-        s.blksize = tftp.DEFAULT_BLKSIZE
-        s.window = 1
-        s.heard = False
-        s.began_at = s.progress_at = now
-        s.credit = AMPLIFY * n
-        s.tries = 0
-        s.resent = False  # since the last progress
-        s.clean = True  # nothing of what is on its way was sent twice
-        s.timer.reset()
+    def _repeat(self, s, i, n, now):
+        """The request once more: our answer was lost, or the network made a copy."""
+        if s.heard or now - s.sent_at < tftp.RTO_MIN_US:
+            return tftp.REJECT_STALE
+        s.credit += AMPLIFY * n
+        if not s.oack and now - s.sent_at >= OWED_US:
+            s.credit = max(s.credit, tftp.HEAD_BYTES + s.blksize)
+        self._send_again(s, i, now)
+        return 0
+
+    def _answer(self, s, i, options, now):
+        """OACK with what was asked for and is granted (RFC 2347), or DATA 1 if that is nothing.
+        Values that the RFCs do not allow are as good as not asked for."""
         at = 2
         asked = options.get(b"blksize", 0)
-        if asked >= 8:
+        if tftp.MIN_BLKSIZE <= asked <= tftp.LEGAL_BLKSIZE:
             s.blksize = min(asked, tftp.MAX_BLKSIZE)
             at = tftp.put_option(s.buf, at, b"blksize", s.blksize)
         asked = options.get(b"windowsize", 0)
-        if asked >= 1:
+        if 1 <= asked <= tftp.LEGAL_WINDOW:
             s.window = min(asked, tftp.MAX_WINDOW)
             at = tftp.put_option(s.buf, at, b"windowsize", s.window)
+        asked = options.get(b"timeout", 0)
+        if 1 <= asked <= 255:  # RFC 2349: so long at most; what is measured may be shorter
+            s.timer.max_us = min(asked * 1000000, tftp.RTO_MAX_US)
+            at = tftp.put_option(s.buf, at, b"timeout", asked)
         if b"tsize" in options:
-            at = tftp.put_option(s.buf, at, b"tsize", file.size)
-        s.last = file.size // s.blksize + 1  # number of the last block, which is short
-        if at > 2:
+            at = tftp.put_option(s.buf, at, b"tsize", s.file.size)
+        s.last = s.file.size // s.blksize + 1  # number of the last block, which is short
+        s.oack = at > 2
+        if s.oack:
             s.buf[0] = 0
             s.buf[1] = tftp.OACK
             s.oack_bytes = at
             s.acked = -1  # ACK 0 is owed for the options
-            s.sent = 0
             self._send_oack(s, i, now)
-            self._wake()
         else:
-            s.oack_bytes = 0
-            s.acked = 0
-            s.sent = 0
             s.credit = max(s.credit, tftp.HEAD_BYTES + s.blksize)
             self._send_window(s, i, now)
-
-    def _send_oack(self, s, i, now):
-        if s.credit >= s.oack_bytes:
-            s.credit -= s.oack_bytes
-            self._send(i, s.peer, s.port, s.buf, s.oack_bytes)
-        s.sent_at = now
-        s.wake_at = now + s.timer.rto_us
 
     # --- the transfer, on the slot's own port
 
     def receive(self, i, peer, port, buf, n, now):
-        """0, or REJECT_*."""
+        """0, or REJECT_*. buf is borrowed until return."""
+        result = self._receive(i, peer, port, buf, n, now)
+        if result:
+            self.rejects += 1
+        else:
+            self._wake()
+        return result
+
+    def _receive(self, i, peer, port, buf, n, now):
         s = self._slots[i]
         if s.file is None:
             return tftp.REJECT_STALE
-        if peer != s.peer or port != s.port:
+        if port != s.port or peer != s.peer:
             return tftp.REJECT_STRANGER
         op = tftp.opcode(buf, n)
         if op == tftp.ERROR:
@@ -165,54 +220,76 @@ class Serve:
         if block > s.sent:
             return tftp.REJECT_STALE
         if block == s.acked:
-            # Said twice: the first block of the window was lost. Once only, or each stray copy
-            # would send a window (the Sorcerer's Apprentice, RFC 1123, section 4.2.3.1); and not
-            # before an answer to this window can be here.
-            early = now - s.sent_at < s.timer.srtt_us * 3 // 4
-            if s.resent or early or s.sent == s.acked:
-                return tftp.REJECT_STALE
-            s.resent = True
-            s.clean = False
-            s.sent = s.acked
-            self._send_window(s, i, now)
-            return 0
+            return self._asked_again(s, i, now)
         s.heard = True
-        if s.clean:
+        if block > s.again:
             s.timer.sample(now - s.sent_at)
-        s.clean = block == s.sent  # else the rest of the window goes out again
-        s.acked = block
-        s.sent = block
-        s.resent = False
-        s.tries = 0
+        else:
+            s.timer.answered_late(now - s.progress_at)
+        s.acked = s.sent = block  # if it is not the last one sent, the next was lost
+        s.tries = s.asked_again = 0
         s.progress_at = now
         if block >= s.last:
             self.served += 1
+            self._close(s)
+        elif tftp.too_slow(now - s.began_at, block * s.blksize):
             self._close(s)
         else:
             self._send_window(s, i, now)
         return 0
 
+    def _asked_again(self, s, i, now):
+        """An acknowledgement said twice: the window's first block was lost. It is followed only
+        when it can be an answer to the last transmission, and a few times without progress, so
+        that copies multiply nothing (RFC 1123, section 4.2.3.1). In lock-step it never is."""
+        if s.window == 1 or s.sent == s.acked or s.asked_again >= TRIES:
+            return tftp.REJECT_STALE
+        if now - s.sent_at < s.timer.shortest_us():
+            return tftp.REJECT_STALE
+        s.asked_again += 1
+        self._send_again(s, i, now)
+        return 0
+
+    def _send_oack(self, s, i, now):
+        if s.credit >= s.oack_bytes:
+            s.credit -= s.oack_bytes
+            self._send(i, s.peer, s.port, s.buf, s.oack_bytes)
+            s.sent_at = now
+        s.wake_at = now + s.timer.rto_us
+
+    def _send_again(self, s, i, now):
+        """Back to what is not acknowledged."""
+        if s.acked < 0:
+            s.again = 0
+            self._send_oack(s, i, now)
+        else:
+            s.sent = s.acked
+            self._send_window(s, i, now)
+
     def _send_window(self, s, i, now):
-        """Sends from the first block that is not acknowledged."""
+        """Sends from behind the last block that is on its way to the end of the window."""
+        if s.sent < s.high:
+            s.again = s.high
         end = min(s.acked + s.window, s.last)
         while s.sent < end:
-            block = s.sent + 1
-            want = min(s.blksize, s.file.size - (block - 1) * s.blksize)
+            offset = s.sent * s.blksize
+            want = min(s.blksize, s.file.size - offset)
             at = tftp.HEAD_BYTES
-            got = s.file.read_into((block - 1) * s.blksize, s.view[at : at + want]) if want else 0
-            if got != want:
-                self._close(s)  # what was verified is gone: say nothing rather than something else
-                return
             if not s.heard:
                 if s.credit < at + want:
                     break
                 s.credit -= at + want
-            tftp.put_head(s.buf, tftp.DATA, block & 0xFFFF)
+            if want and s.file.read_into(offset, s.view[at : at + want]) != want:
+                # What was verified is gone. No other bytes are sent in its place.
+                self._refuse(i, s.peer, s.port, tftp.E_UNDEFINED, b"gone", now)
+                self._close(s)
+                return
+            s.sent += 1
+            tftp.put_head(s.buf, tftp.DATA, s.sent)
             self._send(i, s.peer, s.port, s.buf, at + want)
-            s.sent = block
-        s.sent_at = now
+            s.sent_at = now
+        s.high = max(s.high, s.sent)
         s.wake_at = now + s.timer.rto_us
-        self._wake()
 
     def tick(self, now):
         if self.next_at is None or now < self.next_at:
@@ -222,26 +299,20 @@ class Serve:
             if s.file is None or now < s.wake_at:
                 continue
             s.tries += 1
-            if s.tries > TRIES or now - s.progress_at > STALL_US:
+            tries = LAST_TRIES if s.sent == s.last else TRIES
+            if s.tries > tries or now - s.progress_at >= tftp.STALL_US:
                 self._close(s)
                 continue
             s.timer.back_off()
-            s.clean = False
-            if s.acked < 0:
-                self._send_oack(s, i, now)
-            else:
-                s.sent = s.acked
-                self._send_window(s, i, now)
+            self._send_again(s, i, now)
         self._wake()
 
     def _wake(self):
         self.next_at = None
         for s in self._slots:
-            if s.file is not None:
-                if self.next_at is None or s.wake_at < self.next_at:
-                    self.next_at = s.wake_at
+            if s.file is not None and (self.next_at is None or s.wake_at < self.next_at):
+                self.next_at = s.wake_at
 
     def _close(self, s):
         s.file.close()
-        s.file = None
-        s.peer = None
+        s.file = s.peer = s.name = None
