@@ -1,0 +1,1 @@
+"""The namespace lab: real daemons on real MicroPython, on one Linux host."""

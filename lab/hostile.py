@@ -1,0 +1,86 @@
+"""A malicious neighbour: a node whose store lies.
+
+python -m lab.hostile --config FILE FORGED.swd TAMPERED.swd REPLAYED.swd
+It announces all three as complete, and serves them: a forged release, a true one with one byte of
+one chunk changed, and a true but older one.
+"""
+
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+from swdist import config, manifest, netd, platform, verify
+from swdist.store import File
+from swdist_host import release
+
+
+class Lies:
+    """Has what netd asks of a store, and verifies nothing."""
+
+    def __init__(self, swds):
+        self.parts = {}
+        self.releases = []
+        for swd in swds:
+            m, _ = manifest.parse(swd.manifest)
+            self.releases.append(
+                SimpleNamespace(
+                    rid=m.rid, manifest=m, held=m.chunks, complete=True, indexed=True, failed=False
+                )
+            )
+            for name in ("manifest", "signatures", "index"):
+                self.parts[f"1/{m.rid.hex()}/{name}"] = getattr(swd, name)
+            for n in range(m.chunks):
+                chunk = swd.payload[n * m.chunk_size : (n + 1) * m.chunk_size]
+                self.parts[f"1/{m.rid.hex()}/{n}"] = chunk
+
+    def get(self, rid):
+        return next((r for r in self.releases if r.rid == rid), None) or self.releases[0]
+
+    def digest(self):
+        return b"\xee" * 8
+
+    def wanted(self, release):
+        return False
+
+    def newest_signed_at_s(self):
+        return 0
+
+    def collect(self, pinned):
+        pass
+
+    def open(self, name):
+        data = self.parts.get(bytes(name).decode("ascii", "replace"))
+        return None if data is None else Part(data)
+
+
+class Part(File):
+    def __init__(self, data):
+        self.data = data
+        self.size = len(data)
+
+    def read_into(self, offset, view):
+        part = self.data[offset : offset + len(view)]
+        view[: len(part)] = part
+        return len(part)
+
+    def close(self):
+        pass
+
+
+def main():
+    fs = platform.Fs()
+    conf = config.load(sys.argv[1:-3], "hostile", fs)
+    forged, tampered, replayed = (release.load(path) for path in sys.argv[-3:])
+    at = len(tampered.payload) // 2
+    flipped = bytes([tampered.payload[at] ^ 1])
+    payload = tampered.payload[:at] + flipped + tampered.payload[at + 1 :]
+    tampered = replace(tampered, payload=payload)
+    daemon = netd.Netd(conf, conf.log_to("hostile"), fs, verify.load_ca(fs, conf.ca))
+    lies = Lies([forged, tampered, replayed])
+    daemon.store = daemon.node.store = daemon.node.fetch._store = lies
+    daemon.serve._open = lies.open
+    daemon.run()
+
+
+if __name__ == "__main__":
+    main()

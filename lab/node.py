@@ -1,0 +1,113 @@
+"""One node of the lab: its files, its two daemons, and what it says of itself."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+SRC = Path(__file__).resolve().parent.parent / "src"
+
+
+class Node:
+    """offset_s, ppm: how wrong its clock is. python: the interpreter's command."""
+
+    def __init__(self, name, folder, interfaces, ca, python, offset_s=0.0, ppm=0.0):
+        self.name = name
+        self.folder = Path(folder)
+        self.python = python
+        self.ppm = ppm
+        self.offset_s = offset_s
+        self.processes = []
+        for sub in ("store", "state", "run"):
+            (self.folder / sub).mkdir(parents=True, exist_ok=True)
+        lines = [
+            "config swdist 'node'",
+            *[f"\tlist interface '{i}'" for i in interfaces],
+            *[f"\toption {k} '{self.folder / k}'" for k in ("store", "state", "run")],
+            f"\toption ca '{ca}'",
+            "\toption board 'lab'",
+            "\toption factory_version '1.0.0'",
+            "\toption log 'stderr'",
+            "\toption beacon_ms '1000'",
+            "\toption confirm_s '20'",
+            "\toption quota_kb '4096'",
+            "\toption user ''",
+        ]
+        (self.folder / "config").write_text("\n".join(lines) + "\n")
+
+    def start(self, daemons=("netd", "switchd")):
+        for daemon in daemons:
+            command = [
+                "ip", "netns", "exec", self.name, *self.python, "-m", f"swdist.{daemon}",
+                "--config", str(self.folder / "config"),
+                f"--lab-clock={self.offset_s:.6f},{self.ppm:.3f}",
+            ]  # fmt: skip
+            with open(self.folder / f"{daemon}.log", "a") as log:
+                child = subprocess.Popen(
+                    command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                    env={**os.environ, "MICROPYPATH": str(SRC), "PYTHONPATH": str(SRC)},
+                )  # fmt: skip
+            self.processes.append(child)
+
+    def start_hostile(self, root, paths):
+        """lab.hostile in place of the daemons."""
+        command = [
+            "ip", "netns", "exec", self.name, *self.python,
+            "--config", str(self.folder / "config"), *map(str, paths),
+        ]  # fmt: skip
+        with open(self.folder / "netd.log", "a") as log:
+            child = subprocess.Popen(
+                command, cwd=root, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        self.processes.append(child)
+
+    def stop(self, how=signal.SIGTERM):
+        """Exit statuses of the daemons."""
+        for child in self.processes:
+            child.send_signal(how)
+        statuses = [child.wait() for child in self.processes]
+        self.processes = []
+        return statuses
+
+    def dead(self):
+        """Has a daemon ended by itself?"""
+        return any(child.poll() is not None for child in self.processes)
+
+    def _json(self, name):
+        try:
+            return json.loads((self.folder / "run" / name).read_text())
+        except (OSError, ValueError):
+            return {}
+
+    def net(self):
+        return self._json("net.json")
+
+    def switch(self):
+        return self._json("switch.json")
+
+    def release(self, version):
+        """What it holds of a version, as net.json says it; {} if nothing."""
+        found = [r for r in self.net().get("releases", []) if r["version"] == version]
+        return found[0] if found else {}
+
+    def active(self):
+        return self.switch().get("active", {}).get("version")
+
+    def switches(self):
+        """Its records, each with raw_us: the host's monotonic clock at the switch."""
+        try:
+            lines = (self.folder / "state/switches").read_text().splitlines()
+        except OSError:
+            return []
+        records = [json.loads(line) for line in lines]
+        for r in records:
+            milli = round(self.ppm * 1000)
+            r["raw_us"] = r["counter_us"] * 1_000_000_000 / (1_000_000_000 + milli)
+        return records
+
+    def log(self, daemon="netd"):
+        try:
+            return (self.folder / f"{daemon}.log").read_text()
+        except OSError:
+            return ""
