@@ -1,0 +1,62 @@
+"""The CA directory, /etc/swdist/ca on a node: network, threshold, public keys."""
+
+import hashlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from swdist import platform, verify
+from swdist_host import files
+from swdist_host.errors import BadValue, Refused
+
+
+def network_id(name, publics):
+    """docs/protocol.md, section 2.5."""
+    data = b"swdist-network 1\n" + name.encode("ascii") + b"\n" + b"".join(sorted(publics))
+    return hashlib.sha256(data).digest()[:8]
+
+
+def create(path, name, publics, threshold):
+    """Makes the directory, whole or not at all; gives the network id."""
+    path = Path(path)
+    if path.exists():
+        raise files.exists(path)
+    if not name.isascii() or not name.isprintable() or not 1 <= len(name) <= 64:
+        raise BadValue("the network's name must be 1 to 64 printable ASCII characters")
+    count = len(publics)
+    if len({p.key for p in publics}) != count or len({p.key_id for p in publics}) != count:
+        raise BadValue("a key is given twice; give each once")
+    if not 1 <= threshold <= count <= verify.MAX_KEYS:
+        raise BadValue(f"threshold {threshold} with {count} keys; give 1 to {count}")
+    network = network_id(name, [p.key for p in publics])
+    try:
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix="." + path.name))
+    except OSError as e:
+        raise Refused(f"{path}: {e.strerror}; choose a directory that can be written") from None
+    try:
+        (temporary / "network").write_text(f"name: {name}\nid: {network.hex()}\n")
+        (temporary / "threshold").write_text(f"{threshold}\n")
+        for public in publics:
+            (temporary / public.name).write_bytes(public.text)
+        temporary.chmod(0o755)
+        temporary.rename(path)
+    except OSError as e:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise Refused(f"{path}: {e.strerror}") from None
+    return network
+
+
+@dataclass(frozen=True)
+class Ca:
+    """trust: the device's own verify.Trust."""
+
+    path: Path
+    trust: verify.Trust
+
+
+def load(path):
+    try:
+        return Ca(Path(path), verify.load_ca(platform.Fs(), str(path)))
+    except ValueError as e:
+        raise Refused(f"{e}; make one with: swdist network init") from None

@@ -1,0 +1,69 @@
+"""The command `swdist`: what an operator types. Each group of commands has a module of its own."""
+
+import sys
+
+import click
+
+from swdist import VERSION
+from swdist_host import commands_keys, commands_mesh, commands_release, terminal
+from swdist_host.errors import BadValue, Refused
+
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=_SETTINGS, no_args_is_help=True)
+@click.version_option(VERSION, "--version", prog_name="swdist", message="%(prog)s %(version)s")
+def cli():
+    """Software for a mesh of equal routers: make a release, sign it, hand it to any neighbour,
+    and watch the mesh switch to it.
+
+    \b
+    A first release, from nothing:
+      swdist keygen alice
+      swdist network init ca --name freimesh --key alice.pub --threshold 1
+      swdist release build -o 1.1.0.swd --ca ca --version 1.1.0 --start +24h --payload tree/
+      swdist release sign 1.1.0.swd --key alice.sec
+      swdist seed 1.1.0.swd --ca ca --interface wlan0
+      swdist watch --interface wlan0
+    """
+
+
+cli.add_command(commands_keys.keygen)
+cli.add_command(commands_keys.network)
+cli.add_command(commands_release.release)
+for command in commands_mesh.COMMANDS:
+    cli.add_command(command)
+
+
+def main(argv=None):
+    """Runs the command and ends the process: 0 done, 1 refused, 2 typed wrongly."""
+    terminal.harden()
+    sys.exit(run(argv))
+
+
+def run(argv=None):
+    """The exit status. Whatever is wrong is one line on stderr."""
+    try:
+        return cli.main(argv, prog_name="swdist", standalone_mode=False) or 0
+    except click.exceptions.NoArgsIsHelpError as e:
+        click.echo(e.format_message())
+        return 2
+    except click.UsageError as e:
+        command = e.ctx.command_path if e.ctx else "swdist"
+        return _fail(f"{e.format_message()} See: {command} --help", 2)
+    except BadValue as e:
+        return _fail(e, 2)
+    except (Refused, click.ClickException) as e:
+        return _fail(e.format_message() if isinstance(e, click.ClickException) else e, 1)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("stopped; nothing was changed by what was not finished", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except OSError as e:
+        return _fail(f"{e.filename or 'the system'}: {e.strerror or e}", 1)
+
+
+def _fail(why, status):
+    click.echo("swdist: " + " ".join(str(why).split()), err=True)
+    return status

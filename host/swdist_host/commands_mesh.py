@@ -1,0 +1,3 @@
+"""swdist seed, status, watch: being a neighbour of the mesh."""
+
+COMMANDS = ()

@@ -1,0 +1,54 @@
+"""A release in words, and as what --json prints."""
+
+from swdist.bits import time_text, version_text
+
+
+def name(parsed):
+    """Version, and revision where there is one."""
+    text = version_text(parsed.version)
+    return f"{text}-r{parsed.revision}" if parsed.revision else text
+
+
+def facts(swd):
+    m = swd.parsed
+    return {
+        "id": swd.rid.hex(),
+        "network": m.network.hex(),
+        "version": version_text(m.version),
+        "revision": m.revision,
+        "channel": "experimental" if m.experimental else "stable",
+        "signed_at": time_text(m.signed_at_s),
+        "start": time_text(m.start_s),
+        "end": time_text(m.end_s) if m.experimental else None,
+        "boards": list(m.boards) if m.boards else "any",
+        "payload": m.payload,
+        "payload_size": m.payload_size,
+        "chunk_size": m.chunk_size,
+        "chunks": m.chunks,
+        "withdrawn": m.withdrawn,
+        "critical": m.critical,
+        "description": m.description,
+        "signed_by": [key_id.hex() for key_id in swd.signers],
+    }
+
+
+def text(swd, file):
+    m = swd.parsed
+    when = f"from {time_text(m.start_s)}"
+    if m.experimental:
+        when += f" until {time_text(m.end_s)}"
+    what = "withdrawn" if m.withdrawn else ("experimental" if m.experimental else "stable")
+    size = "no payload"
+    if m.chunks:
+        size = f"{m.payload}, {m.payload_size:,} bytes in chunks of {m.chunk_size:,}"
+    signers = ", ".join(key_id.hex() for key_id in swd.signers) or "nobody yet"
+    return "\n".join(
+        [
+            f"{file}: release {name(m)}, {what}, {when}",
+            f"  id         {swd.rid.hex()}",
+            f"  network    {m.network.hex()}",
+            f"  boards     {' '.join(m.boards) if m.boards else 'any'}",
+            f"  payload    {size}",
+            f"  signed by  {signers}",
+        ]
+    )

@@ -1,0 +1,53 @@
+"""Talking with the operator: terminals, colours, questions."""
+
+import json
+import sys
+
+import click
+from rich.console import Console
+
+from swdist_host.errors import Refused
+
+MAX_PASSPHRASE = 1024
+
+
+def console(stderr=False):
+    """rich's console; it is plain where there is no terminal, or NO_COLOR is set."""
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, markup=False)
+
+
+def say(text):
+    click.echo(text)
+
+
+def note(text):
+    """What is worth knowing, but is no result."""
+    click.echo(f"swdist: {text}", err=True)
+
+
+def print_json(value):
+    click.echo(json.dumps(value))
+
+
+def interactive():
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def passphrase(prompt="passphrase", confirm=False):
+    """From the terminal; one line of standard input where that is no terminal, as signify."""
+    if sys.stdin.isatty():
+        return click.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True)
+    text = sys.stdin.buffer.readline(MAX_PASSPHRASE + 1).removesuffix(b"\n")
+    if len(text) > MAX_PASSPHRASE:
+        raise Refused(f"the passphrase is longer than {MAX_PASSPHRASE} bytes; take a shorter one")
+    return text.decode("utf-8", "surrogateescape")
+
+
+def harden():
+    """A core dump could hold a key."""
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    except (ImportError, ValueError, OSError):
+        pass
