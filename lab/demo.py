@@ -45,10 +45,7 @@ class Demo:
     def _make_ca(self):
         self.key = keys.generate()
         self.ca = self.folder / "ca"
-        public = self.folder / "ca.pub"
-        public.write_bytes(keys.public_text(self.key, "demo"))
-        ca.create(self.ca, "demo", [public], 1)
-        self.network = ca.load(self.ca).network
+        self.network = ca.create(self.ca, "demo", [self.key.public], 1)
 
     def _make_nodes(self):
         names = [f"n{i}" for i in range(self.count)]
