@@ -227,13 +227,18 @@ class Demo:
                     f"after {time.monotonic() - began:.1f} s")  # fmt: skip
 
     def experiment(self):
-        lead_s = 22 if self.count < 24 else 35
+        lead_s = 28 if self.count < 24 else 45
         start_s = int(time.time()) + lead_s
         end_s = start_s + 8
         path = self.release("1.2.0", start_s, end_s)
         self.attack(path)
+        self.wait(
+            "the stranger's lies are tried and refused",
+            20,
+            lambda: any(self.refusals("digest")) and any(self.refusals("signature")),
+        )
         rid = self.seed(path)
-        self.say(f"the laptop offers experimental 1.2.0 ({rid[:8]}), start in {lead_s} s, for 8 s")
+        self.say(f"the laptop offers experimental 1.2.0 ({rid[:8]}), to run for 8 s")
         self.wait(
             "1.2.0 is everywhere",
             lead_s + 20,
@@ -254,15 +259,17 @@ class Demo:
             STRANGER, self.folder / STRANGER, self.world.interfaces[STRANGER], self.ca,
             [sys.executable, "-m", "lab.hostile"],
         )  # fmt: skip
-        self.say("a stranger beside two nodes offers a forged 6.6.6, 1.2.0 with a changed byte, "
+        self.say("a stranger beside two nodes offers a forged 6.6.6, 1.2.0 with changed chunks, "
                  "and the old 1.0.5 again")  # fmt: skip
         self.stranger.start_hostile(ROOT, [forged, true_path, replayed])
 
+    def refusals(self, word):
+        lines = "".join(n.log() for n in self.nodes).splitlines()
+        return [line for line in lines if ": refused " in line and word in line]
+
     def judge_attack(self):
-        everywhere = "".join(n.log() for n in self.nodes)
-        refused = [line for line in everywhere.splitlines() if " refused " in f" {line} "]
-        forged = [line for line in refused if "signature" in line]
-        tampered = [line for line in refused if "digest" in line]
+        forged = self.refusals("signature")
+        tampered = self.refusals("digest")
         for line in forged[:1] + tampered[:1]:
             self.say(f"     {line.partition(': ')[2]}")
         self.expect("the forged release was refused", forged, f"{len(forged)} times")

@@ -1,8 +1,8 @@
 """A malicious neighbour: a node whose store lies.
 
 python -m lab.hostile --config FILE FORGED.swd TAMPERED.swd REPLAYED.swd
-It announces all three as complete, and serves them: a forged release, a true one with one byte of
-one chunk changed, and a true but older one.
+It announces all three as complete, and serves them: a forged release, a true one with a byte of
+each chunk changed, and a true but older one.
 """
 
 import sys
@@ -71,10 +71,10 @@ def main():
     fs = platform.Fs()
     conf = config.load(sys.argv[1:-3], "hostile", fs)
     forged, tampered, replayed = (release.load(path) for path in sys.argv[-3:])
-    at = len(tampered.payload) // 2
-    flipped = bytes([tampered.payload[at] ^ 1])
-    payload = tampered.payload[:at] + flipped + tampered.payload[at + 1 :]
-    tampered = replace(tampered, payload=payload)
+    payload = bytearray(tampered.payload)
+    for at in range(100, len(payload), 4096):  # a byte of each chunk
+        payload[at] ^= 1
+    tampered = replace(tampered, payload=bytes(payload))
     daemon = netd.Netd(conf, conf.log_to("hostile"), fs, verify.load_ca(fs, conf.ca))
     lies = Lies([forged, tampered, replayed])
     daemon.store = daemon.node.store = daemon.node.fetch._store = lies

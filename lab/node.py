@@ -29,6 +29,7 @@ class Node:
             "\toption board 'lab'",
             "\toption factory_version '1.0.0'",
             "\toption log 'stderr'",
+            "\toption log_level 'debug'",
             "\toption beacon_ms '1000'",
             "\toption confirm_s '20'",
             "\toption quota_kb '4096'",

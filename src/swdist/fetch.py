@@ -12,8 +12,11 @@ from swdist.ucryptolib import sha256
 MANIFEST_BYTES = 4096
 SIGNATURES_BYTES = 32768
 REFUSED = 64  # (neighbour, release) pairs remembered, so that no lie is checked twice
-LIE_S = 30  # what a neighbour waits after a first wrong answer
-STALL_S = 2  # and after a stall
+LIE_S = 30  # what a neighbour waits after a first wrong answer; doubled each time up to
+LIE_MOST_S = 3600
+STALL_S = 1  # after a stall, which may be nobody's fault
+STALL_MOST_S = 16
+BUSY_US = 300000  # before a busy neighbour is asked again, and up to that much more
 
 
 class Slot:
@@ -118,7 +121,7 @@ class Fetch:
             if row.peer is None or row.wait_until > now or not row.tftp_port:
                 continue
             held = row.offers.get(rid, -1)
-            if held < 0 or (n != "index" and held <= n):
+            if held <= (0 if n == "index" else n):
                 continue
             cost = (row.faults + self._busy(i) * 4) * 16 + self._rand(16)
             if best < 0 or cost < best_cost:
@@ -168,11 +171,13 @@ class Fetch:
         if why is None:
             self.bytes += get.length
             row.praise()
+        elif why == "busy":
+            row.wait_until = now + BUSY_US + self._rand(BUSY_US)
         elif lie and not why.startswith("store:"):
             self._refuse(row, slot.rid, what, why, now)
         else:
             self._log.debug("fetch of %s %s: %s" % (to_hex(slot.rid[:4]), what, why))
-            row.blame(now, STALL_S)
+            row.blame(now, STALL_S, STALL_MOST_S)
 
     def _held(self, rid):
         release = self._store.get(rid)
@@ -208,7 +213,7 @@ class Fetch:
         self._refused[self._refused_at] = (row.peer, rid)
         self._refused_at = (self._refused_at + 1) % REFUSED
         row.offers.pop(rid, None)
-        row.blame(now, LIE_S)
+        row.blame(now, LIE_S, LIE_MOST_S)
         self._log.warn(
             "refused %s of %s from %s: %s" % (what, to_hex(rid[:4]), to_hex(row.peer[:16]), why)
         )

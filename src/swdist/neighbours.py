@@ -26,14 +26,14 @@ class Neighbour:
         self.faults = 0  # failures that count against it; each success takes one off
         self.wait_until = now  # nothing is fetched from it before
 
-    def blame(self, now, seconds):
-        """Fetch nothing from it for a while, which doubles with each fault up to an hour."""
-        wait_s = min(seconds << min(self.faults, 12), 3600)
+    def blame(self, now, seconds, most_s):
+        """Fetch nothing from it for a while, which doubles with each fault up to most_s."""
+        wait_s = min(seconds << min(self.faults, 12), most_s)
         self.faults = min(self.faults + 1, 12)
         self.wait_until = now + wait_s * 1000000
 
     def praise(self):
-        self.faults = max(self.faults - 1, 0)
+        self.faults //= 2
 
 
 class Neighbours:

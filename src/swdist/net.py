@@ -108,6 +108,10 @@ class Udp:
             return 0
         return self._interfaces.index_of(address, self.name)
 
+    def takes(self, peer):
+        """Is the peer of this socket's family?"""
+        return self._v4 == (bytes(peer[:12]) == _MAPPED)
+
     def send(self, peer, port, data):
         try:
             if self._v4:

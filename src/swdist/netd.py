@@ -15,7 +15,7 @@ from swdist.tftpget import RUNNING, Get
 from swdist.tftpserve import Serve
 
 DOWNLOADS = 2
-UPLOADS = 4
+UPLOADS = 6
 MAX_CHUNK_BYTES = 65536
 STATUS_US = 1000000
 REFRESH_US = 5000000
@@ -28,10 +28,14 @@ class Port:
 
     def __init__(self, daemon):
         self._daemon = daemon
+        self._peer = None
         self.socket = None
 
     def send(self, peer, port, buf, n):
+        if self.socket is not None and self._peer != peer:
+            self.close()  # the slot was handed on: a socket fits one interface and family
         if self.socket is None:
+            self._peer = peer
             self.socket = net.udp(peer)
             if self.socket is None:
                 return
@@ -92,6 +96,11 @@ class Netd:
         self.tx_bytes += copies * n
 
     def _put(self, slot, peer, port, buf, n):
+        if slot < 0:  # no slot is free: said from the well-known port
+            for s in self.servers:
+                if s.takes(peer) and s.send(peer, port, memoryview(buf)[:n]):
+                    self.sent(n)
+            return
         self.puts[slot].send(peer, port, buf, n)
 
     def _saved_time_us(self):

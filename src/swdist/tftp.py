@@ -16,6 +16,7 @@ E_ACCESS = 2
 E_ILLEGAL = 4
 E_TID = 5
 E_OPTION = 8
+BUSY = b"busy"  # text of E_UNDEFINED: ask again a little later
 
 DEFAULT_BLKSIZE = 512
 MIN_BLKSIZE = 8
@@ -35,6 +36,7 @@ REJECT_STALE = -3  # a block, acknowledgement or option that is out of place
 REJECT_BUSY = -4  # no slot: the client asks again
 
 RTO_FIRST_US = 500000
+RTO_AGAIN_US = 100000  # for a request to a peer that answered before
 RTO_MIN_US = 20000
 RTO_MAX_US = 3000000
 
@@ -54,6 +56,10 @@ class Timer:
         self._var_us = 0
         self.max_us = RTO_MAX_US
         self.rto_us = RTO_FIRST_US
+
+    def resume(self):
+        """Begins a transfer with the same peer: it is as far away as before, but opens a file."""
+        self.rto_us = max(self._measured(), RTO_AGAIN_US)
 
     def _measured(self):
         rto = self.srtt_us + 4 * self._var_us if self.srtt_us else RTO_FIRST_US

@@ -38,6 +38,10 @@ class Get:
     def start(self, peer, port, name, limit, now):
         """Asks peer, on its server's port, for the file; more than `limit` bytes is a failure."""
         assert len(name) <= tftp.MAX_NAME_BYTES
+        if peer == self._peer:
+            self._timer.resume()
+        else:
+            self._timer.reset()
         self._peer = peer
         self._server = port
         self._port_before = self._port
@@ -51,8 +55,8 @@ class Get:
         self._next = 1  # block that is to come, not wrapped
         self._in_window = 0
         self._ahead = 0  # of the blocks behind a gap the last one, counted from _next
+        self._fresh = True  # nothing has come since the last transmission, and that was no gap's
         self._tries = 0
-        self._timer.reset()
         self._began_at = self._progress_at = now
         self.state = RUNNING
         self._out_bytes = tftp.put_request(self._out, name, ASK_BLKSIZE, ASK_WINDOW)
@@ -78,6 +82,7 @@ class Get:
         tftp.put_head(self._out, tftp.ACK, self._next - 1)
         self._out_bytes = tftp.HEAD_BYTES
         self._in_window = 0
+        self._fresh = True
         self._transmit(now)
 
     def _fail(self, reason, code=-1):
@@ -133,6 +138,8 @@ class Get:
         if op == tftp.OACK:
             return self._receive_oack(buf, n, now)
         words = tftp.strings(buf, tftp.HEAD_BYTES, n)
+        if words and tftp.block_of(buf) == tftp.E_UNDEFINED and words[0] == tftp.BUSY:
+            return self._fail("busy")
         text = printable(words[0][:MAX_REASON]) if words else ""
         return self._fail("refused, error %d %s" % (tftp.block_of(buf), text))
 
@@ -166,15 +173,19 @@ class Get:
         return now - self._sent_at >= self._timer.shortest_us()
 
     def _progress(self, now):
-        """What was awaited has come: the first of its kind since the last transmission is a
-        sample of the round trip."""
-        if self._in_window == 0:
+        """What was awaited has come."""
+        self._measure(now)
+        self._tries = 0
+        self._progress_at = now
+
+    def _measure(self, now):
+        """The first that comes after a transmission is a sample of the round trip."""
+        if self._fresh:
+            self._fresh = False
             if self._tries == 0:
                 self._timer.sample(now - self._sent_at)
             else:
                 self._timer.answered_late(now - self._progress_at)
-        self._tries = 0
-        self._progress_at = now
 
     def _receive_data(self, buf, n, now):
         ahead = tftp.block_of(buf) - self._next & 0xFFFF
@@ -182,10 +193,12 @@ class Get:
             if ahead < self._window:
                 # RFC 7440, section 4: an ACK once a gap. A number that goes back shows that the
                 # server has gone back, and lost the block again.
+                self._measure(now)
                 told = self._ahead
                 self._ahead = ahead
                 if not told or (ahead <= told and self._overdue(now)):
                     self._ack(now)
+                    self._fresh = False  # what comes next may still be of the old window
             elif ahead >= 0x10000 - self._window and not self._in_window and self._overdue(now):
                 self._ack(now)  # the window once more: its ACK was lost
             return tftp.REJECT_STALE

@@ -57,7 +57,8 @@ class Slot:
 
 
 class Serve:
-    """send(slot, peer, port, buf, n); open(name) -> file with .size, .read_into, .close, or None."""
+    """send(slot, peer, port, buf, n), where slot -1 is the well-known port;
+    open(name) -> file with .size, .read_into, .close, or None."""
 
     def __init__(self, send, open_file, rand, slots):
         self._send = send
@@ -97,8 +98,9 @@ class Serve:
             self._close(self._slots[i])
         else:
             i = self._place(peer, now)
-        if i < 0:
-            return tftp.REJECT_BUSY  # no answer: the client asks again
+        if i < 0:  # said from the well-known port, as it has no slot
+            self._refuse(-1, peer, port, tftp.E_UNDEFINED, tftp.BUSY, now)
+            return tftp.REJECT_BUSY
         if op == tftp.WRQ:
             return self._refuse(i, peer, port, tftp.E_ACCESS, b"nobody writes here", now)
         file = self._open(name)

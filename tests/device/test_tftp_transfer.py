@@ -257,22 +257,24 @@ def test_one_neighbour_cannot_hold_all_slots():
     serve = tftpserve.Serve(lambda *a: sent.append(a[1]), wire.open, wire.rand, 4)
     for port in range(100):
         serve.request(A, 3000 + port, request, len(request), wire.now)
-    assert sent == [A, A]
+    assert [serve.idle(i) for i in range(4)].count(False) == 2
+    sent.clear()
     serve.request(B, 3000, request, len(request), wire.now)
-    assert sent == [A, A, B]
+    assert sent == [B] and not serve.idle(2)
 
 
 def test_half_open_requests_give_their_slots_away():
     wire = Wire()
     request = b"\x00\x01" + NAME + b"\x00octet\x00blksize\x001428\x00"
     sent = []
-    serve = tftpserve.Serve(lambda *a: sent.append(a[1]), wire.open, wire.rand, 4)
+    serve = tftpserve.Serve(lambda *a: sent.append(a[:2]), wire.open, wire.rand, 4)
     for i in range(4):
         serve.request(bytes([i]) * 20, 3000, request, len(request), wire.now)
+    sent.clear()
     serve.request(B, 3000, request, len(request), wire.now + 500000)
-    assert B not in sent
+    assert sent == [(-1, B)]  # told that all are busy
     serve.request(B, 3000, request, len(request), wire.now + 1500000)
-    assert B in sent
+    assert sent == [(-1, B), (0, B)]
 
 
 def test_no_packet_makes_the_machines_raise():
