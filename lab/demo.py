@@ -19,7 +19,7 @@ from swdist_host import ca, keys, payload, release
 
 ROOT = Path(__file__).resolve().parent.parent
 LOSS_PERCENT = 10
-LAPTOP, STRANGER = "laptop", "stranger"
+LAPTOP, FORGER, TAMPERER = "laptop", "forger", "tamperer"
 SPREAD_LIMIT_MS = 100
 
 
@@ -50,13 +50,13 @@ class Demo:
     def _make_nodes(self):
         names = [f"n{i}" for i in range(self.count)]
         self.links = topology.grid(self.count)
-        for name in [*names, LAPTOP, STRANGER]:
+        for name in [*names, LAPTOP, FORGER, TAMPERER]:
             self.world.add(name)
         for i, (a, b) in enumerate(self.links):
             self.world.link(names[a], names[b], ipv4=i % 2 == 1)
         self.world.link(LAPTOP, "n0", ipv4=False)
-        self.world.link(STRANGER, names[-1], ipv4=False)
-        self.world.link(STRANGER, names[self.count // 2], ipv4=True)
+        self.world.link(FORGER, names[-1], ipv4=False)
+        self.world.link(TAMPERER, names[self.count // 2], ipv4=True)
         self.nodes = []
         for i, name in enumerate(names):
             # Routers have no clock of their own and wake in the past; the first node is a gateway
@@ -233,7 +233,7 @@ class Demo:
         path = self.release("1.2.0", start_s, end_s)
         self.attack(path)
         self.wait(
-            "the stranger's lies are tried and refused",
+            "the strangers' lies are tried and refused",
             20,
             lambda: any(self.refusals("digest")) and any(self.refusals("signature")),
         )
@@ -255,13 +255,17 @@ class Demo:
         liar = keys.SecretKey(self.key.key_id, os.urandom(32))
         forged = self.release("6.6.6", past_s, key=liar, size=5000)
         replayed = self.release("1.0.5", past_s, size=5000)
-        self.stranger = Node(
-            STRANGER, self.folder / STRANGER, self.world.interfaces[STRANGER], self.ca,
-            [sys.executable, "-m", "lab.hostile"],
-        )  # fmt: skip
-        self.say("a stranger beside two nodes offers a forged 6.6.6, 1.2.0 with changed chunks, "
-                 "and the old 1.0.5 again")  # fmt: skip
-        self.stranger.start_hostile(ROOT, [forged, true_path, replayed])
+        self.say(
+            "two strangers come: one offers a forged 6.6.6 and the old 1.0.5 once more, "
+            "one the new 1.2.0 with changed chunks"
+        )
+        self._hostile(FORGER, [forged, replayed])
+        self._hostile(TAMPERER, ["--tamper", true_path])
+
+    def _hostile(self, name, words):
+        python = [sys.executable, "-m", "lab.hostile"]
+        node = self._node(name, python, 0, 0)
+        node.start_hostile(ROOT, words)
 
     def refusals(self, word):
         lines = "".join(n.log() for n in self.nodes).splitlines()
@@ -277,7 +281,7 @@ class Demo:
         stored = [n.name for n in self.nodes if n.release("6.6.6")]
         self.expect("nobody stores the forged release", not stored)
         ran = {r["to"] for n in self.nodes for r in n.switches()}
-        self.expect("nobody ever ran what the stranger offered", ran <= {"1.1.0-r0", "1.2.0-r0"},
+        self.expect("nobody ever ran what the strangers offered", ran <= {"1.1.0-r0", "1.2.0-r0"},
                     "only " + ", ".join(sorted(ran)))  # fmt: skip
 
     def count_traffic(self):

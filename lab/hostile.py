@@ -1,8 +1,8 @@
 """A malicious neighbour: a node whose store lies.
 
-python -m lab.hostile --config FILE FORGED.swd TAMPERED.swd REPLAYED.swd
-It announces all three as complete, and serves them: a forged release, a true one with a byte of
-each chunk changed, and a true but older one.
+python -m lab.hostile --config FILE [--tamper] RELEASE.swd...
+It announces all of them as complete, and serves them, whatever they are; with --tamper with a byte
+of each chunk changed.
 """
 
 import sys
@@ -67,16 +67,24 @@ class Part(File):
         pass
 
 
-def main():
-    fs = platform.Fs()
-    conf = config.load(sys.argv[1:-3], "hostile", fs)
-    forged, tampered, replayed = (release.load(path) for path in sys.argv[-3:])
-    payload = bytearray(tampered.payload)
-    for at in range(100, len(payload), 4096):  # a byte of each chunk
+def tampered(swd):
+    payload = bytearray(swd.payload)
+    for at in range(100, len(payload), 4096):  # that is in each chunk
         payload[at] ^= 1
-    tampered = replace(tampered, payload=bytes(payload))
+    return replace(swd, payload=bytes(payload))
+
+
+def main():
+    words = sys.argv[1:]
+    paths = [w for w in words if w.endswith(".swd")]
+    flags = [w for w in words if w not in paths and w != "--tamper"]
+    fs = platform.Fs()
+    conf = config.load(flags, "hostile", fs)
+    swds = [release.load(path) for path in paths]
+    if "--tamper" in words:
+        swds = [tampered(swd) for swd in swds]
     daemon = netd.Netd(conf, conf.log_to("hostile"), fs, verify.load_ca(fs, conf.ca))
-    lies = Lies([forged, tampered, replayed])
+    lies = Lies(swds)
     daemon.store = daemon.node.store = daemon.node.fetch._store = lies
     daemon.serve._open = lies.open
     daemon.run()
