@@ -254,7 +254,7 @@ def test_changed_chunk_in_the_store_is_never_activated():
         w = World(root)
         r = w.add((1, 1, 0), 1005)
         path = w.store + "/" + to_hex(r.rid) + "/payload"
-        FS.write_atomic(path, b"x" + GOOD[1:])
+        FS.write_atomic(path, GOOD.replace(b"hello", b"jello"))
         w.run(1010)
         assert w.history() == [] and not w.slots.prepared(r.rid)
 
