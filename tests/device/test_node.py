@@ -1,0 +1,303 @@
+"""The network side as a whole, in virtual time: real machines, real store, a lossy radio."""
+
+import json
+from binascii import unhexlify
+
+from swdist import choose, platform, verify
+from swdist.bits import to_hex
+from swdist.clock import Clock
+from swdist.node import Node
+from swdist.store import Store
+from swdist.tftpget import Get
+from swdist.tftpserve import Serve
+
+FS = platform.Fs()
+DELAY_US = 2000
+PORT = 27183
+PAYLOAD = bytes([i * 7 % 256 for i in range(10000)])
+
+
+def vectors(name):
+    at = __file__.rfind("/")
+    folder = __file__[: at + 1] if at >= 0 else ""
+    with open(folder + "../vectors/" + name + ".json") as f:
+        return json.load(f)
+
+
+SIGNED = vectors("signatures")
+MANIFEST = unhexlify(SIGNED["manifest"])
+SIGNATURES = SIGNED["cases"][0]["signatures"].encode()
+INDEX = unhexlify(vectors("index")["index"])
+
+
+class Log:
+    def __init__(self):
+        self.lines = []
+
+    def _say(self, text):
+        self.lines.append(text)
+
+    error = warn = info = debug = _say
+
+
+class Station:
+    """One node: its machines, its store, and wires into the world."""
+
+    def __init__(self, world, number, root):
+        self.world = world
+        self.peer = bytes([number] * 20)
+        self.hears = []
+        keys = {unhexlify(i): unhexlify(k) for i, k in SIGNED["keys"].items()}
+        trust = verify.Trust(keys, SIGNED["threshold"], unhexlify(SIGNED["network"]))
+        self.log = Log()
+        path = root + "/%d" % number
+        FS.mkdirs(path)
+        self.store = Store(FS, path, trust, self.log, 1 << 20)
+        self.store.load()
+        gets = [Get(self._getter(i), world.rand, 65536) for i in range(2)]
+        self.serve = Serve(self._serve, self.open, world.rand, 4)
+        self.node = Node(
+            trust.network, number, "b", choose.factory((1, 0, 0)), self.store,
+            Clock(1795428000000000, 0, 4000000), gets, self._broadcast, world.rand, self.log,
+        )  # fmt: skip
+        self.node.clock.start(world.now, 0)
+        self.node.start(world.now, PORT)
+
+    def open(self, name):
+        return self.store.open(name)
+
+    def _getter(self, i):
+        return lambda peer, port, buf, n: self.world.put(self, peer, 4000 + i, port, buf, n)
+
+    def _serve(self, slot, peer, port, buf, n):
+        self.world.put(self, peer, PORT if slot < 0 else 5000 + slot, port, buf, n)
+
+    def _broadcast(self, buf, n):
+        for other in self.hears:
+            self.world.put(self, other.peer, 27182, 27182, buf, n)
+
+    def deliver(self, source, sport, port, data, now):
+        buf = bytearray(data)
+        if port == 27182:
+            self.node.receive(source, sport, buf, len(buf), now)
+        elif port == PORT:
+            self.serve.request(source, sport, buf, len(buf), now)
+        elif port >= 5000:
+            self.serve.receive(port - 5000, source, sport, buf, len(buf), now)
+        else:
+            self.node.fetch.slots[port - 4000].get.receive(source, sport, buf, len(buf), now)
+            self.node.next_at = now
+        for i in range(len(buf)):
+            buf[i] = 0xA5
+
+
+class World:
+    """Stations in a line; each datagram is lost with the given probability in percent."""
+
+    def __init__(self, root, count, loss=0, seed=1):
+        self.now = 1000000
+        self.seed = seed
+        self.loss = loss
+        self.queue = []
+        self.stations = [Station(self, i + 1, root) for i in range(count)]
+        for a, b in zip(self.stations, self.stations[1:]):
+            a.hears.append(b)
+            b.hears.append(a)
+
+    def rand(self, n):
+        self.seed = (self.seed * 1103515245 + 12345) & 0x7FFFFFFF
+        return (self.seed >> 8) % n
+
+    def put(self, source, peer, sport, port, buf, n):
+        if self.rand(100) >= self.loss:
+            self.queue.append((self.now + DELAY_US, source.peer, peer, sport, port, bytes(buf[:n])))
+
+    def run(self, seconds, until=None):
+        end = self.now + seconds * 1000000
+        while self.now < end and not (until is not None and until()):
+            due = [q for q in self.queue if q[0] <= self.now]
+            self.queue = [q for q in self.queue if q[0] > self.now]
+            for _, source, peer, sport, port, data in due:
+                for s in self.stations:
+                    if s.peer == peer:
+                        s.deliver(source, sport, port, data, self.now)
+            wake = end
+            for s in self.stations:
+                s.node.tick(self.now)
+                s.serve.tick(self.now)
+                wake = min(wake, max(s.node.next_at, self.now + 500))
+                if s.serve.next_at is not None:
+                    wake = min(wake, max(s.serve.next_at, self.now + 500))
+            if self.queue:
+                wake = min(wake, self.queue[0][0])
+            self.now = max(wake, self.now)
+        return self
+
+
+def inject(station):
+    release, why = station.store.add(MANIFEST, SIGNATURES)
+    assert why is None and station.store.put_index(release, INDEX) is None
+    for n in range(3):
+        assert station.store.put_chunk(release, n, PAYLOAD[4096 * n : 4096 * n + 4096]) is None
+    station.node.news(station.world.now)
+    return release
+
+
+class Folder:
+    def __enter__(self):
+        self.path = "/tmp/swdist-test-" + to_hex(platform.rand_bytes(8))
+        FS.mkdirs(self.path)
+        return self.path
+
+    def __exit__(self, *_):
+        FS.rmtree(self.path)
+
+
+def covered(world):
+    return all([[r.complete for r in s.store.releases] == [True] for s in world.stations])
+
+
+def test_release_spreads_along_a_line_of_nodes():
+    with Folder() as root:
+        world = World(root, 4)
+        world.run(10)
+        inject(world.stations[0])
+        world.run(30, lambda: covered(world))
+        assert covered(world)
+        for s in world.stations:
+            path = s.store._dir(s.store.releases[0])
+            assert FS.read(path + "/payload", 20000) == PAYLOAD
+
+
+def spread_with(loss):
+    with Folder() as root:
+        world = World(root, 3, loss, seed=loss)
+        world.run(10)
+        inject(world.stations[2])
+        world.run(300, lambda: covered(world))
+        return covered(world)
+
+
+def test_release_spreads_in_spite_of_loss():
+    for loss in (10, 30):
+        assert spread_with(loss), loss
+
+
+def test_first_fetch_follows_an_injection_within_two_seconds():
+    with Folder() as root:
+        world = World(root, 2)
+        world.run(600)
+        inject(world.stations[0])
+        world.run(2, lambda: world.stations[1].store.releases != [])
+        assert world.stations[1].store.releases != []
+
+
+def test_quiet_mesh_sends_few_datagrams():
+    with Folder() as root:
+        world = World(root, 3)
+        inject(world.stations[0])
+        world.run(3600)
+        sent = []
+        put = world.put
+        world.put = lambda *a: (sent.append(a[4]), put(*a))
+        world.run(3600)
+        assert len(sent) / 4 / 60 < 5  # the middle one's are counted for each of its neighbours
+
+
+class Lying:
+    """The serving side of a malicious neighbour: changes what it is asked for."""
+
+    def __init__(self, data, at, bit):
+        self.data = bytearray(data)
+        self.data[at] ^= bit
+        self.size = len(data)
+
+    def read_into(self, offset, view):
+        part = self.data[offset : offset + len(view)]
+        view[: len(part)] = part
+        return len(part)
+
+    def close(self):
+        pass
+
+
+def refused(part, data, at):
+    """A neighbour changes one bit of one part; what the other has after a while."""
+    with Folder() as root:
+        world = World(root, 2)
+        liar, honest = world.stations
+        inject(liar)
+        true_open = liar.store.open
+
+        def lie(name):
+            return Lying(data, at, 1 << at % 8) if name.endswith(part) else true_open(name)
+
+        liar.open = lie
+        liar.serve._open = lie
+        world.run(8)
+        said = [line for line in honest.log.lines if line.startswith("refused")]
+        return said, honest, FS.listdir(root + "/2")
+
+
+def test_changed_manifest_or_signature_is_refused_with_a_reason_and_nothing_is_kept():
+    for part, data in ((b"/manifest", MANIFEST), (b"/signatures", SIGNATURES)):
+        for at in range(0, len(data), 61):
+            said, honest, kept = refused(part, data, at)
+            assert len(said) == 1, (part, at)
+            assert honest.store.releases == [] and kept == [], (part, at)
+
+
+def test_changed_index_or_chunk_is_refused_with_a_reason_and_not_stored():
+    for part, data in ((b"/index", INDEX), (b"/1", PAYLOAD[4096:8192])):
+        for at in (0, 40, len(data) - 1):
+            said, honest, _ = refused(part, data, at)
+            assert len(said) == 1 and "digest" in said[0]
+            r = honest.store.releases[0]
+            assert not r.complete and r.indexed == (part == b"/1") and r.held == (part == b"/1")
+
+
+def test_every_changed_byte_of_the_index_is_refused():
+    with Folder() as root:
+        station = World(root, 1).stations[0]
+        release, _ = station.store.add(MANIFEST, SIGNATURES)
+        for at in range(len(INDEX)):
+            bad = bytearray(INDEX)
+            bad[at] ^= 1 << at % 8
+            assert station.store.put_index(release, bytes(bad)) is not None
+        assert not release.indexed
+        assert station.store.put_index(release, INDEX) is None
+
+
+def test_liar_does_not_keep_a_release_from_honest_neighbours():
+    with Folder() as root:
+        world = World(root, 3)
+        liar, victim, honest = world.stations
+        inject(liar)
+        lie = Lying(PAYLOAD[:4096], 9, 1)
+        true_open = liar.store.open
+        liar.serve._open = lambda name: lie if name.endswith(b"/0") else true_open(name)
+        world.run(5)
+        assert not victim.store.releases[0].complete
+        inject(honest)
+        world.run(60, lambda: victim.store.releases[0].complete)
+        assert victim.store.releases[0].complete
+
+
+def test_stranger_s_datagrams_fill_no_table():
+    with Folder() as root:
+        world = World(root, 2)
+        inject(world.stations[0])
+        node = world.stations[1].node
+        sent = []
+        world.put = lambda source, peer, sport, port, buf, n: sent.append(bytes(buf[:n]))
+        world.run(3)
+        announce = [d for d in sent if d[4] == 2 and len(d) > 40][0]
+        for i in range(5000):
+            data = bytearray(announce)
+            data[16:24] = bytes([i & 255, i >> 8] * 4)  # nonce
+            data[39:47] = bytes([i & 255, i >> 8] * 4)  # release id
+            peer = bytes([9, i & 255, i >> 8] + [0] * 17)
+            node.receive(peer, 27182, data, len(data), world.now)
+        rows = node.neighbours.rows
+        assert len(rows) == 16 and max([len(r.offers) for r in rows]) <= 8
+        assert node.rejects[4] > 4000
