@@ -24,7 +24,7 @@ def cli():
       swdist release build -o 1.1.0.swd --ca ca --version 1.1.0 --start +24h --payload tree/
       swdist release sign 1.1.0.swd --key alice.sec
       swdist seed 1.1.0.swd --ca ca --interface wlan0
-      swdist watch --interface wlan0
+      swdist watch --ca ca --interface wlan0
     """
 
 
