@@ -133,16 +133,16 @@ class Demo:
         return path
 
     def seed(self, path):
-        """The laptop puts a release in its own store and is a neighbour that offers it."""
+        """The laptop is a neighbour that offers the release, with the operator's own command."""
         if self.laptop.processes:
             self.laptop.stop()
-        swd = release.load(path)
-        folder = self.laptop.folder / "store" / swd.rid.hex()
-        folder.mkdir()
-        for part in ("manifest", "signatures", "index", "payload"):
-            (folder / part).write_bytes(getattr(swd, part))
-        self.laptop.start(["netd"])
-        return swd.rid.hex()
+        interface = self.world.interfaces[LAPTOP][0]
+        self.laptop.start_command(
+            ROOT,
+            [Path(sys.executable).parent / "swdist", "seed", path, "--json"]
+            + ["--interface", interface, "--ca", self.ca],
+        )
+        return release.load(path).rid.hex()
 
     # --- the story
 
@@ -265,7 +265,8 @@ class Demo:
     def _hostile(self, name, words):
         python = [sys.executable, "-m", "lab.hostile"]
         node = self._node(name, python, 0, 0)
-        node.start_hostile(ROOT, words)
+        flags = ["--config", node.folder / "config"]
+        node.start_command(ROOT, [*python, *flags, *words])
 
     def refusals(self, word):
         lines = "".join(n.log() for n in self.nodes).splitlines()

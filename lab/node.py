@@ -51,15 +51,12 @@ class Node:
                 )  # fmt: skip
             self.processes.append(child)
 
-    def start_hostile(self, root, paths):
-        """lab.hostile in place of the daemons."""
-        command = [
-            "ip", "netns", "exec", self.name, *self.python,
-            "--config", str(self.folder / "config"), *map(str, paths),
-        ]  # fmt: skip
+    def start_command(self, folder, words):
+        """Another program in the place of the daemons."""
+        command = ["ip", "netns", "exec", self.name, *map(str, words)]
         with open(self.folder / "netd.log", "a") as log:
             child = subprocess.Popen(
-                command, cwd=root, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         self.processes.append(child)
 

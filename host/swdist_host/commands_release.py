@@ -168,9 +168,9 @@ def sign(file, key, signature, extract_manifest, ca_dir, yes, as_json):
 
 
 def _by_key(swd, path):
-    if path.is_file() and keys.is_open(path):
-        terminal.note(f"{path} can be read by others; do: chmod 600 {path}")
     secret = keys.load_secret(path, lambda: terminal.passphrase(f"passphrase for {path}"))
+    if keys.is_open(path):
+        terminal.note(f"{path} can be read by others; do: chmod 600 {path}")
     signed = releases.sign(swd, secret)
     for tag, key_id, signature in usign.parse_signatures(signed.signatures):
         if (bytes(tag), bytes(key_id)) == (b"Ed", secret.key_id) and not ed25519_verify(

@@ -1,0 +1,149 @@
+"""The host tool as an operator types it: what works, and one line for what does not."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+
+def swdist(*words, cwd, stdin=""):
+    return subprocess.run(
+        [sys.executable, "-c", "from swdist_host.cli import main; main()", *map(str, words)],
+        cwd=cwd, input=stdin, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+def good(*words, cwd):
+    done = swdist(*words, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+BUILD = "release build -o r.swd --ca ca --version 1.1.0 --start +2h --payload tree".split()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A directory with a key, a CA, a tree and a signed release."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "tree").mkdir()
+    (folder / "tree/a").write_text("hello\n" * 2000)
+    good("keygen", "alice", "--no-passphrase", cwd=folder)
+    good("keygen", "mallory", "--no-passphrase", cwd=folder)
+    init = "network init ca --name x --key alice.pub --threshold 1".split()
+    good(*init, cwd=folder)
+    good(*BUILD, cwd=folder)
+    shutil.copy(folder / "r.swd", folder / "unsigned.swd")
+    good(*"release sign r.swd --key alice.sec --yes".split(), cwd=folder)
+    return folder
+
+
+@pytest.fixture
+def folder(made, tmp_path):
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def test_signed_release_is_verified_by_the_device_s_own_code(folder):
+    good("release", "verify", "r.swd", "--ca", "ca", cwd=folder)
+    shown = json.loads(good("release", "show", "r.swd", "--json", cwd=folder))
+    assert shown["version"] == "1.1.0"
+
+
+def test_secret_key_is_for_its_owner_alone_and_never_overwritten(folder):
+    assert os.stat(folder / "alice.sec").st_mode & 0o777 == 0o600
+    before = (folder / "alice.sec").read_bytes()
+    done = swdist("keygen", "alice", "--no-passphrase", cwd=folder)
+    assert done.returncode == 1 and "exists" in done.stderr
+    assert (folder / "alice.sec").read_bytes() == before
+
+
+def test_release_signed_by_hand_with_signify_is_accepted(folder):
+    program = shutil.which("signify-openbsd")
+    assert program, "signify-openbsd is missing: make setup installs it"
+    good(*"release show unsigned.swd --manifest".split(), cwd=folder)
+    manifest = subprocess.run(
+        [sys.executable, "-c", "from swdist_host.cli import main; main()"]
+        + "release show unsigned.swd --manifest".split(),
+        cwd=folder, capture_output=True, check=True,
+    ).stdout  # fmt: skip
+    (folder / "m").write_bytes(manifest)
+    subprocess.run(
+        [program, "-G", "-n", "-p", "hand.pub", "-s", "hand.sec"], cwd=folder, check=True
+    )
+    good(*"network init ca2 --name x --key hand.pub --threshold 1".split(), cwd=folder)
+    good(*[w.replace("ca", "ca2") if w == "ca" else w for w in BUILD[:3]], "hand.swd",
+         *["--ca", "ca2", *BUILD[6:]], cwd=folder)  # fmt: skip
+    out = good(*"release show hand.swd --manifest".split(), cwd=folder)
+    (folder / "m").write_text(out)
+    subprocess.run(
+        [program, "-S", "-s", "hand.sec", "-m", "m", "-x", "m.sig"], cwd=folder, check=True
+    )
+    good(*"release sign hand.swd --signature m.sig --yes".split(), cwd=folder)
+    good(*"release verify hand.swd --ca ca2".split(), cwd=folder)
+
+
+def test_signature_made_here_is_accepted_by_signify(folder):
+    out = good(*"release show r.swd --manifest".split(), cwd=folder)
+    (folder / "m").write_text(out)
+    tar = subprocess.run(
+        ["tar", "xOf", "r.swd", "signatures"], cwd=folder, capture_output=True, check=True
+    )
+    (folder / "m.sig").write_bytes(tar.stdout)
+    checked = subprocess.run(
+        ["signify-openbsd", "-V", "-p", "alice.pub", "-x", "m.sig", "-m", "m"], cwd=folder
+    )
+    assert checked.returncode == 0
+
+
+REFUSED = [
+    ("release show nothing.swd", 1),
+    ("release verify unsigned.swd --ca ca", 1),
+    ("release verify r.swd --ca nowhere", 1),
+    ("release sign r.swd --key alice.pub --yes", 1),
+    ("release sign r.swd --key nobody.sec --yes", 1),
+    ("release sign unsigned.swd --key alice.sec", 1),
+    ("release sign unsigned.swd --key mallory.sec --ca ca --yes", 1),
+    ("network init ca --name x --key alice.pub --threshold 1", 1),
+    ("network init new --name x --key alice.pub --threshold 2", 2),
+    ("network init new --name x --key alice.sec --threshold 1", 1),
+    ("release build -o n.swd --ca ca --version 1.1 --start +2h --payload tree", 2),
+    ("release build -o n.swd --ca ca --version 1.1.0 --start soon --payload tree", 2),
+    ("release build -o n.swd --ca ca --version 1.1.0 --start +2h", 2),
+    ("release build -o n.swd --ca ca --version 1.1.0 --start +2h --payload nothing", 1),
+    ("release build -o n.swd --ca ca --version 1.1.0 --start +2h --end +3h --payload tree", 2),
+    (
+        "release build -o n.swd --ca ca --version 1.1.0 --experimental --start +2h --payload tree",
+        2,
+    ),
+    (
+        "release build -o n.swd --ca ca --version 1.1.0 --experimental --start +2h --end +1h"
+        " --payload tree",
+        2,
+    ),
+    ("seed r.swd --interface nowhere0 --ca ca", 2),
+    ("seed nothing.swd --interface lo --ca ca", 1),
+    ("status --interface nowhere0 --ca ca", 2),
+    ("status --ca ca", 2),
+    ("dance", 2),
+]
+
+
+@pytest.mark.parametrize("words,status", REFUSED)
+def test_bad_input_gets_one_line_and_writes_nothing(folder, words, status):
+    before = sorted(p.name for p in folder.iterdir())
+    done = swdist(*words.split(), cwd=folder)
+    assert done.returncode == status, done.stderr
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("swdist: "), done.stderr
+    assert sorted(p.name for p in folder.iterdir()) == before
+
+
+def test_truncated_release_is_refused_wherever_it_is_cut(folder):
+    data = (folder / "r.swd").read_bytes()
+    for n in (0, 100, 512, 700, 1100, 2000, 2600, 3600, len(data) // 2):
+        (folder / "cut.swd").write_bytes(data[:n])
+        done = swdist("release", "verify", "cut.swd", "--ca", "ca", cwd=folder)
+        assert done.returncode == 1 and done.stderr.count("\n") == 1, n
