@@ -5,33 +5,67 @@ ends, however it ends, the kernel removes every namespace, interface and process
 """
 
 import os
+import re
 import subprocess
 import sys
+import threading
 
 INSIDE = "SWDIST_LAB_INSIDE"
 UNSHARE = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
+NOT_ALLOWED = """network namespaces are not allowed here, so there is no mesh to show.
+Run as root, or allow user namespaces:
+  sysctl kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0
+(loopback can't stand in: nodes speak from link-local addresses to one port on each link,
+so each needs a network stack of its own). The device's protocol runs without: make test"""
+
 
 def unshare_command():
-    """The command that gives a private world, or None where it is not allowed."""
-    command = UNSHARE if os.geteuid() == 0 else [*UNSHARE, "--user", "--map-root-user"]
-    tried = subprocess.run([*command, "true"], capture_output=True)
-    return command if tried.returncode == 0 else None
+    """The command that gives a private world, or None where it is not allowed. Root in a container
+    may lack the right too, and then a user namespace may do."""
+    for command in (UNSHARE, [*UNSHARE, "--user", "--map-root-user"]):
+        tried = subprocess.run(
+            [*command, "mount", "-t", "tmpfs", "none", "/run"], capture_output=True
+        )
+        if tried.returncode == 0:
+            return command
+    return None
 
 
 def enter(module, arguments):
-    """Runs the module again in a private world; its exit status, or None if that is not allowed."""
+    """Runs the module again in a private world; its exit status, or None if that is not allowed.
+
+    The world hangs on a leash, a pipe whose other end is here. However this process ends, also by
+    SIGKILL, the kernel closes it, and `obey_leash` ends the world. (A signal would not do:
+    unshare ignores SIGTERM and SIGINT while it waits.)
+    """
     command = unshare_command()
     if command is None:
         return None
+    leash, held = os.pipe()
     child = subprocess.Popen(
-        [*command, sys.executable, "-m", module, *arguments], env={**os.environ, INSIDE: "1"}
+        [*command, sys.executable, "-m", module, *arguments],
+        env={**os.environ, INSIDE: str(leash)},
+        pass_fds=[leash],
     )
-    while True:
-        try:
-            return child.wait()
-        except KeyboardInterrupt:
-            child.terminate()  # with it goes everything inside
+    os.close(leash)
+    try:
+        return child.wait()
+    finally:
+        os.close(held)
+        child.wait()
+
+
+def obey_leash():
+    """Inside: this is process 1 of the world, so the kernel ends all others with it."""
+    leash = int(os.environ.pop(INSIDE))
+    os.set_inheritable(leash, False)
+
+    def wait():
+        os.read(leash, 1)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def run(*words, stdin=None):
@@ -91,18 +125,26 @@ class World:
 
     def _lose(self, space, interface):
         """Each datagram that comes in is lost with the given probability."""
-        if self.loss_percent:
-            rules = (
-                f"table netdev loss_{interface} {{\n chain lose {{\n"
-                f"  type filter hook ingress device {interface} priority 0;\n"
-                f"  numgen random mod 100 < {self.loss_percent} counter drop\n }}\n}}\n"
-            )
-            run("ip", "netns", "exec", space, "nft", "-f", "-", stdin=rules)
+        rules = (
+            f"table {{family}} loss_{interface} {{{{\n chain lose {{{{\n"
+            f"  type filter hook {{hook}} priority {{priority}};\n"
+            f'  iifname "{interface}" counter\n'
+            f'  iifname "{interface}" numgen random mod 100 < {self.loss_percent} counter drop\n'
+            " }}\n}}\n"
+        )
+        enter = ("ip", "netns", "exec", space, "nft", "-f", "-")
+        try:
+            hook = f"ingress device {interface}"
+            run(*enter, stdin=rules.format(family="netdev", hook=hook, priority=0))
+        except RuntimeError:  # a kernel without that hook: what is for this host, but not ARP
+            run(*enter, stdin=rules.format(family="inet", hook="input", priority=-300))
 
-    def lost(self):
-        """Datagrams that the lab has dropped so far."""
-        total = 0
+    def loss(self):
+        """(frames that came to an interface, those of them that the lab dropped) so far."""
+        came = lost = 0
         for space in self.interfaces:
-            words = run("ip", "netns", "exec", space, "nft", "list", "ruleset").split()
-            total += sum(int(words[i + 1]) for i, w in enumerate(words) if w == "packets")
-        return total
+            rules = run("ip", "netns", "exec", space, "nft", "list", "ruleset")
+            counts = [int(n) for n in re.findall(r"counter packets (\d+)", rules)]
+            came += sum(counts[::2])
+            lost += sum(counts[1::2])
+        return came, lost

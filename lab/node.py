@@ -104,6 +104,23 @@ class Node:
             r["raw_us"] = r["counter_us"] * 1_000_000_000 / (1_000_000_000 + milli)
         return records
 
+    def on_flash(self, rid):
+        """Is anything of that release (its id in hex) in the store, or in a slot?"""
+        return any((self.folder / sub / rid).exists() for sub in ("store", "state/slots"))
+
+    def hook_runs(self):
+        """What the releases' own hooks have written down: the versions, in order."""
+        try:
+            return (self.folder / "state/activated").read_text().split()
+        except OSError:
+            return []
+
+    def last_words(self, lines=6):
+        found = []
+        for daemon in ("netd", "switchd"):
+            found += [f"    {self.name} {line}" for line in self.log(daemon).splitlines()[-lines:]]
+        return "\n".join(found) or f"    {self.name} has logged nothing"
+
     def log(self, daemon="netd"):
         try:
             return (self.folder / f"{daemon}.log").read_text()

@@ -1,8 +1,11 @@
 """A short run of the namespace lab: real daemons, real sockets, lossy links."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,20 +13,56 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def lab(*flags):
+    return [sys.executable, "-m", "lab.demo", "--nodes", "4", "--scene", "spread", *flags]
+
+
 @pytest.mark.slow
 def test_mesh_takes_a_release_and_switches_in_the_same_second():
-    done = subprocess.run(
-        [sys.executable, "-m", "lab.demo", "--nodes", "6", "--scene", "spread", "--json"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=150,
-    )
+    done = subprocess.run(lab("--json"), cwd=ROOT, capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(done.stdout[done.stdout.index("\n{") : done.stdout.rindex("}") + 1])
-    assert found["nodes"] == 6
+    found = json.loads(done.stdout)
+    assert found["nodes"] == 4
     assert len(found["switch_spread_ms"]) == 1 and found["switch_spread_ms"][0] <= 100
     assert all(result["holds"] for result in found["results"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_stopped_demo_leaves_no_process_and_no_file(how, tmp_path):
+    tag = f"SWDIST_TEST_TAG={tmp_path}"
+    name, _, value = tag.partition("=")
+
+    def tagged():
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if tag.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                    found.append(folder.name)
+            except OSError:
+                pass  # it has ended
+        return found
+
+    demo = subprocess.Popen(
+        lab("--json"),
+        cwd=ROOT,
+        env={**os.environ, name: value, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # whoever runs this in the background may have SIGINT ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    end = time.monotonic() + 20
+    while len(tagged()) < 8 and time.monotonic() < end:
+        time.sleep(0.1)
+    assert len(tagged()) >= 8, "the nodes are up"
+    demo.send_signal(how)
+    demo.wait(timeout=20)
+    end = time.monotonic() + 5
+    while tagged() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert tagged() == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
