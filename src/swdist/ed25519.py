@@ -3,42 +3,32 @@
 Integers only. Not constant-time, and it need not be: all it works on is public.
 """
 
+from swdist import sha512
+
 P = (1 << 255) - 19
 L = (1 << 252) + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, P - 2, P) % P
 _SQRT_M1 = pow(2, (P - 1) // 4, P)
-
-# Extended coordinates (X, Y, Z, T): x = X/Z, y = Y/Z, x*y = T/Z (Hisil et al. 2008).
-_BY = 4 * pow(5, P - 2, P) % P
-_ZERO = (0, 1, 1, 0)
-
-
-def _add(p, q):
-    a = (p[1] - p[0]) * (q[1] - q[0]) % P
-    b = (p[1] + p[0]) * (q[1] + q[0]) % P
-    c = 2 * p[3] * q[3] * D % P
-    d = 2 * p[2] * q[2] % P
-    e, f, g, h = b - a, d - c, d + c, b + a
-    return (e * f % P, g * h % P, f * g % P, e * h % P)
+# The y of the points of order 1, 2, 4 and 8.
+_Y8 = 0x5FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_SMALL = (1, P - 1, 0, _Y8, P - _Y8)
+_LOW = (1 << 255) - 1
 
 
-def _double(p):
-    a = p[0] * p[0] % P
-    b = p[1] * p[1] % P
-    h = a + b
-    e = h - (p[0] + p[1]) * (p[0] + p[1]) % P
-    g = a - b
-    f = 2 * p[2] * p[2] % P + g
-    return (e * f % P, g * h % P, f * g % P, e * h % P)
+def well_formed(public_key, signature):
+    """The rules that need no arithmetic: lengths, S below the group order, A and R with a canonical
+    y and not of small order. (With y = 1 and -1 go the points where x = 0 could have a sign.)"""
+    if len(public_key) != 32 or len(signature) != 64:
+        return False
+    for data in (public_key, signature[:32]):
+        y = int.from_bytes(data, "little") & _LOW
+        if y >= P or y in _SMALL:
+            return False
+    return int.from_bytes(signature[32:], "little") < L
 
 
-def _decode(data):
-    """The point of 32 bytes, or None if they are not its canonical encoding."""
-    y = int.from_bytes(data, "little")
-    sign = y >> 255
-    y &= (1 << 255) - 1
-    if y >= P:
-        return None
+def _decode_x(y, odd):
+    """The x of a point (RFC 8032, section 5.1.3), or None if there is none."""
     u = y * y - 1
     v = D * y * y + 1
     x = u * pow(v, 3, P) * pow(u * pow(v, 7, P), (P - 5) // 8, P) % P
@@ -46,70 +36,103 @@ def _decode(data):
         x = x * _SQRT_M1 % P
         if (v * x * x - u) % P:
             return None
-    if x == 0 and sign:
-        return None
-    if x & 1 != sign:
-        x = P - x
-    return (x, y, 1, x * y % P)
+    return P - x if x & 1 != odd else x
 
 
-def _small(p):
-    """Is its order 8 or less?"""
-    p = _double(_double(_double(p)))
-    return p[0] % P == 0 and (p[1] - p[2]) % P == 0
+# The base point B: y is 4/5.
+_BY = int.from_bytes(b"\x58" + b"\x66" * 31, "little")
+_BX = _decode_x(_BY, 0)
 
 
-_B = _decode(_BY.to_bytes(32, "little"))
+def _addend(x, y, z, t):
+    """A point as the sum in _check takes it (Hisil et al. 2008, extended coordinates)."""
+    return ((y - x) % P, (y + x) % P, 2 * D * t % P, 2 * z % P)
+
+
+def _check(public_key, signature, message, digest):
+    """Is [S]B - [k]A = R? Both multiples at once, bit by bit (Straus). A generator: it yields the
+    cost of what it has just done, in bits (some 20 us on a PC, 2 to 4 ms on a 200 MHz router)."""
+    data = signature[:32] + public_key + bytes(message)
+    if digest is None:
+        k = yield from sha512.slices(data)
+    else:
+        k = digest(data)
+    k = int.from_bytes(k, "little") % L
+    s = int.from_bytes(signature[32:], "little")
+    y = int.from_bytes(public_key, "little")
+    x = _decode_x(y & _LOW, y >> 255)
+    yield 24
+    if x is None:
+        return False
+    x = P - x  # -A
+    y &= _LOW
+    t = D * x * y * _BX * _BY % P
+    e, f, g, h = _BX * y + x * _BY, 1 - t, 1 + t, _BY * y + _BX * x  # B - A
+    table = (
+        None,
+        _addend(_BX, _BY, 1, _BX * _BY),
+        _addend(x, y, 1, x * y),
+        _addend(e * f % P, g * h % P, f * g % P, e * h % P),
+    )
+    x, y, z = 0, 1, 1
+    for bit in range(252, -1, -1):
+        a = x * x % P
+        b = y * y % P
+        e = x + y
+        h = a + b
+        e = (h - e * e) % P
+        g = a - b
+        f = 2 * z * z % P + g
+        x = e * f % P
+        y = g * h % P
+        z = f * g % P
+        q = table[(s >> bit & 1) + (k >> bit & 1) * 2]
+        if q:
+            a = (y - x) * q[0] % P
+            b = (y + x) * q[1] % P
+            c = e * h % P * q[2] % P
+            d = z * q[3] % P
+            e, f, g, h = b - a, d - c, d + c, b + a
+            x = e * f % P
+            y = g * h % P
+            z = f * g % P
+        yield 1
+    r = int.from_bytes(signature[:32], "little")
+    if (y - (r & _LOW) * z) % P:
+        return False
+    return x * pow(z, P - 2, P) % P & 1 == r >> 255
 
 
 class Verifier:
-    """One check in steps, so that a slow machine does other things between them.
+    """One check in slices, so that a slow machine does other things between them.
 
-    digest: a function for SHA-512. While step() is True there is more to do; then .ok tells.
+    public_key: 32 bytes; signature: 64; both, and the message, may be any bytes-like object, which
+    is not kept. digest: a fast SHA-512 function; without one, our own is used, in slices too.
     """
 
-    def __init__(self, public_key, signature, message, digest):
+    def __init__(self, public_key, signature, message, digest=None):
         self.ok = False
-        self._bit = -1
-        if len(public_key) != 32 or len(signature) != 64:
-            return
-        s = int.from_bytes(signature[32:], "little")
-        a = _decode(public_key)
-        r = _decode(signature[:32])
-        if s >= L or a is None or r is None or _small(a) or _small(r):
-            return
-        k = bytes(signature[:32]) + bytes(public_key) + bytes(message)
-        self._k = int.from_bytes(digest(k), "little") % L
-        self._s = s
-        self._r = r
-        minus_a = (P - a[0], a[1], 1, P - a[3])
-        self._points = (None, _B, minus_a, _add(_B, minus_a))
-        self._sum = _ZERO
-        self._bit = 252
+        self._work = ()
+        public_key, signature = bytes(public_key), bytes(signature)
+        if well_formed(public_key, signature):
+            self._work = self._run(_check(public_key, signature, message, digest))
 
-    def step(self, bits=32):
-        """[S]B - [k]A, both at once (Straus), `bits` bits at a time."""
-        if self._bit < 0:
-            return False
-        total = self._sum
-        for bit in range(self._bit, max(self._bit - bits, -1), -1):
-            total = _double(total)
-            which = (self._s >> bit & 1) | (self._k >> bit & 1) << 1
-            if which:
-                total = _add(total, self._points[which])
-        self._sum = total
-        self._bit -= bits
-        if self._bit < 0:
-            r = self._r
-            self.ok = not ((total[0] - r[0] * total[2]) % P or (total[1] - r[1] * total[2]) % P)
-        return self._bit >= 0
+    def _run(self, check):
+        self.ok = yield from check
+
+    def step(self, n=16):
+        """Works for about n units (2 to 4 ms each on a 200 MHz router; a slice may take 24 more).
+        True while there is more to do; then .ok tells."""
+        for cost in self._work:
+            n -= cost
+            if n <= 0:
+                return True
+        return False
 
 
 def verify(public_key, signature, message, digest=None):
     """True if the signature is good. Never raises on bytes of any length."""
-    if digest is None:
-        from swdist.sha512 import sha512 as digest
     v = Verifier(public_key, signature, message, digest)
-    while v.step(253):
+    while v.step(1000):
         pass
     return v.ok

@@ -16,15 +16,13 @@ def _primes(n):
 
 
 def _root(x, power):
-    """The integer power-th root of x."""
-    low, high = 0, 1 << 80
-    while high - low > 1:
-        mid = (low + high) // 2
-        if mid**power <= x:
-            low = mid
-        else:
-            high = mid
-    return low
+    """The integer power-th root of x, below 2**68 (Newton's, from above)."""
+    root = 1 << 68
+    while True:
+        y = ((power - 1) * root + x // root ** (power - 1)) // power
+        if y >= root:
+            return root
+        root = y
 
 
 # Section 4.2.3 and 5.3.5: the first 64 bits of the fractional parts of roots of the first primes.
@@ -33,7 +31,18 @@ _H = [_root(p << 128, 2) & _M for p in _primes(8)]
 
 
 def sha512(data):
-    """The 64-byte digest of a bytes-like object."""
+    """The 64-byte digest of a bytes-like object. Allocates no more than a few blocks at a time."""
+    work = slices(data)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+def slices(data):
+    """The same as a generator: yields after each block of 128 bytes, and returns the digest.
+    What it yields is the cost, in the units of ed25519.Verifier."""
     n = len(data)
     tail = bytes(data[n - n % 128 :]) + b"\x80"
     tail += bytes(-(len(tail) + 16) % 128) + pack("!QQ", 0, n * 8)
@@ -41,29 +50,41 @@ def sha512(data):
     w = [0] * 80
     for at in range(0, n - n % 128, 128):
         _block(h, w, data, at)
+        yield 20
     for at in range(0, len(tail), 128):
         _block(h, w, tail, at)
+        yield 20
     return pack("!8Q", *h)
 
 
 def _block(h, w, data, at):
-    """Section 6.4.2."""
+    """Section 6.4.2. A word beside itself (x | x << 64) makes each rotation one shift."""
+    m = _M
     w[:16] = unpack_from("!16Q", data, at)
     for t in range(16, 80):
         x = w[t - 15]
         y = w[t - 2]
+        xx = x | x << 64
+        yy = y | y << 64
         w[t] = (
             w[t - 16]
-            + ((x >> 1 | x << 63) & _M ^ (x >> 8 | x << 56) & _M ^ x >> 7)
+            + ((xx >> 1 ^ xx >> 8) & m ^ x >> 7)
             + w[t - 7]
-            + ((y >> 19 | y << 45) & _M ^ (y >> 61 | y << 3) & _M ^ y >> 6)
-        ) & _M
+            + ((yy >> 19 ^ yy >> 61) & m ^ y >> 6)
+        ) & m
     a, b, c, d, e, f, g, k = h
     for t in range(80):
-        s = (e >> 14 | e << 50) ^ (e >> 18 | e << 46) ^ (e >> 41 | e << 23)
-        one = k + (s & _M) + (e & f ^ ~e & g) + _K[t] + w[t]
-        s = (a >> 28 | a << 36) ^ (a >> 34 | a << 30) ^ (a >> 39 | a << 25)
-        two = (s & _M) + (a & b ^ a & c ^ b & c)
-        k, g, f, e, d, c, b, a = g, f, e, (d + one) & _M, c, b, a, (one + two) & _M
+        x = e | e << 64
+        y = a | a << 64
+        x = k + ((x >> 14 ^ x >> 18 ^ x >> 41) & m) + (g ^ e & (f ^ g)) + _K[t] + w[t]
+        y = ((y >> 28 ^ y >> 34 ^ y >> 39) & m) + (a & b | c & (a | b))
+        k = g
+        g = f
+        f = e
+        e = (d + x) & m
+        d = c
+        c = b
+        b = a
+        a = (x + y) & m
     for i, v in enumerate((a, b, c, d, e, f, g, k)):
-        h[i] = (h[i] + v) & _M
+        h[i] = (h[i] + v) & m

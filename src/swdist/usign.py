@@ -12,7 +12,7 @@ MAX_LINE_BYTES = 24576
 
 def _decode(line):
     """Bytes of canonical base64 without the line's end, or None."""
-    if not 0 < len(line) <= MAX_LINE_BYTES or len(line) % 4:
+    if not 0 < len(line) <= MAX_LINE_BYTES:
         return None
     try:
         data = a2b_base64(line)
@@ -29,8 +29,8 @@ def _body(data):
 
 
 def _lines(data):
-    """The base64 line of a key or signature file with any comment, or None."""
-    lines = bytes(data).split(b"\n")
+    """The base64 line of a key or signature file (text or bytes) with any comment, or None."""
+    lines = (data.encode() if isinstance(data, str) else bytes(data)).split(b"\n")
     if len(lines) != 3 or lines[2] or not lines[0].startswith(COMMENT):
         return None
     return lines[1]
@@ -38,8 +38,6 @@ def _lines(data):
 
 def parse_public_key(data):
     """(tag, key id of 8 bytes, key) of a public key file, or None."""
-    if not isinstance(data, (bytes, bytearray)):
-        data = data.encode()
     line = _lines(data)
     found = None if line is None else _body(_decode(line))
     if found is None or (found[0] == b"Ed" and len(found[2]) != 32):
@@ -74,8 +72,6 @@ def format_signature(tag, key_id, signature):
 
 def from_signify(data):
     """The canonical block of a signify or usign signature file with any comment, or None."""
-    if not isinstance(data, (bytes, bytearray)):
-        data = data.encode()
     line = _lines(data)
     found = None if line is None else _body(_decode(line))
     if found is None or (found[0] == b"Ed" and len(found[2]) != 64):
@@ -84,5 +80,6 @@ def from_signify(data):
 
 
 def fingerprint(key_id):
-    """The key id as usign prints it: 16 hex digits."""
+    """The key id as usign and signify read it, a big-endian number, in all its 16 hex digits.
+    (`usign -F` leaves out leading zeros.)"""
     return str(hexlify(key_id), "ascii")
