@@ -1,148 +1,161 @@
-"""swdist seed, status, watch: being a neighbour of the mesh."""
+"""swdist seed, status, watch: being with the nodes of the mesh."""
 
-import time
+import contextlib
 from pathlib import Path
 
 import click
-from rich.live import Live
-from rich.table import Table
 
-from swdist_host import links, release, terminal
-from swdist_host.laptop import Laptop
+from swdist_host import ca, links, release, terminal, watch
+from swdist_host.commands_keys import as_json
+from swdist_host.errors import Refused
+from swdist_host.listen import Listener
+from swdist_host.seed import Seeder, Unchecked
 
 _PATH = click.Path(path_type=Path)
 _interface = click.option(
     "--interface", "interfaces", metavar="IF", multiple=True, required=True,
     help="An interface on which nodes are; once for each.",
 )  # fmt: skip
-_ca = click.option(
-    "--ca", "ca_dir", metavar="DIR", type=_PATH, required=True, help="The network's CA directory."
+_network = click.option(
+    "--ca", "ca_dir", metavar="DIR", type=_PATH, help="Only the network of this CA; else all."
 )
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-SHOW_S = 0.5
-
-
-def _table(facts):
-    table = Table("neighbour", "runs", "holds", "clock", "next")
-    for f in facts:
-        holds = ", ".join(f"{r['version']} {r['percent']} %" for r in f["releases"])
-        clock = "-"
-        if f["offset_us"] is not None:
-            clock = f"{f['offset_us'] / 1e6:+.3f} s{'' if f['synced'] else ', not synchronised'}"
-        p = f["pending"]
-        soon = f"{p['version']} in {p['seconds']} s, {p['percent']} %" if p else "-"
-        table.add_row(f["address"], f["version"] or "-", holds or "-", clock, soon)
-    return table
-
-
-def _facts(laptop):
-    return sorted((s.facts() for s in laptop.seen.values()), key=lambda f: f["address"])
-
-
-def _follow(laptop, seconds, as_json, done=lambda: False):
-    """A live table on a terminal; else one JSON line, or one plain line, for each change."""
-    if not as_json and terminal.console().is_terminal:
-        with Live(_table([]), console=terminal.console(), auto_refresh=False) as live:
-            shown = 0.0
-
-            def tick():
-                nonlocal shown
-                if time.monotonic() - shown > SHOW_S:
-                    shown = time.monotonic()
-                    live.update(_table(_facts(laptop)), refresh=True)
-                return done()
-
-            laptop.run(seconds, tick)
-        return
-    last = {}
-
-    def changes():
-        for f in _facts(laptop):
-            key = (f["version"], f["synced"], str(f["releases"]))
-            if last.get(f["address"]) != key:
-                last[f["address"]] = key
-                if as_json:
-                    terminal.print_json(f)
-                else:
-                    holds = ", ".join(f"{r['version']} {r['percent']} %" for r in f["releases"])
-                    terminal.say(f"{f['address']} runs {f['version']}, holds {holds or 'nothing'}")
-        return done()
-
-    laptop.run(seconds, changes)
+_silent = click.option("--silent", is_flag=True, help="Send nothing; clocks are known less well.")
+_duration = click.option(
+    "--duration", metavar="S", type=click.IntRange(1), help="Stop after so many seconds."
+)
 
 
 @click.command()
 @click.argument("file", metavar="FILE.swd", type=_PATH)
 @_interface
-@_ca
-@click.option("--until-covered", metavar="N", type=click.IntRange(1), help="Stop once N have it.")
-@click.option("--duration", metavar="S", type=click.IntRange(1), help="Stop after so many seconds.")
-@_json
+@click.option(
+    "--ca", "ca_dir", metavar="DIR", type=_PATH, help="Verify it first, as the nodes will do."
+)
+@click.option(
+    "--until-covered", "--once", "until_covered", metavar="N", type=click.IntRange(1),
+    help="Stop as soon as N neighbours have all of it.",
+)  # fmt: skip
+@_duration
+@as_json
 def seed(file, interfaces, ca_dir, until_covered, duration, as_json):
     """Be a neighbour that offers a release, and show who has fetched what.
 
-    The release is verified first, as a node does it. One neighbour that has all of it is enough:
-    the mesh passes it on. Ctrl-C stops.
+    One neighbour that has all of it is enough: the mesh passes it on. Ctrl-C stops. This host takes
+    nothing from its neighbours, and no node counts its clock.
 
     \b
     Example:
       swdist seed 1.1.0.swd --interface wlan0 --ca ca --until-covered 2
     """
     swd = release.load(file)
+    trust = _trust(swd, file, ca_dir)
     names = links.check(interfaces)
-    with Laptop(ca_dir, names, [swd]) as laptop:
-        _follow(
-            laptop, duration, as_json,
-            lambda: until_covered is not None and laptop.covered() >= until_covered,
-        )  # fmt: skip
-        count = laptop.covered()
-    if not as_json:
-        terminal.say(f"{count} of {len(laptop.seen)} neighbours have all of it")
+    with Seeder(swd, trust, names, terminal.note) as seeder:
+        if as_json:
+            terminal.print_json({"event": "up", "id": swd.rid.hex(), "interfaces": names})
+        watch.follow(seeder, duration, as_json, _until(seeder, until_covered))
+        count, of = seeder.holders(), len(seeder.mesh.rows())
+    if as_json:
+        terminal.print_json({"event": "end", "complete": count, "neighbours": of})
+    else:
+        terminal.say(f"{count} of {of} neighbours have all of it")
     if until_covered is not None and count < until_covered:
-        raise click.ClickException(
-            f"{count} of the {until_covered} neighbours have it; seed longer, or look nearer"
+        raise Refused(
+            f"{count} of the {until_covered} neighbours have it; seed longer, or from nearer"
         )
+
+
+def _trust(swd, file, ca_dir):
+    if not swd.signatures:
+        raise Refused(f"{file}: has no signatures; add one with swdist release sign")
+    if ca_dir is None:
+        release.check_payload(swd)
+        terminal.note("whether the nodes accept its signatures was not checked; give --ca DIR")
+        return Unchecked(swd)
+    trust = ca.load(ca_dir).trust
+    try:
+        release.verify(swd, trust)
+    except Refused as e:
+        raise Refused(f"{file}: not offered, no node would take it: {e}") from None
+    return trust
+
+
+def _until(seeder, wanted):
+    told = False
+
+    def done():
+        nonlocal told
+        later = None if told else seeder.superseded_by()
+        if later is not None:
+            told = True
+            terminal.note(
+                f"{later[0].address} says that it holds revision {later[1]} of this version, which "
+                "replaces this one; if you mean to replace that, build with a higher --revision"
+            )
+        return wanted is not None and seeder.holders() >= wanted
+
+    return done
+
+
+@contextlib.contextmanager
+def _listener(interfaces, ca_dir, silent):
+    network = None if ca_dir is None else ca.load(ca_dir).trust.network
+    listener = Listener(links.check(interfaces), network, silent)
+    try:
+        yield listener
+    finally:
+        listener.close()
 
 
 @click.command()
 @_interface
-@_ca
-@click.option("--wait", metavar="S", type=click.IntRange(1), default=6, show_default=True)
-@_json
-def status(interfaces, ca_dir, wait, as_json):
+@_network
+@click.option(
+    "--wait", metavar="S", type=click.IntRange(1), default=20, show_default=True,
+    help="Listen so many seconds; nodes send beacons every 4 to 16 s.",
+)  # fmt: skip
+@_silent
+@as_json
+def status(interfaces, ca_dir, wait, silent, as_json):
     """Show the neighbourhood once: versions, progress, clocks, what comes next.
+
+    The clock is that of the neighbour less that of this host, positive when the neighbour is ahead.
+    "at least" means that no beacon of ours has been echoed yet.
 
     \b
     Example:
-      swdist status --interface wlan0 --ca ca
+      swdist status --interface wlan0
     """
-    with Laptop(ca_dir, links.check(interfaces)) as laptop:
-        laptop.run(wait, lambda: False)
-        facts = _facts(laptop)
-    if as_json:
-        terminal.print_json(facts)
-    elif facts:
-        terminal.console().print(_table(facts))
-    else:
-        raise click.ClickException(
-            f"no node was heard in {wait} s; is it the right interface, and the right CA?"
+    with _listener(interfaces, ca_dir, silent) as listener:
+        listener.run(lambda now: False, wait)
+        rows = listener.mesh.rows()
+        if as_json:
+            now, wall_us = listener.now(), listener.wall_us()
+            terminal.print_json([row.facts(now, wall_us) for row in rows])
+        elif rows:
+            terminal.console().print(watch.table(listener))
+    if not rows:
+        raise Refused(
+            f"no node was heard on {', '.join(interfaces)} in {wait} s; is it the right interface"
+            f"{' and CA' if ca_dir else ''}, and does a firewall let UDP port 27182 in?"
         )
 
 
-@click.command()
+@click.command("watch")
 @_interface
-@_ca
-@click.option("--duration", metavar="S", type=click.IntRange(1), help="Stop after so many seconds.")
-@_json
-def watch(interfaces, ca_dir, duration, as_json):
+@_network
+@_duration
+@_silent
+@as_json
+def watch_command(interfaces, ca_dir, duration, silent, as_json):
     """Show the neighbourhood live, until Ctrl-C. With --json a line for each change.
 
     \b
     Example:
-      swdist watch --interface wlan0 --ca ca
+      swdist watch --interface wlan0
     """
-    with Laptop(ca_dir, links.check(interfaces)) as laptop:
-        _follow(laptop, duration, as_json)
+    with _listener(interfaces, ca_dir, silent) as listener:
+        watch.follow(listener, duration, as_json)
 
 
-COMMANDS = (seed, status, watch)
+COMMANDS = (seed, status, watch_command)

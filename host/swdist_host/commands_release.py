@@ -136,6 +136,7 @@ def sign(file, key, signature, extract_manifest, ca_dir, yes, as_json):
         raise BadValue("give one of --key, --signature and --extract-manifest")
     swd = releases.load(file)
     releases.check_payload(swd)
+    releases.check_signed_at(swd.parsed.signed_at_s, int(time.time()))
     if extract_manifest is not None:
         files.write(extract_manifest, swd.manifest)
         return

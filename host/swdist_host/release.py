@@ -69,11 +69,7 @@ def build(
     payload's bytes; experimental where there is an end_s."""
     now_s = int(time.time()) if now_s is None else now_s
     signed_at_s = now_s if signed_at_s is None else signed_at_s
-    if signed_at_s > now_s + FUTURE_S:
-        raise Refused(
-            f"Signed-At {time_text(signed_at_s)} is in the future, and would set every clock of "
-            f"the mesh forward; now it is {time_text(now_s)}"
-        )
+    check_signed_at(signed_at_s, now_s)
     if end_s is not None and end_s <= start_s:
         raise BadValue(
             f"end {time_text(end_s)} is not after start {time_text(start_s)}; give a later end"
@@ -110,6 +106,15 @@ def build(
     if parsed is None:
         raise BadValue(why.removeprefix("manifest: ") + "; give another value")
     return Swd(manifest, b"", index, data or b"")
+
+
+def check_signed_at(signed_at_s, now_s):
+    """docs/protocol.md, section 6: Signed-At is a lower bound of the mesh time."""
+    if signed_at_s > now_s + FUTURE_S:
+        raise Refused(
+            f"Signed-At {time_text(signed_at_s)} is in the future, and would set every clock of "
+            f"the mesh forward; now it is {time_text(now_s)}: check this clock, and --signed-at"
+        )
 
 
 def _chunk_size(size):

@@ -9,11 +9,15 @@ from rich.console import Console
 from swdist_host.errors import Refused
 
 MAX_PASSPHRASE = 1024
+PLAIN_WIDTH = 400  # where no terminal says how wide it is: nothing is folded
 
 
 def console(stderr=False):
     """rich's console; it is plain where there is no terminal, or NO_COLOR is set."""
-    return Console(stderr=stderr, highlight=False, soft_wrap=True, markup=False)
+    made = Console(stderr=stderr, highlight=False, markup=False)
+    if not made.is_terminal:
+        made.width = PLAIN_WIDTH
+    return made
 
 
 def say(text):
@@ -27,10 +31,6 @@ def note(text):
 
 def print_json(value):
     click.echo(json.dumps(value))
-
-
-def interactive():
-    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def passphrase(prompt="passphrase", confirm=False):

@@ -1,0 +1,245 @@
+"""What the neighbours say of themselves, as a table. No socket, file or clock in here."""
+
+import contextlib
+import ipaddress
+import socket
+from collections import deque
+from struct import unpack_from
+
+from swdist import datagram
+from swdist.bits import version_text
+
+SILENT_US = 100_000_000  # forgotten after that, as on a node
+MAX_NEIGHBOURS = 256
+MAX_RELEASES = 128  # of one neighbour
+SAMPLES = 4  # few: two counters may drift apart by 100 us in each second
+
+
+def address(peer):
+    """`fe80::1%wlan0` of the 20 bytes that name a neighbour."""
+    ip = ipaddress.IPv6Address(bytes(peer[:16]))
+    link = int.from_bytes(peer[16:20], "big")
+    with contextlib.suppress(OSError):
+        link = socket.if_indextoname(link)
+    return f"{ip.ipv4_mapped or ip}%{link}"
+
+
+class Held:
+    """A release as a neighbour announces it. It is the neighbour's word, and no more."""
+
+    def __init__(self, fields):
+        self.rid = fields[0]
+        self.version = fields[1:4]
+        self.revision = fields[4]
+        self.flags = fields[5]
+        self.chunks = fields[7]
+        self.held = fields[8]
+
+    def order(self):
+        return self.version, self.revision, self.rid
+
+    @property
+    def complete(self):
+        return self.flags & datagram.COMPLETE != 0
+
+    @property
+    def failed(self):
+        return self.flags & datagram.FAILED_HERE != 0
+
+    @property
+    def withdrawn(self):
+        return self.flags & datagram.WITHDRAWN != 0
+
+    @property
+    def percent(self):
+        if self.complete:
+            return 100
+        return min(100 * self.held // self.chunks, 99) if self.chunks else 0
+
+    def facts(self):
+        return {
+            "id": self.rid.hex(),
+            "version": version_text(self.version),
+            "revision": self.revision,
+            "held": self.held,
+            "chunks": self.chunks,
+            "percent": self.percent,
+            "complete": self.complete,
+            "experimental": self.flags & datagram.EXPERIMENTAL != 0,
+            "withdrawn": self.withdrawn,
+            "failed": self.failed,
+        }
+
+
+class Neighbour:
+    def __init__(self, peer, network, nonce, now):
+        self.peer = bytes(peer)
+        self.address = address(peer)
+        self.network = network
+        self.nonce = nonce  # another one: it has started anew
+        self.since = self.heard_at = now
+        self.asked_at = self.announced_at = None
+        self.version = None  # until a beacon comes
+        self.revision = self.state = self.tftp_port = self.digest = self.offset = 0
+        self.pending = None  # (version, revision, our counter then, percent)
+        self.releases = {}
+        self._into = deque(maxlen=SAMPLES)  # our counter at reception - its at sending
+        self._out = deque(maxlen=SAMPLES)  # its counter at reception - ours at sending
+
+    @property
+    def synced(self):
+        return self.state & datagram.SYNCED != 0
+
+    @property
+    def experimental(self):
+        return self.state & datagram.ACTIVE_EXPERIMENTAL != 0
+
+    @property
+    def failed(self):
+        return self.state & datagram.FAILED != 0
+
+    def beacon(self, buf, n, now, our_nonce):
+        f = unpack_from(datagram.BEACON_FORM, buf, datagram.HEADER_BYTES)
+        self.version, self.revision, self.state = f[5:8], f[8], f[9]
+        self.tftp_port, self.digest, self.offset = f[11], f[12], f[2]
+        self._into.append(now - f[1])
+        self.pending = None
+        for tlv, at in _tlvs(buf, n):
+            if tlv == datagram.TLV_ECHO:
+                nonce, sample, _ = unpack_from(datagram.ECHO_FORM, buf, at)
+                if nonce == our_nonce:
+                    self._out.append(sample)
+            elif tlv == datagram.TLV_PENDING:
+                p = unpack_from(datagram.PENDING_FORM, buf, at)
+                self.pending = (p[0:3], p[3], now + p[4] * 1_000_000, min(p[5], 100))
+
+    def announce(self, buf, n, now):
+        _, digest, count, self.tftp_port = unpack_from(
+            datagram.ANNOUNCE_FORM, buf, datagram.HEADER_BYTES
+        )
+        found = {}
+        for tlv, at in _tlvs(buf, n):
+            if tlv == datagram.TLV_RELEASE and len(found) < MAX_RELEASES:
+                held = Held(unpack_from(datagram.RELEASE_FORM, buf, at))
+                found[held.rid] = held
+        self.digest = int.from_bytes(digest[:4], "big")
+        if len(found) < count:  # one part of several
+            found = {**self.releases, **found}
+            # Of each version only the latest is held.
+            latest = {r.version: r.rid for r in sorted(found.values(), key=Held.order)}
+            found = {r.rid: r for r in found.values() if latest[r.version] == r.rid}
+        self.releases = dict(sorted(found.items(), key=lambda x: x[1].order())[-MAX_RELEASES:])
+        self.announced_at = now
+
+    def clock(self, wall_us):
+        """(offset, bound) of its mesh time against this host's clock, microseconds, positive when
+        it is ahead. bound: how wrong that may be; None: all that is known is that it is ahead by
+        at least so much. None before a beacon. wall_us: our clock less our counter."""
+        if not self._into:
+            return None
+        into = min(self._into)
+        if not self._out:
+            return self.offset - into - wall_us, None
+        out = min(self._out)
+        return (out - into) // 2 + self.offset - wall_us, max(out + into, 0) // 2
+
+    def has(self, rid):
+        """Does it say that it holds all of this release?"""
+        return rid in self.releases and self.releases[rid].complete
+
+    def news(self):
+        """Unlike the last time when something of interest has changed."""
+        held = [(r.rid, r.held, r.flags) for r in self.releases.values()]
+        return self.nonce, self.version, self.revision, self.state, self.pending is None, held
+
+    def facts(self, now, wall_us):
+        """What --json prints."""
+        clock = self.clock(wall_us) or (None, None)
+        pending = None
+        if self.pending is not None:
+            version, revision, at, percent = self.pending
+            pending = {
+                "version": version_text(version),
+                "revision": revision,
+                "seconds": max(at - now, 0) // 1_000_000,
+                "percent": percent,
+            }
+        return {
+            "address": self.address,
+            "network": self.network.hex(),
+            "version": None if self.version is None else version_text(self.version),
+            "revision": self.revision,
+            "synced": self.synced,
+            "experimental": self.experimental,
+            "failed": self.failed,
+            "offset_us": clock[0],
+            "offset_bound_us": clock[1],
+            "pending": pending,
+            "heard_ms_ago": (now - self.heard_at) // 1000,
+            "releases": [held.facts() for held in self.releases.values()],
+        }
+
+
+def _tlvs(buf, n):
+    """(type, offset of the value) of each; datagram.kind has looked at their lengths."""
+    at = datagram.first_tlv(buf)
+    while at < n:
+        yield buf[at], at + 3
+        at = datagram.next_tlv(buf, at)
+
+
+class Mesh:
+    """network: 8 bytes, or None to hear them all. nonce: ours, that comes back in echoes."""
+
+    def __init__(self, network, nonce):
+        self.network = network
+        self.nonce = nonce
+        self._rows = {}
+
+    def receive(self, peer, buf, n, now):
+        """The Neighbour that this came from; None if it is not news of one."""
+        if n < datagram.HEADER_BYTES:
+            return None
+        network = bytes(buf[8:16])
+        if self.network not in (None, network):
+            return None
+        what = datagram.kind(buf, n, network)
+        if what not in (datagram.BEACON, datagram.ANNOUNCE):
+            return None
+        (nonce,) = unpack_from("!Q", buf, datagram.HEADER_BYTES)
+        key = (bytes(peer), network)
+        row = self._rows.get(key)
+        if nonce == self.nonce or (row is None and len(self._rows) >= MAX_NEIGHBOURS):
+            return None
+        if row is None or row.nonce != nonce:
+            row = self._rows[key] = Neighbour(peer, network, nonce, now)
+        row.heard_at = now
+        if what == datagram.BEACON:
+            row.beacon(buf, n, now, self.nonce)
+        else:
+            row.announce(buf, n, now)
+        return row
+
+    def forget(self, now):
+        """Drops those who are silent, and says who they were."""
+        gone = [k for k, row in self._rows.items() if now - row.heard_at > SILENT_US]
+        return [self._rows.pop(k) for k in gone]
+
+    def rows(self):
+        return sorted(self._rows.values(), key=lambda row: (row.network, row.address))
+
+    def holders(self, rid):
+        return sum(row.has(rid) for row in self._rows.values())
+
+    def to_ask(self, now, gap_us):
+        """The neighbour whose announcement is the oldest, and older than gap_us, or None. One at
+        a time: of many that are asked at once, those that hear the others' answers keep silent."""
+        best = None
+        for row in self._rows.values():
+            last = max(row.asked_at or 0, row.announced_at or 0)
+            if (not last or now - last >= gap_us) and (best is None or last < best[0]):
+                best = (last, row)
+        if best is None:
+            return None
+        best[1].asked_at = now
+        return best[1]

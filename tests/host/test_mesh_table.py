@@ -1,0 +1,156 @@
+"""What the neighbours say, as status, watch and seed show it."""
+
+import pytest
+
+from swdist import datagram
+from swdist_host import watch
+from swdist_host.mesh import MAX_NEIGHBOURS, SILENT_US, Mesh
+
+NETWORK, OTHER = b"networkA", b"networkB"
+OURS = 7
+RID, RID2 = bytes(32), bytes([1]) * 32
+S = 1_000_000
+
+
+def peer(n=1):
+    return b"\xfe\x80" + bytes(13) + bytes([n]) + (9999).to_bytes(4, "big")
+
+
+def writer(nonce=1, network=NETWORK):
+    return datagram.Writer(network, nonce, lambda n: 0)
+
+
+def beacon(counter, offset=0, nonce=1, network=NETWORK, state=0, echo=None, pending=None):
+    w = writer(nonce, network)
+    w.beacon(counter, offset, 0, 0, (1, 2, 3), 4, state, 27183, 5)
+    if echo:
+        w.echo(*echo)
+    if pending:
+        w.pending(*pending)
+    return bytes(w.buf[: w.n])
+
+
+def announce(releases, count=None, nonce=1):
+    w = writer(nonce)
+    w.announce(b"digest..", len(releases) if count is None else count, 27183)
+    for rid, version, revision, flags, chunks, held in releases:
+        assert w.release(rid, version, revision, flags, chunks, held)
+    return bytes(w.buf[: w.n])
+
+
+@pytest.fixture
+def mesh():
+    return Mesh(NETWORK, OURS)
+
+
+def hear(mesh, data, now=0, who=1):
+    return mesh.receive(peer(who), data, len(data), now)
+
+
+def test_version_state_and_pending_release_come_from_the_beacon(mesh):
+    row = hear(mesh, beacon(0, state=datagram.SYNCED, pending=((2, 0, 0), 1, 90, 40)), 10 * S)
+    facts = row.facts(40 * S, 0)
+    assert facts["version"] == "1.2.3" and facts["revision"] == 4 and facts["synced"]
+    assert facts["pending"] == {"version": "2.0.0", "revision": 1, "seconds": 60, "percent": 40}
+    assert hear(mesh, beacon(0), 50 * S).facts(50 * S, 0)["pending"] is None
+
+
+def test_clock_offset_is_two_way_once_our_beacon_was_echoed(mesh):
+    # Its counter is 5 s ahead of ours, its mesh time 100 s of its counter; 2 ms there, 4 ms back.
+    wall_us = 1000 * S  # our clock less our counter
+    row = hear(mesh, beacon(15 * S, offset=1095 * S), 10 * S + 4000)
+    assert row.clock(wall_us) == (100 * S - 4000, None), "one way: ahead by at least so much"
+    echo = (OURS, 5 * S + 2000, 16 * S)
+    row = hear(mesh, beacon(15 * S, offset=1095 * S, echo=echo), 10 * S + 4000)
+    assert row.clock(wall_us) == (100 * S - 1000, 3000), "within half the round trip"
+
+
+def test_echo_for_somebody_else_says_nothing_of_our_round_trip(mesh):
+    row = hear(mesh, beacon(15 * S, echo=(OURS + 1, 5 * S, 16 * S)), 10 * S)
+    assert row.clock(0)[1] is None
+
+
+def test_restarted_neighbour_begins_from_nothing(mesh):
+    hear(mesh, announce([(RID, (1, 1, 0), 0, datagram.COMPLETE, 4, 4)]))
+    assert mesh.holders(RID) == 1
+    row = hear(mesh, beacon(0, nonce=2))
+    assert mesh.holders(RID) == 0 and row.releases == {} and len(mesh.rows()) == 1
+
+
+def test_release_counts_as_held_only_when_it_is_complete(mesh):
+    hear(mesh, announce([(RID, (1, 1, 0), 0, 0, 300, 299)]))
+    assert mesh.holders(RID) == 0
+    assert mesh.rows()[0].releases[RID].percent == 99
+    hear(mesh, announce([(RID, (1, 1, 0), 0, 0, 300, 300)]))
+    assert mesh.rows()[0].releases[RID].percent == 99, "all chunks, and yet not said to be complete"
+    hear(mesh, announce([(RID, (1, 1, 0), 0, datagram.COMPLETE, 300, 300)]))
+    assert mesh.holders(RID) == 1 and mesh.rows()[0].releases[RID].percent == 100
+
+
+def test_release_that_is_announced_no_more_is_gone(mesh):
+    hear(mesh, announce([(RID, (1, 1, 0), 0, 0, 4, 1), (RID2, (1, 2, 0), 0, 0, 4, 1)]))
+    row = hear(mesh, announce([(RID2, (1, 2, 0), 0, 0, 4, 1)]))
+    assert list(row.releases) == [RID2]
+
+
+def test_announcement_in_parts_is_put_together_and_a_later_revision_replaces(mesh):
+    hear(mesh, announce([(RID, (1, 1, 0), 0, 0, 4, 1)], count=2))
+    row = hear(mesh, announce([(RID2, (1, 2, 0), 0, 0, 4, 1)], count=2))
+    assert list(row.releases) == [RID, RID2]
+    later = bytes([9]) * 32
+    row = hear(mesh, announce([(later, (1, 1, 0), 1, datagram.WITHDRAWN, 0, 0)], count=2))
+    assert list(row.releases) == [later, RID2]
+
+
+def test_other_networks_are_ignored_unless_all_are_asked_for(mesh):
+    assert hear(mesh, beacon(0, network=OTHER)) is None and not mesh.rows()
+    everything = Mesh(None, OURS)
+    hear(everything, beacon(0, network=OTHER))
+    hear(everything, beacon(0))
+    assert [r.network for r in everything.rows()] == [NETWORK, OTHER]
+
+
+def test_own_datagrams_queries_and_rubbish_are_nobody(mesh):
+    data = beacon(0)
+    query = writer()
+    query.query()
+    for bad in [beacon(0, nonce=OURS), bytes(query.buf[: query.n]), b"", b"swd", b"x" * 1200]:
+        assert hear(mesh, bad) is None
+    for n in range(len(data)):
+        assert hear(mesh, data[:n]) is None, n
+    assert not mesh.rows()
+
+
+def test_number_of_neighbours_is_bounded(mesh):
+    for n in range(MAX_NEIGHBOURS + 10):
+        data = beacon(0)
+        address = b"\xfe\x80" + bytes(12) + n.to_bytes(2, "big") + bytes(4)
+        mesh.receive(address, data, len(data), 0)
+    assert len(mesh.rows()) == MAX_NEIGHBOURS
+
+
+def test_silent_neighbour_is_forgotten(mesh):
+    hear(mesh, beacon(0), 0)
+    assert not mesh.forget(SILENT_US)
+    assert [r.address for r in mesh.forget(SILENT_US + 1)] == ["fe80::1%9999"]
+    assert not mesh.rows()
+
+
+def test_neighbours_are_asked_one_at_a_time_the_least_known_first(mesh):
+    for who in (1, 2):
+        hear(mesh, beacon(0), 1 * S, who)
+    asked = [mesh.to_ask(2 * S + i, 10 * S) for i in range(3)]
+    assert {r.address for r in asked[:2]} == {"fe80::1%9999", "fe80::2%9999"} and asked[2] is None
+    hear(mesh, announce([]), 9 * S, who=1)
+    assert mesh.to_ask(13 * S, 10 * S).address == "fe80::2%9999", "1 has just announced"
+    assert mesh.to_ask(13 * S, 10 * S) is None
+
+
+def test_what_people_read(mesh):
+    row = hear(mesh, beacon(0, state=datagram.SYNCED | datagram.ACTIVE_EXPERIMENTAL), 0)
+    assert watch.runs(row) == "1.2.3-r4 experimental"
+    assert watch.holds(row) == "-"
+    assert watch.clock(row, 0).startswith("at least")
+    assert [watch.span(s) for s in (5, 65, 3660, 90000)] == [
+        "5 s", "1 min 05 s", "1 h 01 min", "1 d 1 h"
+    ]  # fmt: skip
