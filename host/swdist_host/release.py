@@ -233,7 +233,9 @@ def from_bytes(data):
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
             for member in archive:
-                found[_member(data, member, at, found)] = archive.extractfile(member).read()
+                _check_member(data, member, at, found)
+                begin = member.offset_data
+                found[member.name] = data[begin : begin + member.size]
                 at = member.offset_data + -(-member.size // _BLOCK) * _BLOCK
     except (tarfile.TarError, EOFError, OverflowError, UnicodeError):
         where = f"after '{list(found)[-1]}'" if found else "at its beginning"
@@ -245,8 +247,8 @@ def from_bytes(data):
     return Swd(**found)
 
 
-def _member(data, member, at, found):
-    """The member's name, if it is one that has to come here."""
+def _check_member(data, member, at, found):
+    """Refuses what has not to come here."""
     head = data[member.offset : member.offset + _BLOCK]
     if member.offset != at or member.offset_data != at + _BLOCK or head[257:263] != b"ustar\0":
         raise Refused("not a release: not a plain ustar archive")
@@ -260,4 +262,3 @@ def _member(data, member, at, found):
         raise Refused(f"'{member.name}' has {member.size} bytes, which can't be")
     if member.offset_data + member.size > len(data):
         raise Refused(f"cut off in '{member.name}'; get the file anew")
-    return member.name
