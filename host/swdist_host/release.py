@@ -249,8 +249,8 @@ def from_bytes(data):
 
 def _check_member(data, member, at, found):
     """Refuses what has not to come here."""
-    head = data[member.offset : member.offset + _BLOCK]
-    if member.offset != at or member.offset_data != at + _BLOCK or head[257:263] != b"ustar\0":
+    head = data[at : at + _BLOCK]
+    if member.offset_data != at + _BLOCK or head[257:263] != b"ustar\0":
         raise Refused("not a release: not a plain ustar archive")
     if member.name not in MEMBERS:
         raise Refused(f"not a release: it has a member {member.name[:40]!a}")

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,45 @@ def test_keygen_overwrites_neither_half_and_leaves_no_half(tmp_path):
     assert (tmp_path / "a.pub").read_text() == "mine"
 
 
+def test_secret_half_is_not_left_alone_when_the_public_one_cannot_be_written(tmp_path, monkeypatch):
+    real = files.write
+
+    def full(path, *more, **most):
+        if path.suffix == ".pub":
+            raise Refused("disk full")
+        real(path, *more, **most)
+
+    monkeypatch.setattr(files, "write", full)
+    with pytest.raises(Refused, match="full"):
+        keys.save(keys.generate(), tmp_path / "a", None)
+    assert not list(tmp_path.iterdir())
+
+
+def secret_file(**changes):
+    """A secret key file made apart from swdist_host.keys, as OpenBSD's signify.c has it."""
+    seed = bytes(range(32))
+    public = keys.SecretKey(bytes(8), seed).public.key
+    fields = {"rounds": 0, "both": seed + public, **changes}
+    check = hashlib.sha512(fields["both"]).digest()[:8]
+    raw = struct.pack(">2s2sI16s8s8s64s", b"Ed", b"BK", fields["rounds"], bytes(16), check,
+                      bytes(8), fields["both"])  # fmt: skip
+    return b"untrusted comment: x\n" + base64.b64encode(raw) + b"\n"
+
+
+def test_key_whose_halves_do_not_belong_together_is_refused(tmp_path):
+    (tmp_path / "a.sec").write_bytes(secret_file())
+    assert keys.load_secret(tmp_path / "a.sec").seed == bytes(range(32))
+    (tmp_path / "a.sec").write_bytes(secret_file(both=bytes(64)))
+    with pytest.raises(Refused, match="halves"):
+        keys.load_secret(tmp_path / "a.sec")
+
+
+def test_key_that_would_take_hours_to_open_is_refused_at_once(tmp_path):
+    (tmp_path / "a.sec").write_bytes(secret_file(rounds=0xFFFFFFFF))
+    with pytest.raises(Refused, match="rounds"):
+        keys.load_secret(tmp_path / "a.sec", lambda: pytest.fail("asked for the passphrase"))
+
+
 def test_keygen_into_a_missing_directory_is_one_line(tmp_path):
     done = swdist("keygen", "no/where/a", "--no-passphrase", cwd=tmp_path)
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and not list(tmp_path.iterdir())
@@ -111,6 +151,7 @@ def test_keygen_into_a_missing_directory_is_one_line(tmp_path):
 
 def test_keygen_says_the_key_id_as_json(tmp_path):
     done = swdist("keygen", "a", "--no-passphrase", "--json", cwd=tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.pub", "a.sec"], "no temporary file"
     assert json.loads(done.stdout)["key"] == keys.load_public(tmp_path / "a.pub").name
 
 
@@ -172,6 +213,13 @@ def test_impossible_network_is_refused_and_leaves_nothing(tmp_path, name, count,
 def test_same_key_twice_is_refused(tmp_path):
     with pytest.raises(BadValue, match="twice"):
         ca.create(tmp_path / "ca", "x", publics(1) * 2, 1)
+    seed = bytes(32)
+    one, two = (keys.SecretKey(bytes([n]) * 8, seed).public for n in (1, 2))
+    with pytest.raises(BadValue, match="twice"):
+        ca.create(tmp_path / "ca", "x", [one, two], 1)
+    one, two = (keys.SecretKey(bytes(8), bytes([n]) * 32).public for n in (1, 2))
+    with pytest.raises(BadValue, match="twice"):
+        ca.create(tmp_path / "ca", "x", [one, two], 1)
 
 
 def test_existing_ca_directory_is_left_alone(tmp_path):

@@ -1,5 +1,6 @@
 """Releases: built reproducibly, signed by several, read strictly, refused where anything is off."""
 
+import dataclasses
 import gzip
 import hashlib
 import io
@@ -73,7 +74,6 @@ def test_manifest_says_what_was_asked_for():
         {"description": "two\nlines"},
         {"description": " padded "},
         {"description": ""},
-        {"end_s": NOW},
         {"data": None},
         {"withdraw": True},
         {"data": b""},
@@ -119,6 +119,12 @@ def test_withdrawal_has_no_payload():
     assert swd.parsed.withdrawn and not swd.index and not swd.payload
     with tarfile.open(fileobj=io.BytesIO(release.to_bytes(swd))) as archive:
         assert archive.getnames() == ["manifest"]
+
+
+def test_end_that_is_not_after_the_start_is_said_with_both_times():
+    for end_s in (NOW, NOW - 1):
+        with pytest.raises(BadValue, match="is not after start 2027-01-15T08:00:00Z"):
+            build(end_s=end_s)
 
 
 # --- directories
@@ -305,6 +311,14 @@ def test_release_with_one_changed_byte_is_refused_wherever_it_is(signers, trust)
                 release.verify(release.from_bytes(bytes(changed)), trust)
 
 
+def test_payload_that_was_exchanged_with_its_index_is_refused(signers, trust):
+    swd = signed(signers, network=trust.network, chunk_size=16384)
+    other = bytes(len(swd.payload))
+    forged = dataclasses.replace(swd, payload=other, index=release.make_index(other, 16384))
+    with pytest.raises(Refused, match="index: its digest"):
+        release.verify(forged, trust)
+
+
 def test_verify_as_json_says_why_not(tmp_path, signers):
     ca.create(tmp_path / "ca", "x", [k.public for k in signers], 2)
     release.save(signed(signers[:2]), tmp_path / "r.swd")
@@ -384,6 +398,16 @@ def test_file_of_another_form_is_refused(tmp_path, signers):
         with pytest.raises(Refused) as refused:
             release.load(tmp_path / "r.swd")
         assert "\n" not in str(refused.value), what
+
+
+@pytest.mark.parametrize("kind", [b"1", b"2", b"3", b"5", b"6", b"S"])
+def test_member_that_is_no_regular_file_is_refused_also_with_a_size(kind):
+    raw = bytearray(release.to_bytes(build()))
+    raw[156:157] = kind
+    raw[148:156] = b" " * 8
+    raw[148:156] = b"%06o\0 " % sum(raw[:512])
+    with pytest.raises(Refused):
+        release.from_bytes(bytes(raw))
 
 
 def test_extended_headers_are_refused(tmp_path):
