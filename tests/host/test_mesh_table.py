@@ -65,6 +65,12 @@ def test_clock_offset_is_two_way_once_our_beacon_was_echoed(mesh):
     assert row.clock(wall_us) == (100 * S - 1000, 3000), "within half the round trip"
 
 
+def test_clock_offset_is_taken_from_the_fastest_of_the_last_beacons(mesh):
+    for delay in (9000, 2000, 50_000):
+        row = hear(mesh, beacon(15 * S, offset=0), 10 * S + delay)
+    assert row.clock(0) == (5 * S - 2000, None)
+
+
 def test_echo_for_somebody_else_says_nothing_of_our_round_trip(mesh):
     row = hear(mesh, beacon(15 * S, echo=(OURS + 1, 5 * S, 16 * S)), 10 * S)
     assert row.clock(0)[1] is None

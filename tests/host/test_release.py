@@ -114,6 +114,15 @@ def test_chunk_size_grows_with_the_payload():
     assert build(data=bytes(16384 * 2048 + 1)).parsed.chunk_size == 32768
 
 
+@pytest.mark.parametrize("size,chunks", [(1, 1), (4095, 1), (4096, 1), (4097, 2), (8193, 3)])
+def test_index_covers_the_last_byte(size, chunks):
+    swd = build(data=b"x" * size, chunk_size=4096)
+    assert len(swd.index) == 32 * chunks and swd.parsed.chunks == chunks
+    last = swd.payload[4096 * (chunks - 1) :]
+    assert swd.index[-32:] == hashlib.sha256(last).digest()
+    release.check_payload(swd)
+
+
 def test_withdrawal_has_no_payload():
     swd = build(data=None, withdraw=True)
     assert swd.parsed.withdrawn and not swd.index and not swd.payload
@@ -400,7 +409,7 @@ def test_file_of_another_form_is_refused(tmp_path, signers):
         assert "\n" not in str(refused.value), what
 
 
-@pytest.mark.parametrize("kind", [b"1", b"2", b"3", b"5", b"6", b"S"])
+@pytest.mark.parametrize("kind", [b"1", b"2", b"3", b"5", b"6", b"7", b"S", b"Z"])
 def test_member_that_is_no_regular_file_is_refused_also_with_a_size(kind):
     raw = bytearray(release.to_bytes(build()))
     raw[156:157] = kind
