@@ -49,7 +49,8 @@ class Listener:
                 self._refresh()
             if now >= beacon_at:
                 beacon_at = now + BEACON_US * 9 // 10 + platform.rand(BEACON_US // 5)
-                self._beacons()
+                for writer in self._writers.values():
+                    self._beacon(writer)
             if now >= ask_at:
                 ask_at = now + ASK_US
                 self._ask(now)
@@ -82,7 +83,9 @@ class Listener:
             data, peer, _ = got
             row = self.mesh.receive(peer, data, len(data), self.now())
             if row is not None and row.network not in self._writers:
-                self._query_all(self._writer(row.network))
+                writer = self._writer(row.network)
+                self._query_all(writer)
+                self._beacon(writer)  # at once, so that its next one can echo it
 
     def _writer(self, network):
         writer = datagram.Writer(network, self._nonce, platform.rand)
@@ -94,10 +97,8 @@ class Listener:
             writer.query()
             self._link.broadcast(memoryview(writer.buf)[: writer.n])
 
-    def _beacons(self):
-        if self.silent:
-            return
-        for writer in self._writers.values():
+    def _beacon(self, writer):
+        if not self.silent:
             writer.beacon(self.now(), 0, 0xFFFFFFFF, 0, (0, 0, 0), 0, 0, 0, 0)
             self._link.broadcast(memoryview(writer.buf)[: writer.n])
 

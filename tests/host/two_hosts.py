@@ -52,9 +52,9 @@ def main(folder):
     router.start(["netd"])
     found["seed"] = swdist("seed", "r.swd", "--ca", "ca", "--once", "1", "--duration", "30",
                            "--json")  # fmt: skip
-    found["status"] = swdist("status", "--wait", "8", "--json")
+    found["status"] = swdist("status", "--wait", "10", "--json", "--ca", "ca")
     found["silent"] = swdist("status", "--wait", "5", "--json", "--silent", "--ca", "ca")
-    found["words"] = swdist("status", "--wait", "5")
+    found["words"] = swdist("status", "--wait", "10")
     found["watch"] = swdist("watch", "--duration", "4", "--json")
     found["withdraw"] = swdist("seed", "later.swd", "--once", "1", "--duration", "30")
     found["superseded"] = swdist("seed", "r.swd", "--ca", "ca", "--once", "1", "--duration", "4")
