@@ -1,8 +1,9 @@
 """Slots on flash: unpacked releases, and small files that say which one is active.
 
-Order of writes. A slot is unpacked as ID.new, flushed, renamed to ID: a directory of that name is
-whole. `active`, `confirmed` and `failed` are replaced by one rename each: after a power cut there
-is the old or the new one. So whatever the instant, the node comes up in a slot that is whole.
+Order of writes. A slot is unpacked as ID.new, flushed with all its directories, renamed to ID; it
+is removed as ID.old. So a directory of the name ID is whole. The files `active`, `confirmed`,
+`failed` and `tries` are replaced by one rename each: after a power cut there is the old or the new
+one. So whatever the instant, the node comes up in a slot that is whole.
 """
 
 from swdist.bits import from_hex, to_hex
@@ -10,8 +11,10 @@ from swdist.choose import FACTORY
 from swdist.ucryptolib import sha256
 from swdist.untar import Untar
 
-MAX_FAILED = 16
-_ID_BYTES = 65
+MAX_FAILED = 16  # beyond that the oldest failure is forgotten
+MAX_REASON = 100  # characters of a reason that are kept
+_MAX_FILE_BYTES = 8192
+_HEX = 64  # characters of a release id
 
 
 class Slots:
@@ -19,10 +22,16 @@ class Slots:
         self._fs = fs
         self._store = store
         self._state = state
-        fs.mkdirs(state + "/slots")
-        for name in fs.listdir(state + "/slots"):
-            if from_hex(name, 32) is None:  # ID.new: a power cut while it was unpacked
-                fs.rmtree(state + "/slots/" + name)
+        self._failed = []  # (release id, line), oldest first
+        for line in (fs.read(state + "/failed", _MAX_FILE_BYTES) or b"").split(b"\n"):
+            rid = _rid(line)
+            if rid is not None:
+                self._failed.append((rid, line))
+        try:
+            fs.mkdirs(state + "/slots")
+            self._sweep(None)
+        except OSError:
+            pass  # collect() does it; a broken disk is no reason to be down
 
     def path(self, rid):
         return self._state + "/slots/" + to_hex(rid)
@@ -46,12 +55,11 @@ class Slots:
         )
 
     def _pointer(self, name):
-        data = self._fs.read(self._state + "/" + name, _ID_BYTES) or b""
-        try:
-            rid = from_hex(str(data, "ascii").strip(), 32)
-        except (UnicodeError, ValueError):
-            rid = None
+        rid = _rid((self._fs.read(self._state + "/" + name, _HEX + 1) or b"").strip())
         return rid if rid is not None and self.prepared(rid) else FACTORY
+
+    def _write(self, name, data):
+        self._fs.write_atomic(self._state + "/" + name, data)
 
     def active(self):
         """Release id of the active slot; the factory's where there is none, or it is not whole."""
@@ -61,41 +69,51 @@ class Slots:
         return self._pointer("confirmed")
 
     def activate(self, rid):
-        self._fs.write_atomic(self._state + "/active", (to_hex(rid) + "\n").encode())
+        self._write("active", (to_hex(rid) + "\n").encode())
 
     def confirm(self, rid):
-        self._fs.write_atomic(self._state + "/confirmed", (to_hex(rid) + "\n").encode())
+        self._write("confirmed", (to_hex(rid) + "\n").encode())
 
     def failed(self):
         """Ids of releases that failed on this node, oldest first."""
-        data = self._fs.read(self._state + "/failed", _ID_BYTES * MAX_FAILED) or b""
-        found = []
-        for line in data.split(b"\n"):
-            try:
-                rid = from_hex(str(line, "ascii"), 32)
-            except (UnicodeError, ValueError):
-                rid = None
-            if rid is not None:
-                found.append(rid)
-        return found
+        return [f[0] for f in self._failed]
 
-    def fail(self, rid):
-        rids = [r for r in self.failed() if r != rid][1 - MAX_FAILED :] + [rid]
-        text = "".join([to_hex(r) + "\n" for r in rids])
-        self._fs.write_atomic(self._state + "/failed", text.encode())
+    def fail(self, rid, why):
+        """Also after an OSError it counts as failed, until the next start."""
+        line = (to_hex(rid) + " " + why.replace("\n", " ")[:MAX_REASON]).encode()
+        self._failed = [f for f in self._failed if f[0] != rid][1 - MAX_FAILED :] + [(rid, line)]
+        self._write("failed", b"".join([f[1] + b"\n" for f in self._failed]))
+
+    def try_again(self, rid):
+        """Counts one more start with this release unconfirmed; how many there were, at most 9."""
+        data = self._fs.read(self._state + "/tries", _HEX + 1) or b""
+        tries = 1
+        if _rid(data) == rid and 0x30 < data[-1] < 0x39:
+            tries += data[-1] - 0x30
+        self._write("tries", (to_hex(rid) + "%d" % tries).encode())
+        return tries
 
     def collect(self, keep):
-        """Removes slots that are not in keep, nor active, nor confirmed."""
-        keep = list(keep) + [self.active(), self.confirmed()]
+        """Removes slots that are not in keep, nor active, nor confirmed. Not during a Prepare."""
+        self._sweep(list(keep) + [self.active(), self.confirmed()])
+
+    def _sweep(self, keep):
+        """keep: ids, or None for all. What is not of the form ID is left from a power cut."""
         for name in self._fs.listdir(self._state + "/slots"):
             rid = from_hex(name, 32)
-            if rid is not None and rid not in keep:
-                self._fs.rmtree(self._state + "/slots/" + name)
+            path = self._state + "/slots/" + name
+            if rid is None:
+                self._fs.rmtree(path)
+            elif keep is not None and rid not in keep:
+                self._fs.rmtree(path + ".old")
+                self._fs.rename(path, path + ".old")
+                self._fs.rmtree(path + ".old")
 
 
 class Prepare:
     """Verifies a release's payload and unpacks it, the very same bytes, one chunk a step().
-    step() is True while there is more to do; then .why is None, or what is wrong."""
+    step() is True while there is more to do; then .why is None, or what is wrong: `archive: ...` is
+    the release's fault for good, all else may be better next time."""
 
     def __init__(self, fs, source, target, release):
         self.release = release
@@ -112,7 +130,7 @@ class Prepare:
         try:
             self.why = self._begin() if self._index is None else self._chunk()
         except OSError as e:
-            self.why = "store: %s" % e
+            self.why = "disk: %s" % e
         if self.why is not None:
             self._give_up()
             return False
@@ -149,14 +167,29 @@ class Prepare:
             return None
         why = self._untar.end()
         if why is None:
-            self._fs.sync_dir(self._target + ".new")
+            self._flush(self._target + ".new")
             self._fs.rename(self._target + ".new", self._target)
         return why
 
+    def _flush(self, path):
+        """The names in it and below; the files were flushed when they were written."""
+        for name in self._fs.listdir(path):
+            if self._fs.is_dir(path + "/" + name):
+                self._flush(path + "/" + name)
+        self._fs.sync_dir(path)
+
     def _give_up(self):
-        if self._untar is not None:
-            self._untar.close()
         try:
+            if self._untar is not None:
+                self._untar.close()
             self._fs.rmtree(self._target + ".new")
         except OSError:
-            pass  # removed at the next start
+            pass  # removed by the next collect()
+
+
+def _rid(line):
+    """The release id that a line begins with, or None."""
+    try:
+        return from_hex(str(line[:_HEX], "ascii"), 32)
+    except (UnicodeError, ValueError):
+        return None

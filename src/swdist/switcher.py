@@ -9,13 +9,20 @@ from swdist.bits import to_hex, version_text
 from swdist.choose import FACTORY
 
 RETRY_US = 60000000  # after a fault of the disk
+RETRY_MAX_US = 86400000000  # what can't be prepared is tried ever more rarely: flash wears out
+HEALTH_US = 5000000  # between two tries of hooks/health
+HOLD_US = 900000000  # the time outlives a restart of the network side by so much
+JUMP_US = 1000000  # a correction that is smaller never turns the mesh time back
+QUIET_US = 2000000  # nothing slow is begun so shortly before a start or end
 LOOK_AHEAD = 4  # changes to come for which slots are prepared
+MAX_TRIES = 5  # starts of this process with the same release unconfirmed
 LATE_S = 2
 
 
 class Switcher:
     """hook(release, name) -> exit status of a slot's hook, 0 where there is none.
-    record(dict) is called after each switch."""
+    record(dict) is called after each switch. floor_s: the mesh time as it was last kept, seconds;
+    a start value only, for as a bound it would make a clock set forward once wrong for ever."""
 
     def __init__(self, slots, board, factory, floor_s, confirm_us, hook, record, log):
         self._slots = slots
@@ -25,196 +32,272 @@ class Switcher:
         self._hook = hook
         self._record = record
         self._log = log
-        self._persisted_s = floor_s
-        self.floor_s = floor_s
+        self._floor_s = floor_s
+        self._signed_s = 0  # newest Signed-At: no mesh time is earlier
         self.releases = []
         self._offset_us = 0
         self._error_us = 0xFFFFFFFF
+        self._told_us = 0  # mesh time of the last tick
         self.synced = False
+        self._synced_at = 0
         self._neighbours = 0
         self._neighbours_before = 0
-        self._heard_at = None  # when the network side last told the time
+        self._heard_at = -1  # when the network side last told the time
         self._prepare = None
         self._bad = []  # ids of releases that can't be prepared, or not now
-        self._retry_at = None
+        self._retry_at = 0
+        self._retry_us = RETRY_US
         self._deadline = None  # by which the active release must be confirmed
-        self._activated_at = 0
+        self._health_at = 0
         self.active = factory
+        self.change_at = None  # counter of the next start or end
         self.next_at = 0
 
     def start(self, now):
-        """After set_releases: finds the slot that was active before."""
+        """After set_releases: finds the slot that was active before, and runs its hook again: a
+        power cut may have come between the two. Also confirmed releases begin so after a boot."""
         rid = self._slots.active()
+        self.next_at = now
+        if rid == FACTORY:
+            return
+        self.active = choose.factory((0, 0, 0))
+        self.active.rid = rid
         for r in self.releases:
             if r.rid == rid:
                 self.active = r
-        if rid != FACTORY and self.active is self._factory:
-            self._log.warn("active release %s is not in the store: factory" % to_hex(rid[:4]))
-        if self.active.rid != self._slots.confirmed() and self.active.rid != FACTORY:
-            self._deadline = now + self._confirm_us
-            self._activated_at = now
-        self.next_at = now
+        if self.active not in self.releases:
+            return  # the first tick switches
+        if self._slots.confirmed() != rid:
+            self._begin_trial(now)
+            try:
+                if self._slots.try_again(rid) > MAX_TRIES:
+                    self._fail("not confirmed in time", now)
+                    return
+            except OSError as e:
+                self._disk(e)
+        self._enter(now)
 
     def set_releases(self, releases, now):
         failed = self._slots.failed()
-        self.floor_s = self._persisted_s
+        self._signed_s = 0
         for r in releases:
             r.failed = r.rid in failed
             r.complete = self._slots.prepared(r.rid)
-            self.floor_s = max(self.floor_s, r.manifest.signed_at_s)
+            self._signed_s = max(self._signed_s, r.manifest.signed_at_s)
         self.releases = releases
         self.next_at = now
 
     def set_time(self, counter_us, offset_us, error_us, synced, neighbours, now):
-        """The mesh time, as the network side says: believed only above the floor."""
-        if synced and counter_us + offset_us < self.floor_s * 1000000:
-            synced = False
-        self._offset_us = offset_us
-        self._error_us = error_us
-        self.synced = synced
+        """The mesh time, as the network side says: not believed below what the CA has signed, and
+        kept for a while when the network side has just started, and knows less than we do."""
         self._neighbours = neighbours
         self._heard_at = now
         self.next_at = now
+        if synced and counter_us + offset_us < self._signed_s * 1000000:
+            synced = False
+        if self.synced and not synced and now - self._synced_at < HOLD_US:
+            return
+        step = now + offset_us - self.mesh_us(now)
+        if not self.synced or abs(step) >= JUMP_US:
+            self._told_us = 0
+            if synced and self.synced:
+                self._log.info("mesh time stepped by %d ms" % (step // 1000))
+        self._offset_us = offset_us
+        self._error_us = error_us
+        self.synced = synced
+        self._synced_at = now
+
+    def mesh_us(self, now):
+        """Mesh time, microseconds: small corrections stop it, but never turn it back, so that what
+        has begun does not end and begin again."""
+        return max(now + self._offset_us, self._told_us)
 
     def now_s(self, now):
         """Mesh time in seconds; the floor while it is not synchronised."""
-        return (
-            max((now + self._offset_us) // 1000000, self.floor_s) if self.synced else self.floor_s
-        )
-
-    def pending(self, now):
-        """(release, its counter of change), of what will be active next, or None."""
-        now_s = self.now_s(now)
-        t = choose.next_change_s(self.releases, now_s)
-        if t is None or not self.synced:
-            return None
-        chosen = self._choose(t)
-        return (chosen, t * 1000000 - self._offset_us) if chosen is not self.active else None
-
-    def _choose(self, now_s):
-        return choose.choose(self.releases, now_s, self.synced, self._board, self._factory)
+        return max(self.mesh_us(now) // 1000000 if self.synced else self._floor_s, self._signed_s)
 
     def tick(self, now):
         if now < self.next_at:
             return
         self.next_at = now + RETRY_US
-        try:
-            self._switch(now)
-            self._confirm(now)
-            self._prepare_next(now)
-        except OSError as e:
-            self._log.error("disk: %s; again in %d s" % (e, RETRY_US // 1000000))
-            return
-        if self._deadline is not None:
-            self.next_at = min(self.next_at, self._deadline)
+        self.change_at = None
         if self.synced:
+            self._told_us = self.mesh_us(now)
             t = choose.next_change_s(self.releases, self.now_s(now))
             if t is not None:
-                self.next_at = min(self.next_at, max(t * 1000000 - self._offset_us, now))
+                self.change_at = max(t * 1000000 - self._offset_us, now)
+        try:
+            self._switch(now)
+            if not self.quiet(now):
+                self._confirm(now)
+                self._prepare_next(now)
+        except OSError as e:
+            self._disk(e)
+        if self.change_at is not None:
+            self.next_at = min(self.next_at, self.change_at)
+
+    def quiet(self, now):
+        """Is a start or end so near that nothing slow may begin?"""
+        return self.change_at is not None and self.change_at - now < QUIET_US
+
+    def _disk(self, e):
+        self._log.error("disk: %s" % e)
+
+    # --- choose
+
+    def _best(self, now_s, synced):
+        return choose.choose(self.releases, now_s, synced, self._board, self._factory)
+
+    def _best_if(self, fetched, now_s, synced):
+        """The same, were all prepared that the store holds; with fetched: all that it may get."""
+        kept = [r.complete for r in self.releases]
+        for r in self.releases:
+            r.complete = r.rid not in self._bad and (
+                r.complete or self._slots.offered(r) or (fetched and r.manifest.payload == "slot")
+            )
+        best = self._best(now_s, synced)
+        for r in self.releases:
+            r.complete = kept.pop(0)
+        return best
+
+    def _choose(self, now_s):
+        """An experiment begins only where what comes after it is prepared."""
+        best = self._best(now_s, self.synced)
+        if best.manifest.experimental and best.rid != self.active.rid:
+            if not self._slots.prepared(self._best_if(True, now_s, False).rid):
+                return self._best(now_s, False)
+        return best
 
     # --- activate
 
-    def _switch(self, now, reason=None):
+    def _switch(self, now):
         now_s = self.now_s(now)
         chosen = self._choose(now_s)
         if chosen.rid == self.active.rid:
             self.active = chosen
             return
         old = self.active
+        if self._awaits(old, now_s):
+            return
+        chosen.complete = self._slots.prepared(chosen.rid)
+        if not chosen.complete:  # removed since
+            self.next_at = now
+            return
         self._slots.activate(chosen.rid)
-        done_us = now + self._offset_us
         self.active = chosen
-        self._activated_at = now
         self._neighbours_before = self._neighbours
         self._deadline = None
         if chosen.rid not in (FACTORY, self._slots.confirmed()):
-            self._deadline = now + self._confirm_us
-        if reason is None:
-            reason = self._reason(old, chosen, now_s)
-        self._persisted_s = max(self._persisted_s, now_s)
+            self._begin_trial(now)
+        reason = self._reason(old, chosen, now_s)
+        if self.synced:
+            self._floor_s = now_s
         self._log.info("switched from %s to %s: %s" % (old.name(), chosen.name(), reason))
-        self._record(
-            {
-                "at_us": done_us,
-                "counter_us": now,
-                "error_us": self._error_us,
-                "synced": self.synced,
-                "from": _name(old),
-                "to": _name(chosen),
-                "id": to_hex(chosen.rid),
-                "reason": reason,
-            }
-        )
-        status = self._hook(chosen, "activate")
+        try:
+            self._record(
+                {
+                    "at_us": self.mesh_us(now),
+                    "counter_us": now,
+                    "error_us": self._error_us,
+                    "synced": self.synced,
+                    "from": _name(old),
+                    "to": _name(chosen),
+                    "id": to_hex(chosen.rid),
+                    "reason": reason,
+                }
+            )
+        except OSError as e:
+            self._disk(e)
+        self._enter(now)
+
+    def _enter(self, now):
+        status = self._hook(self.active, "activate")
         if status != 0:
             self._fail("hook activate exited with %d" % status, now)
 
+    def _awaits(self, old, now_s):
+        """Is the next one the same payload under a new revision, and only to be prepared yet?"""
+        if old.failed:
+            return False
+        soon = self._best_if(False, now_s, self.synced)
+        return not soon.complete and soon.manifest.index_sha256 == old.manifest.index_sha256
+
     def _reason(self, old, new, now_s):
         m = old.manifest
+        if old.failed:
+            return "rollback"
         if m.end_s and m.end_s <= now_s:
             return "end"
-        if new.order() < old.order():
+        if new.rid == FACTORY or new.order() < old.order():
             return "withdrawn"
         return "start" if now_s - new.manifest.start_s < LATE_S else "late"
 
     # --- confirm, or roll back
 
+    def _begin_trial(self, now):
+        self._deadline = now + self._confirm_us
+        self._health_at = now
+
     def _confirm(self, now):
         if self._deadline is None:
             return
-        heard = self._heard_at is not None and self._heard_at > self._activated_at
+        heard = self._heard_at > self._deadline - self._confirm_us
         company = self._neighbours > 0 or self._neighbours_before == 0
-        if heard and company and self._hook(self.active, "health") == 0:
-            self._slots.confirm(self.active.rid)
-            self._deadline = None
-            self._log.info("confirmed release %s" % self.active.name())
-        elif now >= self._deadline:
+        if heard and company and now >= self._health_at:
+            self._health_at = now + HEALTH_US
+            if self._hook(self.active, "health") == 0:
+                self._slots.confirm(self.active.rid)
+                self._deadline = None
+                self._log.info("confirmed release %s" % self.active.name())
+                return
+        if now >= self._deadline:
             self._fail("not confirmed in time", now)
+            return
+        self.next_at = min(self.next_at, self._deadline)
+        if self._health_at > now:
+            self.next_at = min(self.next_at, self._health_at)
 
     def _fail(self, why, now):
+        """On trial, the next tick leaves it, at once. What was confirmed before stays: there is
+        nothing better to go to."""
         self._log.error("release %s failed: %s" % (self.active.name(), why))
-        self._deadline = None
-        if self.active.rid == FACTORY:
-            return
-        self._slots.fail(self.active.rid)
-        self.active.failed = True
-        self._switch(now, "rollback")
+        if self._deadline is not None:
+            self._deadline = None
+            self.next_at = now
+            self._remember(self.active, why)
+
+    def _remember(self, release, why):
+        release.failed = True
+        try:
+            self._slots.fail(release.rid, why)
+        except OSError as e:
+            self._disk(e)
 
     # --- prepare
 
     def _wanted(self, now):
         """Releases that run now or after one of the next changes, were they prepared."""
-        for r in self.releases:
-            r.complete = r.rid not in self._bad and (
-                self._slots.prepared(r.rid) or self._slots.offered(r)
-            )
         t = self.now_s(now)
-        wanted = [self._choose(t)]
-        fallback = choose.choose(self.releases, t, False, self._board, self._factory)
-        wanted.append(fallback)
-        synced, self.synced = self.synced, True
-        for _ in range(LOOK_AHEAD):
+        wanted = [self._best_if(False, t, False), self._best_if(True, t, False)]
+        for _ in range(LOOK_AHEAD + 1):
+            wanted.append(self._best_if(False, t, True))
             t = choose.next_change_s(self.releases, t)
             if t is None:
                 break
-            wanted.append(self._choose(t))
-        self.synced = synced
-        for r in self.releases:
-            r.complete = self._slots.prepared(r.rid)
         return wanted
 
     def _prepare_next(self, now):
         if self._retry_at is not None and now >= self._retry_at:
-            self._retry_at = None
+            self._retry_at = 0
             self._bad = []
         if self._prepare is None:
             wanted = self._wanted(now)
+            self._slots.collect([r.rid for r in wanted])
             for r in wanted:
-                if not self._slots.prepared(r.rid):
+                if not self._slots.prepared(r.rid) and self._slots.offered(r):
                     self._prepare = self._slots.prepare(r)
                     break
             else:
-                self._slots.collect([r.rid for r in wanted])
                 return
         self.next_at = now
         if self._prepare.step():
@@ -223,15 +306,15 @@ class Switcher:
         self._prepare = None
         if why is None:
             release.complete = True
+            self._retry_us = RETRY_US
             self._log.info("prepared release %s" % release.name())
-            self._switch(now)
             return
-        self._log.error("release %s can't be prepared: %s" % (release.name(), why))
+        self._log.error("release %s failed: %s" % (release.name(), why))
         self._bad = self._bad[-63:] + [release.rid]
-        self._retry_at = now + RETRY_US
+        self._retry_at = now + self._retry_us
+        self._retry_us = min(2 * self._retry_us, RETRY_MAX_US)
         if why.startswith("archive:"):
-            self._slots.fail(release.rid)
-            release.failed = True
+            self._remember(release, why)
 
 
 def _name(release):

@@ -6,12 +6,14 @@ archive. Nothing is ever written outside the root, and no set-id bit is ever set
 
 MAX_ENTRIES = 4096
 MAX_NAME_BYTES = 255
+MAX_PARTS = 32  # how deep: whoever removes a tree goes down it by recursion
 _BLOCK = 512
 
 
 class Untar:
     """feed() takes the archive's bytes in order, end() says that it was all of it. Both give None,
-    or why the archive is refused. The root directory must be there, and empty."""
+    or why the archive is refused: then, or after an OSError (the disk's fault, not the archive's),
+    close() is all that may follow. The root directory must be there, and empty."""
 
     def __init__(self, fs, root, max_bytes):
         self._fs = fs
@@ -27,37 +29,32 @@ class Untar:
 
     def feed(self, view):
         at = 0
-        try:
-            while at < len(view):
-                if self._left:
-                    n = min(self._left, len(view) - at)
-                    self._file.write(view[at : at + n])
-                    self._left -= n
-                    if not self._left:
-                        self._finish_file()
-                elif self._pad:
-                    n = min(self._pad, len(view) - at)
-                    self._pad -= n
-                else:
-                    n = min(_BLOCK - self._have, len(view) - at)
-                    self._head[self._have : self._have + n] = view[at : at + n]
-                    self._have += n
-                    if self._have == _BLOCK:
-                        self._have = 0
-                        why = self._entry()
-                        if why is not None:
-                            self.close()
-                            return "archive: " + why
-                at += n
-        except OSError as e:
-            self.close()
-            return "archive: %s" % e
+        while at < len(view):
+            if self._left:
+                n = min(self._left, len(view) - at)
+                self._file.write(view[at : at + n])
+                self._left -= n
+                if not self._left:
+                    self._finish_file()
+            elif self._pad:
+                n = min(self._pad, len(view) - at)
+                self._pad -= n
+            else:
+                n = min(_BLOCK - self._have, len(view) - at)
+                self._head[self._have : self._have + n] = view[at : at + n]
+                self._have += n
+                if self._have == _BLOCK:
+                    self._have = 0
+                    why = self._entry()
+                    if why is not None:
+                        return "archive: " + why
+            at += n
         return None
 
     def end(self):
         self.close()
         if self._left or self._pad or self._have or self._zeros < 2:
-            return "archive: it ends too early"
+            return "archive: it ends early"
         return None
 
     def close(self):
@@ -92,15 +89,15 @@ class Untar:
             self._zeros += 1
             return None
         if self._zeros:
-            return "something follows its end"
+            return "its end is not the end"
         stored = self._octal(148, 8)
         if stored != total - sum(head[148:156]) + 8 * 0x20:
-            return "a header's checksum is wrong"
-        if bytes(head[257:263]) != b"ustar\0":
+            return "a wrong checksum"
+        if bytes(head[257:265]) != b"ustar\x0000":
             return "it is not ustar"
         self._entries += 1
         if self._entries > MAX_ENTRIES:
-            return "more than %d entries" % MAX_ENTRIES
+            return "too many entries"
         name = self._text(0, 100)
         prefix = self._text(345, 155)
         if prefix:
@@ -116,23 +113,27 @@ class Untar:
             if size:
                 return "a directory has a size"
         elif kind not in (0, 0x30):  # "0", a regular file
-            return "an entry of type %d is neither file nor directory" % kind
+            return "an entry of type %d" % kind
         if self._mode & 0o7000:
             return "a set-id or sticky bit"
         why = _name_fault(name)
         if why is not None:
             return why
         path = self._root + "/" + str(name, "ascii")
+        at = len(self._root)
+        while at >= 0:
+            at = path.find("/", at + 1)
+            above = path[:at] if at >= 0 else path
+            if self._fs.size(above) is not None and not self._fs.is_dir(above):
+                return "a name twice, or below a file"
         if kind == 0x35:
-            if self._fs.size(path) is not None and not self._fs.is_dir(path):
-                return "a name twice"
             self._fs.mkdirs(path)
             return None
-        if self._fs.size(path) is not None:
+        if self._fs.is_dir(path):
             return "a name twice"
         self._left_bytes -= size
         if self._left_bytes < 0:
-            return "its files are larger than itself"
+            return "larger than itself"
         self._fs.mkdirs(path.rpartition("/")[0])
         self._path = path
         self._file = self._fs.open(path, "wb")
@@ -150,7 +151,10 @@ def _name_fault(name):
     for c in name:
         if not 0x20 <= c < 0x7F or c == 0x5C:
             return "a name with byte 0x%02x" % c
-    for part in name.split(b"/"):
+    parts = name.split(b"/")
+    if len(parts) > MAX_PARTS:
+        return "a name of %d parts" % len(parts)
+    for part in parts:
         if part in (b"", b".", b".."):
-            return "a name that is absolute or has empty, . or .. parts"
+            return "a name with an empty, . or .. part"
     return None
