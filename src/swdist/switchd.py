@@ -9,14 +9,19 @@ import json
 import sys
 
 from swdist import choose, config, ipc, net, platform, unixsock, verify
-from swdist.bits import from_hex, number, to_hex, version_text
+from swdist.bits import from_hex, to_hex, version_text
 from swdist.manifest import MAX_BYTES
 from swdist.slots import Slots
 from swdist.switcher import Switcher
+from swdist.ucryptolib import sha256
 
 HOOK_S = 20  # a hook that takes longer has failed
 TELL_US = 5000000  # the network side is told at least so often what runs
-MAX_CHECKED = 256  # releases whose signatures were checked, good and bad
+LOOK_US = 60000000  # the store is read at least so often: a message may be lost
+BURST = 32  # messages taken in one turn
+MAX_NAMES = 256  # directories of the store that are looked at
+CHECK_US = 10000000  # a look at an unknown release costs so much time, on average;
+CHECKS = 96  # but so many may come at once: more than a store holds
 MAX_RECORD_BYTES = 65536
 MAX_SIGNATURES_BYTES = 32768
 
@@ -28,35 +33,31 @@ class Switchd:
         self.fs = fs
         self.trust = trust
         self.counter = conf.clock()
-        self._checked = {}  # {release id: Release, or None when it was refused}
-        self._records = self._count_records()
-        slots = Slots(fs, conf.store, conf.state)
-        factory = choose.factory(conf.factory_version)
+        # Verified once, a release stays for as long as this process: who empties the store does not
+        # change what runs. Of each version the highest revision is kept.
+        self._held = {}  # {release id: Release}
+        self._refused = {}  # {release id: None}
+        self._checked_until = 0  # how far the time for checks is spent
+        self.slots = Slots(fs, conf.store, conf.state)
+        try:
+            floor_s = int(fs.read(conf.state + "/time", 12) or b"0")
+        except ValueError:
+            floor_s = 0
         self.switcher = Switcher(
-            slots,
-            conf.board,
-            factory,
-            self._saved_s(),
-            conf.confirm_s * 1000000,
-            self._hook,
-            self._record,
-            log,
-        )
-        self.slots = slots
-        self.ipc = unixsock.unix_socket(conf.run + "/switch.sock")
-        fs.chmod(conf.run + "/switch.sock", 0o666)  # RUN itself lets only swdist in
+            self.slots, conf.board, choose.factory(conf.factory_version), floor_s,
+            conf.confirm_s * 1000000, self._hook, self._record, log,
+        )  # fmt: skip
+        # RUN belongs to the network side's user, who could put a link in the place of what root is
+        # about to open or chown there. So both are made beside it, and renamed into it.
+        self._aside = conf.run + ".switchd"
+        self.ipc = unixsock.unix_socket(self._aside)
+        fs.chmod(self._aside, 0o600)
+        ids = platform.user_ids(conf.user) if conf.user else None
+        if ids is not None:
+            fs.chown(self._aside, *ids)
+        fs.rename(self._aside, conf.run + "/switch.sock")
         self.poller = net.Poller()
         self.poller.register(self.ipc)
-
-    def _saved_s(self):
-        data = self.fs.read(self.conf.state + "/time", 12) or b"0"
-        try:
-            return number(str(data, "ascii"), 0, 4102444800) or 0
-        except (UnicodeError, ValueError):
-            return 0
-
-    def _count_records(self):
-        return self.fs.size(self.conf.state + "/switches") or 0
 
     def run(self):
         stop = platform.stop_fd()
@@ -64,31 +65,40 @@ class Switchd:
             self.poller.register(stop)
         switcher = self.switcher
         now = self.counter.counter_us()
-        switcher.set_releases(self._releases(), now)
+        while self._look(now):
+            pass
         switcher.start(now)
         tell_at = now
+        look_at = now + LOOK_US
         told = None
         self.log.info("up, running %s" % switcher.active.name())
         while True:
             now = self.counter.counter_us()
             switcher.tick(now)
+            if now >= look_at and switcher.quiet(now):
+                look_at = switcher.change_at
+            elif now >= look_at:
+                look_at = now if self._look(now) else now + LOOK_US
+                if self.conf.set_clock and switcher.synced:
+                    self._set_clock(now)
             state = (switcher.active.rid, len(self.slots.failed()))
             if now >= tell_at or state != told:
                 told = state
                 tell_at = now + TELL_US
-                self._tell(now)
+                self._tell()
             now = self.counter.counter_us()
-            wake = min(switcher.next_at, tell_at)
+            wake = min(switcher.next_at, tell_at, look_at)
             ready = self.poller.wait(max((wake - now + 999) // 1000, 0))
             if stop is not None and stop in ready:
                 break
-            if self.ipc in ready:
-                self._take()
+            if self.ipc in ready and self._take():
+                look_at = self.counter.counter_us()
         self.log.info("stopped")
 
     def _take(self):
+        """Reads messages. True when the store is to be looked at."""
         look = False
-        while True:
+        for _ in range(BURST):
             data = self.ipc.recv()
             if data is None:
                 break
@@ -97,35 +107,46 @@ class Switchd:
                 self.switcher.set_time(*message[1:], self.counter.counter_us())
             elif message is not None and message[0] == ipc.STORE:
                 look = True
-        if look:
-            self.switcher.set_releases(self._releases(), self.counter.counter_us())
+        return look
 
-    def _releases(self):
-        """The verified releases in the store. Each signature is checked once."""
-        found = []
-        for name in self.fs.listdir(self.conf.store):
+    def _look(self, now):
+        """Reads the store, up to the first release that is not known yet and checks that one, so
+        that a turn takes no longer than one check. True while there are more."""
+        for name in self.fs.listdir(self.conf.store)[:MAX_NAMES]:
             rid = from_hex(name, 32)
-            if rid is None:
+            if rid is None or rid in self._held or rid in self._refused:
                 continue
-            if rid not in self._checked:
-                if len(self._checked) >= MAX_CHECKED:
-                    self._checked = {}
-                self._checked[rid] = self._check(rid, self.conf.store + "/" + name)
-            if self._checked[rid] is not None:
-                found.append(self._checked[rid])
-        return found
+            path = self.conf.store + "/" + name
+            # Not there yet, or no file: whose size is 0 is not opened, for it may be a pipe.
+            if not self.fs.size(path + "/manifest") or not self.fs.size(path + "/signatures"):
+                continue
+            if self._checked_until - now > CHECKS * CHECK_US:
+                break
+            self._checked_until = max(self._checked_until, now) + CHECK_US
+            self._check(rid, path)
+            return True
+        self.switcher.set_releases(list(self._held.values()), now)
+        return False
 
     def _check(self, rid, path):
-        release, why = self.trust.check(
-            self.fs.read(path + "/manifest", MAX_BYTES) or b"",
-            self.fs.read(path + "/signatures", MAX_SIGNATURES_BYTES) or b"",
-        )
-        if release is not None and release.rid == rid:
-            return release
-        self.log.warn(
-            "refused %s in the store: %s" % (to_hex(rid[:4]), why or "digest is not the id")
-        )
-        return None
+        """The digest, then the signatures. What is refused is not looked at again."""
+        manifest = self.fs.read(path + "/manifest", MAX_BYTES) or b""
+        why = "the digest is not the id"
+        if sha256(manifest) == rid:
+            signatures = self.fs.read(path + "/signatures", MAX_SIGNATURES_BYTES) or b""
+            release, why = self.trust.check(manifest, signatures)
+            if release is not None:
+                self._held[rid] = release
+                newest = choose.newest(self._held.values())
+                for r in list(self._held.values()):
+                    if newest[r.manifest.version] is not r:
+                        del self._held[r.rid]
+                        self._refused[r.rid] = None
+                return
+        self.log.warn("refused %s in the store: %s" % (to_hex(rid[:4]), why))
+        if len(self._refused) >= MAX_NAMES:
+            self._refused.clear()
+        self._refused[rid] = None
 
     def _hook(self, release, name):
         path = self.slots.path(release.rid)
@@ -135,25 +156,29 @@ class Switchd:
         return platform.run(("sh", hook, path), HOOK_S)
 
     def _record(self, record):
+        fs = self.fs
         path = self.conf.state + "/switches"
-        if self._records > MAX_RECORD_BYTES:
-            data = self.fs.read(path, 2 * MAX_RECORD_BYTES) or b""
-            half = data.find(b"\n", len(data) // 2) + 1
-            self.fs.write_atomic(path, data[half:])
+        size = fs.size(path) or 0
         line = json.dumps(record)
-        self.fs.append_line(path, line)
-        self._records = self._count_records()
+        if size:
+            half = size - MAX_RECORD_BYTES // 2 if size > MAX_RECORD_BYTES else 0
+            with fs.open(path, "rb") as f:
+                f.seek(half or size - 1)
+                rest = f.read(MAX_RECORD_BYTES // 2)
+            if half:
+                fs.write_atomic(path, rest[rest.find(b"\n") + 1 :])
+            if rest[-1] != 10:
+                line = "\n" + line  # the power was cut while the last one was written
+        fs.append_line(path, line)
         if record["synced"]:
-            self.fs.write_atomic(self.conf.state + "/time", b"%d" % (record["at_us"] // 1000000))
-            if self.conf.set_clock:
-                self._set_clock()
+            fs.write_atomic(self.conf.state + "/time", b"%d" % (record["at_us"] // 1000000))
 
-    def _set_clock(self):
-        us = self.switcher.now_s(self.counter.counter_us()) * 1000000
-        if not platform.set_system_clock(us):
-            self.log.warn("the system clock could not be set")
+    def _set_clock(self, now):
+        us = self.switcher.mesh_us(now)
+        if abs(us - self.counter.wall_us()) > 500000 and not platform.set_system_clock(us):
+            self.log.warn("system clock not set")
 
-    def _tell(self, now):
+    def _tell(self):
         r = self.switcher.active
         m = r.manifest
         message = ipc.pack_active(r.rid, m.version, m.revision, m.experimental, self.slots.failed())
@@ -170,11 +195,10 @@ class Switchd:
             "prepared": [to_hex(x.rid) for x in self.switcher.releases if x.complete],
             "synced": self.switcher.synced,
         }
-        path = self.conf.run + "/switch.json"
         try:  # RUN is in RAM: no flush is owed
-            with self.fs.open(path + ".tmp", "w") as f:
+            with self.fs.open(self._aside, "w") as f:
                 f.write(json.dumps(status))
-            self.fs.rename(path + ".tmp", path)
+            self.fs.rename(self._aside, self.conf.run + "/switch.json")
         except OSError as e:
             self.log.warn("status not written: %s" % e)
 
