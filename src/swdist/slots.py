@@ -22,11 +22,8 @@ class Slots:
         self._fs = fs
         self._store = store
         self._state = state
-        self._failed = []  # (release id, line), oldest first
-        for line in (fs.read(state + "/failed", _MAX_FILE_BYTES) or b"").split(b"\n"):
-            rid = _rid(line)
-            if rid is not None:
-                self._failed.append((rid, line))
+        lines = (fs.read(state + "/failed", _MAX_FILE_BYTES) or b"").split(b"\n")
+        self._failed = [line for line in lines if _rid(line) is not None]  # oldest first
         try:
             fs.mkdirs(state + "/slots")
             self._sweep(None)
@@ -76,21 +73,20 @@ class Slots:
 
     def failed(self):
         """Ids of releases that failed on this node, oldest first."""
-        return [f[0] for f in self._failed]
+        return [_rid(line) for line in self._failed]
 
     def fail(self, rid, why):
         """Also after an OSError it counts as failed, until the next start."""
-        line = (to_hex(rid) + " " + why.replace("\n", " ")[:MAX_REASON]).encode()
-        self._failed = [f for f in self._failed if f[0] != rid][1 - MAX_FAILED :] + [(rid, line)]
-        self._write("failed", b"".join([f[1] + b"\n" for f in self._failed]))
+        if rid not in self.failed():
+            line = to_hex(rid) + " " + why[:MAX_REASON]
+            self._failed = self._failed[1 - MAX_FAILED :] + [line.encode()]
+        self._write("failed", b"\n".join(self._failed) + b"\n")
 
     def try_again(self, rid):
-        """Counts one more start with this release unconfirmed; how many there were, at most 9."""
-        data = self._fs.read(self._state + "/tries", _HEX + 1) or b""
-        tries = 1
-        if _rid(data) == rid and 0x30 < data[-1] < 0x39:
-            tries += data[-1] - 0x30
-        self._write("tries", (to_hex(rid) + "%d" % tries).encode())
+        """Counts one more start with this release unconfirmed; how many there were."""
+        data = self._fs.read(self._state + "/tries", 2 * _HEX) or b""
+        tries = len(data) - _HEX + 1 if _rid(data) == rid else 1
+        self._write("tries", (to_hex(rid) + "." * tries).encode())
         return tries
 
     def collect(self, keep):

@@ -8,7 +8,7 @@ It trusts nothing that the network side has stored: signatures, index and chunks
 import json
 import sys
 
-from swdist import choose, config, ipc, net, platform, unixsock, verify
+from swdist import choose, config, ipc, libc, net, platform, unixsock, verify
 from swdist.bits import from_hex, to_hex, version_text
 from swdist.manifest import MAX_BYTES
 from swdist.slots import Slots
@@ -36,7 +36,7 @@ class Switchd:
         # Verified once, a release stays for as long as this process: who empties the store does not
         # change what runs. Of each version the highest revision is kept.
         self._held = {}  # {release id: Release}
-        self._refused = {}  # {release id: None}
+        self._seen = {}  # {release id: None}, of those refused or superseded
         self._checked_until = 0  # how far the time for checks is spent
         self.slots = Slots(fs, conf.store, conf.state)
         try:
@@ -75,12 +75,12 @@ class Switchd:
         while True:
             now = self.counter.counter_us()
             switcher.tick(now)
-            if now >= look_at and switcher.quiet(now):
+            if now >= look_at:
                 look_at = switcher.change_at
-            elif now >= look_at:
-                look_at = now if self._look(now) else now + LOOK_US
-                if self.conf.set_clock and switcher.synced:
-                    self._set_clock(now)
+                if not switcher.quiet(now):
+                    look_at = now if self._look(now) else now + LOOK_US
+                    if self.conf.set_clock and switcher.synced:
+                        self._set_clock(now)
             state = (switcher.active.rid, len(self.slots.failed()))
             if now >= tell_at or state != told:
                 told = state
@@ -114,7 +114,7 @@ class Switchd:
         that a turn takes no longer than one check. True while there are more."""
         for name in self.fs.listdir(self.conf.store)[:MAX_NAMES]:
             rid = from_hex(name, 32)
-            if rid is None or rid in self._held or rid in self._refused:
+            if rid is None or rid in self._held or rid in self._seen:
                 continue
             path = self.conf.store + "/" + name
             # Not there yet, or no file: whose size is 0 is not opened, for it may be a pipe.
@@ -129,31 +129,34 @@ class Switchd:
         return False
 
     def _check(self, rid, path):
-        """The digest, then the signatures. What is refused is not looked at again."""
+        """The digest, then the signatures. What is refused is not checked again."""
         manifest = self.fs.read(path + "/manifest", MAX_BYTES) or b""
-        why = "the digest is not the id"
+        release, why = None, "digest is not the id"
         if sha256(manifest) == rid:
             signatures = self.fs.read(path + "/signatures", MAX_SIGNATURES_BYTES) or b""
             release, why = self.trust.check(manifest, signatures)
-            if release is not None:
-                self._held[rid] = release
-                newest = choose.newest(self._held.values())
-                for r in list(self._held.values()):
-                    if newest[r.manifest.version] is not r:
-                        del self._held[r.rid]
-                        self._refused[r.rid] = None
-                return
-        self.log.warn("refused %s in the store: %s" % (to_hex(rid[:4]), why))
-        if len(self._refused) >= MAX_NAMES:
-            self._refused.clear()
-        self._refused[rid] = None
+        if release is not None:
+            held = choose.newest(list(self._held.values()) + [release])
+            self._held = {r.rid: r for r in held.values()}
+        else:
+            self.log.warn("refused %s in the store: %s" % (to_hex(rid[:4]), why))
+        if len(self._seen) >= MAX_NAMES:
+            self._seen.clear()
+        self._seen[rid] = None
 
     def _hook(self, release, name):
         path = self.slots.path(release.rid)
         hook = path + "/hooks/" + name
         if self.fs.size(hook) is None:
             return 0
-        return platform.run(("sh", hook, path), HOOK_S)
+        # SIGTERM is held back (libc.stop_fd), and busybox's sh hands that on: then no timeout could
+        # end the hook, and nobody what it starts.
+        how = 3 if "mips" in getattr(sys.implementation, "_machine", "") else 2  # SIG_SETMASK
+        held = bytearray(128)
+        libc.call("i", "sigprocmask", "iPP", how, bytes(128), held)
+        status = platform.run(("sh", hook, path), HOOK_S)
+        libc.call("i", "sigprocmask", "iPP", how, held, None)
+        return status
 
     def _record(self, record):
         fs = self.fs

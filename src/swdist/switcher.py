@@ -5,7 +5,7 @@ says in next_at when it wants to be woken, exactly at the next start or end.
 """
 
 from swdist import choose
-from swdist.bits import to_hex, version_text
+from swdist.bits import to_hex
 from swdist.choose import FACTORY
 
 RETRY_US = 60000000  # after a fault of the disk
@@ -200,8 +200,8 @@ class Switcher:
                     "counter_us": now,
                     "error_us": self._error_us,
                     "synced": self.synced,
-                    "from": _name(old),
-                    "to": _name(chosen),
+                    "from": old.name().split()[0],
+                    "to": chosen.name().split()[0],
                     "id": to_hex(chosen.rid),
                     "reason": reason,
                 }
@@ -212,7 +212,7 @@ class Switcher:
 
     def _enter(self, now):
         status = self._hook(self.active, "activate")
-        if status != 0:
+        if status:
             self._fail("hook activate exited with %d" % status, now)
 
     def _awaits(self, old, now_s):
@@ -315,7 +315,3 @@ class Switcher:
         self._retry_us = min(2 * self._retry_us, RETRY_MAX_US)
         if why.startswith("archive:"):
             self._remember(release, why)
-
-
-def _name(release):
-    return "%s-r%d" % (version_text(release.manifest.version), release.manifest.revision)
