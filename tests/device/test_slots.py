@@ -1,0 +1,307 @@
+"""Slots on real files, with a power cut before and after each operation, and disks that fail."""
+
+from test_untar import END, file, folder
+
+from swdist import choose, platform, slots, verify
+from swdist.bits import to_hex
+from swdist.choose import FACTORY
+from swdist.slots import Slots
+from swdist.ucryptolib import sha256
+
+REAL = platform.Fs()
+CHUNK = 4096
+TREE = folder(b"hooks/") + file(b"hooks/health", b"true\n") + file(b"big/a", b"a" * 9000)
+ARCHIVE = TREE + file(b"z", b"last") + END
+
+
+class Cut(Exception):
+    """The power goes."""
+
+
+class CutFs(platform.Fs):
+    """Real files. After `left` more operations that change something, `error` comes instead."""
+
+    def __init__(self):
+        self.left = 1 << 30
+        self.error = Cut()
+        self.renamed = []
+        self.synced = []
+
+    def _spend(self):
+        self.left -= 1
+        if self.left < 0:
+            raise self.error
+
+    def _do(self, what, *words):
+        self._spend()
+        return getattr(REAL, what)(*words)
+
+    def rename(self, a, b):
+        self._do("rename", a, b)
+        self.renamed.append((a, b))
+        self._spend()
+
+    def open(self, path, mode):
+        return REAL.open(path, mode) if mode == "rb" else self._do("open", path, mode)
+
+    def mkdirs(self, path):
+        self._do("mkdirs", path)
+
+    def remove(self, path):
+        self._do("remove", path)
+
+    def sync_dir(self, path):
+        self.synced.append(path)
+        self._do("sync_dir", path)
+
+    def chmod(self, path, mode):
+        self._do("chmod", path, mode)
+
+    def write_atomic(self, path, data):
+        self._spend()
+        with REAL.open(path + ".tmp", "wb") as f:
+            f.write(data)
+        self.rename(path + ".tmp", path)
+
+    def rmtree(self, path):
+        if self.is_dir(path):
+            for name in self.listdir(path):
+                self.rmtree(path + "/" + name)
+        if self.size(path) is not None:
+            self._do("rmtree", path)
+
+
+class World:
+    def __enter__(self):
+        self.root = "/tmp/swdist-test-" + to_hex(platform.rand_bytes(8))
+        self.store = self.root + "/store"
+        self.state = self.root + "/state"
+        REAL.mkdirs(self.store)
+        return self
+
+    def __exit__(self, *_):
+        REAL.rmtree(self.root)
+
+    def slots(self, fs=REAL):
+        return Slots(fs, self.store, self.state)
+
+    def release(self, version=(1, 1, 0), archive=ARCHIVE):
+        m = choose.factory(version).manifest
+        m.payload = "slot"
+        m.payload_size, m.chunk_size = len(archive), CHUNK
+        m.chunks = (len(archive) + CHUNK - 1) // CHUNK
+        parts = [sha256(archive[i : i + CHUNK]) for i in range(0, len(archive), CHUNK)]
+        index = b"".join(parts)
+        m.index_sha256 = sha256(index)
+        m.rid = sha256(b"%d.%d.%d" % version + m.index_sha256)
+        self.put(m.rid, "index", index)
+        self.put(m.rid, "payload", archive)
+        return verify.Release(m)
+
+    def put(self, rid, name, data):
+        REAL.mkdirs(self.store + "/" + to_hex(rid))
+        REAL.write_atomic(self.store + "/" + to_hex(rid) + "/" + name, data)
+
+
+def prepare(held, release):
+    """Why it can't be prepared, or None; and how many steps it took."""
+    p = held.prepare(release)
+    n = 1
+    while p.step():
+        n += 1
+    return p.why, n
+
+
+def is_whole(held, rid):
+    path = held.path(rid)
+    return REAL.read(path + "/z", 99) == b"last" and REAL.size(path + "/big/a") == 9000
+
+
+def test_prepared_slot_is_whole_and_takes_one_step_a_chunk():
+    with World() as w:
+        r = w.release()
+        held = w.slots()
+        assert held.offered(r) and not held.prepared(r.rid)
+        assert prepare(held, r) == (None, 1 + r.manifest.chunks)
+        assert held.prepared(r.rid) and is_whole(held, r.rid)
+        assert REAL.listdir(w.state + "/slots") == [to_hex(r.rid)]
+
+
+def test_all_directories_are_flushed_before_the_slot_gets_its_name():
+    with World() as w:
+        r = w.release()
+        fs = CutFs()
+        held = w.slots(fs)
+        assert prepare(held, r)[0] is None
+        new = held.path(r.rid) + ".new"
+        assert sorted(fs.synced) == [new, new + "/big", new + "/hooks"]
+        assert fs.renamed == [(new, held.path(r.rid))]
+
+
+def test_what_the_store_says_is_verified_again_while_it_is_unpacked():
+    with World() as w:
+        r = w.release()
+        held = w.slots()
+        for name, data in (
+            ("payload", ARCHIVE.replace(b"last", b"lost")),
+            ("payload", ARCHIVE[:-1]),
+            ("payload", b""),
+            ("index", bytes(32 * r.manifest.chunks)),
+            ("index", b""),
+        ):
+            w.release()
+            w.put(r.rid, name, data)
+            why, _ = prepare(held, r)
+            assert why is not None and not why.startswith("archive:"), why
+            assert not held.prepared(r.rid) and REAL.listdir(w.state + "/slots") == []
+        w.release()
+        assert prepare(held, r)[0] is None
+
+
+def test_payload_that_changes_between_two_chunks_is_seen():
+    with World() as w:
+        r = w.release()
+        p = w.slots().prepare(r)
+        assert p.step() and p.step()
+        w.put(r.rid, "payload", ARCHIVE.replace(b"last", b"lost"))
+        while p.step():
+            pass
+        assert p.why == "store: chunk 2 does not hold"
+
+
+def test_full_disk_is_not_the_releases_fault():
+    with World() as w:
+        r = w.release()
+        fs = CutFs()
+        fs.error = OSError(28)
+        held = w.slots(fs)
+        for n in range(100):
+            fs.left = n
+            why, _ = prepare(held, r)
+            if why is None:
+                break
+            assert why.startswith("disk:"), why
+            if held.prepared(r.rid):  # only the flush behind the last rename failed
+                break
+        assert n > 8 and is_whole(held, r.rid)
+
+
+def test_active_that_is_missing_garbled_or_not_whole_is_the_factorys():
+    with World() as w:
+        held = w.slots()
+        r = w.release()
+        assert held.active() == FACTORY
+        held.activate(r.rid)
+        assert held.active() == FACTORY  # its slot is not there
+        prepare(held, r)
+        assert held.active() == w.slots().active() == r.rid
+        name = to_hex(r.rid).encode()
+        for data in (b"", b"\n", name[:-1], name + b"00", name.upper(), b"\xff" * 64, bytes(64)):
+            REAL.write_atomic(w.state + "/active", data)
+            assert held.active() == FACTORY, data
+
+
+def test_failures_are_kept_with_their_reasons_and_the_oldest_goes_when_full():
+    with World() as w:
+        held = w.slots()
+        rids = [sha256(b"%d" % i) for i in range(slots.MAX_FAILED + 3)]
+        for rid in rids:
+            held.fail(rid, "archive: " + "y" * 500)
+            held.fail(rid, "again")
+        assert held.failed() == w.slots().failed() == rids[3:]
+        lines = REAL.read(w.state + "/failed", 9999).split(b"\n")
+        assert lines[0].startswith(to_hex(rids[3]).encode() + b" archive: yyy")
+        REAL.write_atomic(w.state + "/failed", b"\xff\xfe\n" + lines[1] + b"\njunk\n")
+        assert w.slots().failed() == [rids[4]]
+
+
+def test_failure_counts_also_when_it_can_not_be_written():
+    with World() as w:
+        fs = CutFs()
+        held = w.slots(fs)
+        fs.left, fs.error = 0, OSError(30)
+        try:
+            held.fail(sha256(b"1"), "why")
+            raise AssertionError("the disk was full")
+        except OSError:
+            pass
+        assert held.failed() == [sha256(b"1")]
+
+
+def test_starts_without_being_confirmed_are_counted_for_each_release():
+    with World() as w:
+        a, b = sha256(b"a"), sha256(b"b")
+        assert [w.slots().try_again(a) for _ in range(3)] == [1, 2, 3]
+        assert w.slots().try_again(b) == 1
+        assert w.slots().try_again(a) == 1
+        REAL.write_atomic(w.state + "/tries", b"\xff" * 70)
+        assert w.slots().try_again(a) == 1
+
+
+def test_only_slots_that_nobody_needs_are_removed():
+    with World() as w:
+        held = w.slots()
+        rids = []
+        for i in range(5):
+            r = w.release((1, i, 0))
+            prepare(held, r)
+            rids.append(r.rid)
+        REAL.mkdirs(w.state + "/slots/junk.new/deep")
+        held.activate(rids[0])
+        held.confirm(rids[1])
+        held.collect([rids[2]])
+        assert sorted(REAL.listdir(w.state + "/slots")) == sorted([to_hex(r) for r in rids[:3]])
+
+
+def test_broken_disk_at_the_start_is_survived():
+    with World() as w:
+        REAL.mkdirs(w.state + "/slots/left.new")
+        fs = CutFs()
+        fs.left, fs.error = 0, OSError(30)
+        held = w.slots(fs)
+        assert held.active() == FACTORY
+        fs.left = 1000
+        held.collect([])
+        assert REAL.listdir(w.state + "/slots") == []
+
+
+def life(held, r, old):
+    """All that changes files, once: from the old release to r, and the old one is removed."""
+    assert held.prepared(r.rid) or prepare(held, r)[0] is None
+    held.activate(r.rid)
+    held.try_again(r.rid)
+    held.confirm(r.rid)
+    held.fail(old.rid, "why")
+    held.collect([])
+
+
+def test_power_cut_at_any_operation_leaves_a_whole_slot_active_and_what_was_begun_can_go_on():
+    cuts = 0
+    for n in range(300):
+        with World() as w:
+            old, r = w.release((1, 0, 0)), w.release((1, 1, 0))
+            held = w.slots()
+            prepare(held, old)
+            held.activate(old.rid)
+            held.confirm(old.rid)
+            fs = CutFs()
+            held = w.slots(fs)
+            fs.left = n
+            try:
+                life(held, r, old)
+                done = True
+            except Cut:
+                done = False
+                cuts += 1
+            held = w.slots()
+            assert held.active() in (old.rid, r.rid) and held.confirmed() in (old.rid, r.rid), n
+            assert held.failed() in ([], [old.rid])
+            for name in REAL.listdir(w.state + "/slots"):
+                rid = old.rid if name == to_hex(old.rid) else r.rid
+                assert name == to_hex(rid) and is_whole(held, rid), n  # nothing else is left
+            life(held, r, old)
+            assert held.active() == held.confirmed() == r.rid and is_whole(held, r.rid)
+            assert REAL.listdir(w.state + "/slots") == [to_hex(r.rid)]
+        if done:
+            break
+    assert done and cuts >= 25
