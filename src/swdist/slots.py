@@ -13,8 +13,6 @@ from swdist.untar import Untar
 
 MAX_FAILED = 16  # beyond that the oldest failure is forgotten
 MAX_REASON = 100  # characters of a reason that are kept
-_MAX_FILE_BYTES = 8192
-_HEX = 64  # characters of a release id
 
 
 class Slots:
@@ -22,7 +20,7 @@ class Slots:
         self._fs = fs
         self._store = store
         self._state = state
-        lines = (fs.read(state + "/failed", _MAX_FILE_BYTES) or b"").split(b"\n")
+        lines = (fs.read(state + "/failed", 8192) or b"").split(b"\n")
         self._failed = [line for line in lines if _rid(line) is not None]  # oldest first
         try:
             fs.mkdirs(state + "/slots")
@@ -52,7 +50,7 @@ class Slots:
         )
 
     def _pointer(self, name):
-        rid = _rid((self._fs.read(self._state + "/" + name, _HEX + 1) or b"").strip())
+        rid = _rid((self._fs.read(self._state + "/" + name, 65) or b"").strip())
         return rid if rid is not None and self.prepared(rid) else FACTORY
 
     def _write(self, name, data):
@@ -84,8 +82,8 @@ class Slots:
 
     def try_again(self, rid):
         """Counts one more start with this release unconfirmed; how many there were."""
-        data = self._fs.read(self._state + "/tries", 2 * _HEX) or b""
-        tries = len(data) - _HEX + 1 if _rid(data) == rid else 1
+        data = self._fs.read(self._state + "/tries", 128) or b""
+        tries = len(data) - 63 if _rid(data) == rid else 1
         self._write("tries", (to_hex(rid) + "." * tries).encode())
         return tries
 
@@ -184,8 +182,8 @@ class Prepare:
 
 
 def _rid(line):
-    """The release id that a line begins with, or None."""
+    """The release id, 64 hex digits, that a line begins with, or None."""
     try:
-        return from_hex(str(line[:_HEX], "ascii"), 32)
-    except (UnicodeError, ValueError):
+        return from_hex(str(line[:64], "ascii"), 32)
+    except ValueError:
         return None

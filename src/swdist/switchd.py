@@ -36,7 +36,7 @@ class Switchd:
         # Verified once, a release stays for as long as this process: who empties the store does not
         # change what runs. Of each version the highest revision is kept.
         self._held = {}  # {release id: Release}
-        self._seen = {}  # {release id: None}, of those refused or superseded
+        self._seen = []  # ids of the last that were checked
         self._checked_until = 0  # how far the time for checks is spent
         self.slots = Slots(fs, conf.store, conf.state)
         try:
@@ -140,9 +140,7 @@ class Switchd:
             self._held = {r.rid: r for r in held.values()}
         else:
             self.log.warn("refused %s in the store: %s" % (to_hex(rid[:4]), why))
-        if len(self._seen) >= MAX_NAMES:
-            self._seen.clear()
-        self._seen[rid] = None
+        self._seen = self._seen[-MAX_NAMES:] + [rid]
 
     def _hook(self, release, name):
         path = self.slots.path(release.rid)

@@ -8,8 +8,9 @@ from swdist import choose
 from swdist.bits import to_hex
 from swdist.choose import FACTORY
 
-RETRY_US = 60000000  # after a fault of the disk
-RETRY_MAX_US = 86400000000  # what can't be prepared is tried ever more rarely: flash wears out
+FAULT_US = 10000000  # pause after a fault of the disk
+RETRY_US = 60000000  # what can't be prepared is tried again,
+RETRY_MAX_US = 86400000000  # but ever more rarely: flash wears out
 HEALTH_US = 5000000  # between two tries of hooks/health
 HOLD_US = 900000000  # the time outlives a restart of the network side by so much
 JUMP_US = 1000000  # a correction that is smaller never turns the mesh time back
@@ -47,6 +48,7 @@ class Switcher:
         self._bad = []  # ids of releases that can't be prepared, or not now
         self._retry_at = 0
         self._retry_us = RETRY_US
+        self._fault_until = 0
         self._deadline = None  # by which the active release must be confirmed
         self._health_at = 0
         self.active = factory
@@ -119,6 +121,9 @@ class Switcher:
     def tick(self, now):
         if now < self.next_at:
             return
+        if now < self._fault_until:
+            self.next_at = self._fault_until
+            return
         self.next_at = now + RETRY_US
         self.change_at = None
         if self.synced:
@@ -133,6 +138,7 @@ class Switcher:
                 self._prepare_next(now)
         except OSError as e:
             self._disk(e)
+            self._fault_until = self.next_at = now + FAULT_US
         if self.change_at is not None:
             self.next_at = min(self.next_at, self.change_at)
 
@@ -177,7 +183,7 @@ class Switcher:
             self.active = chosen
             return
         old = self.active
-        if self._awaits(old, now_s):
+        if self._awaits(old, chosen, now_s):
             return
         chosen.complete = self._slots.prepared(chosen.rid)
         if not chosen.complete:  # removed since
@@ -215,18 +221,18 @@ class Switcher:
         if status:
             self._fail("hook activate exited with %d" % status, now)
 
-    def _awaits(self, old, now_s):
-        """Is the next one the same payload under a new revision, and only to be prepared yet?"""
-        if old.failed:
+    def _awaits(self, old, chosen, now_s):
+        """Is this a step down, only because what is to run has yet to be prepared?"""
+        m = old.manifest
+        if old.failed or chosen.order() > old.order() or 0 < m.end_s <= now_s:
             return False
-        soon = self._best_if(False, now_s, self.synced)
-        return not soon.complete and soon.manifest.index_sha256 == old.manifest.index_sha256
+        return not self._best_if(False, now_s, self.synced).complete
 
     def _reason(self, old, new, now_s):
         m = old.manifest
         if old.failed:
             return "rollback"
-        if m.end_s and m.end_s <= now_s:
+        if 0 < m.end_s <= now_s:
             return "end"
         if new.rid == FACTORY or new.order() < old.order():
             return "withdrawn"
@@ -246,6 +252,7 @@ class Switcher:
         if heard and company and now >= self._health_at:
             self._health_at = now + HEALTH_US
             if self._hook(self.active, "health") == 0:
+                self._deadline = now + self._confirm_us  # no fault of the disk may condemn it
                 self._slots.confirm(self.active.rid)
                 self._deadline = None
                 self._log.info("confirmed release %s" % self.active.name())
@@ -287,8 +294,7 @@ class Switcher:
         return wanted
 
     def _prepare_next(self, now):
-        if self._retry_at is not None and now >= self._retry_at:
-            self._retry_at = 0
+        if now >= self._retry_at:
             self._bad = []
         if self._prepare is None:
             wanted = self._wanted(now)

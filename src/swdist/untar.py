@@ -125,12 +125,12 @@ class Untar:
             at = path.find("/", at + 1)
             above = path[:at] if at >= 0 else path
             if self._fs.size(above) is not None and not self._fs.is_dir(above):
-                return "a name twice, or below a file"
+                return "a name taken"
         if kind == 0x35:
             self._fs.mkdirs(path)
             return None
         if self._fs.is_dir(path):
-            return "a name twice"
+            return "a name taken"
         self._left_bytes -= size
         if self._left_bytes < 0:
             return "larger than itself"

@@ -151,13 +151,13 @@ def test_links_devices_and_extensions_are_refused():
 
 
 def test_a_name_twice_or_below_a_file_is_refused():
-    refused(file(b"a") + file(b"a"), "twice")
-    refused(file(b"a") + file(b"a/b"), "below a file")
-    refused(file(b"a") + file(b"a/b/c/d"), "below a file")
-    refused(file(b"a") + folder(b"a/"), "twice")
-    refused(folder(b"a/") + file(b"a"), "twice")
-    refused(file(b"a/b") + file(b"a"), "twice")
-    refused(file(b"a") + folder(b"a/b"), "below a file")
+    refused(file(b"a") + file(b"a"), "taken")
+    refused(file(b"a") + file(b"a/b"), "taken")
+    refused(file(b"a") + file(b"a/b/c/d"), "taken")
+    refused(file(b"a") + folder(b"a/"), "taken")
+    refused(folder(b"a/") + file(b"a"), "taken")
+    refused(file(b"a/b") + file(b"a"), "taken")
+    refused(file(b"a") + folder(b"a/b"), "taken")
 
 
 def test_files_are_bounded_in_number_and_in_all_by_the_archives_size():

@@ -1,0 +1,504 @@
+"""The switcher in virtual time: what can come between a release and its second."""
+
+from swdist import choose, switcher, verify
+from swdist.bits import to_hex
+from swdist.choose import FACTORY
+from swdist.ucryptolib import sha256
+
+S = 1000000  # microseconds in a second
+
+
+class Disk:
+    """Slots in memory, with the same methods. `broken` names the methods that fail."""
+
+    def __init__(self):
+        self.whole = []
+        self.store = []
+        self.pointer = self.sure = FACTORY
+        self.bad = []
+        self.tries = 0
+        self.broken = ()
+        self.steps = 3
+        self.step_us = 0
+        self.calls = []
+        self.prepare_why = None
+
+    def _write(self, what):
+        self.calls.append(what)
+        if what in self.broken:
+            raise OSError(28)
+
+    def offered(self, r):
+        return r.manifest.payload == "slot" and r.rid in self.store
+
+    def prepared(self, rid):
+        return rid == FACTORY or rid in self.whole
+
+    def prepare(self, release):
+        self.calls.append("prepare")
+        return Prepare(self, release)
+
+    def active(self):
+        return self.pointer
+
+    def confirmed(self):
+        return self.sure
+
+    def activate(self, rid):
+        self._write("activate")
+        assert self.prepared(rid)
+        self.pointer = rid
+
+    def confirm(self, rid):
+        self._write("confirm")
+        self.sure = rid
+
+    def failed(self):
+        return self.bad[:]
+
+    def fail(self, rid, why):
+        self.bad.append(rid)
+        self._write("fail")
+
+    def try_again(self, rid):
+        self._write("try_again")
+        self.tries += 1
+        return self.tries
+
+    def collect(self, keep):
+        keep = list(keep) + [self.pointer, self.sure]
+        self.whole = [r for r in self.whole if r in keep]
+
+
+class Prepare:
+    def __init__(self, disk, release):
+        self.release = release
+        self.why = None
+        self.disk = disk
+        self.left = disk.steps
+
+    def step(self):
+        self.left -= 1
+        self.disk.world.now += self.disk.step_us
+        if self.left > 0:
+            return True
+        self.why = self.disk.prepare_why
+        if self.why is None:
+            self.disk.whole.append(self.release.rid)
+        return False
+
+
+class Log:
+    def __init__(self):
+        self.lines = []
+
+    def _say(self, text):
+        self.lines.append(text)
+
+    error = warn = info = debug = _say
+
+
+class World:
+    def __init__(self, start_s=1000, confirm_s=60):
+        self.disk = Disk()
+        self.disk.world = self
+        self.now = start_s * S
+        self.offset = 0
+        self.synced = True
+        self.neighbours = 1
+        self.confirm_s = confirm_s
+        self.releases = []
+        self.records = []
+        self.ticked = []
+        self.status = {}  # (version, hook): exit status
+        self.hooks = []  # (version, hook, second)
+        self.quiet = False  # the network side says nothing
+        self.boot()
+
+    def boot(self, floor_s=0):
+        self.log = Log()
+        self.s = switcher.Switcher(
+            self.disk, "b", choose.factory((1, 0, 0)), floor_s, self.confirm_s * S,
+            self.hook, self.records.append, self.log,
+        )  # fmt: skip
+        for r in self.releases:
+            r.complete = r.failed = False
+        self.s.set_releases(self.releases, self.now)
+        self.s.start(self.now)
+
+    def hook(self, release, name):
+        self.hooks.append((release.manifest.version[1], name, self.now // S))
+        return self.status.get((release.manifest.version[1], name), 0)
+
+    def add(self, minor, start, end=0, revision=0, signed=0, payload=None, held=True, none=False):
+        """Version 1.minor.0. payload: what it holds, else something of its own."""
+        m = choose.factory((1, minor, 0)).manifest
+        m.revision, m.start_s, m.end_s, m.signed_at_s = revision, start, end, signed
+        m.experimental, m.withdrawn = end > 0, none
+        m.payload = "none" if none else "slot"
+        m.rid = sha256(b"%d-%d" % (minor, revision))
+        m.index_sha256 = None if none else sha256(b"%s" % (payload or to_hex(m.rid)).encode())
+        r = verify.Release(m)
+        self.releases = [x for x in self.releases if x.manifest.version != m.version] + [r]
+        if held and not none:
+            self.disk.store.append(r.rid)
+        self.s.set_releases(self.releases, self.now)
+        return r
+
+    def tell(self):
+        now = self.now
+        self.s.set_time(now, self.offset, 1000, self.synced, self.neighbours, now)
+
+    def run(self, until_s, every_us=S):
+        """To that second of the counter; the network side tells the time every second."""
+        tell_at = self.now
+        ticks = 0
+        while self.now < until_s * S:
+            if self.now >= tell_at and not self.quiet:
+                self.tell()
+            if self.now >= tell_at:
+                tell_at = self.now + every_us
+            if self.s.next_at <= self.now:
+                self.ticked.append(self.now)
+                self.s.tick(self.now)
+                ticks += 1
+                assert ticks < 100000, "it spins"
+            if self.s.next_at > self.now:
+                self.now = min(self.s.next_at, tell_at, until_s * S)
+        return self
+
+    def story(self):
+        return [(r["to"][2:3], r["at_us"] // S, r["reason"]) for r in self.records]
+
+
+def test_switch_is_at_the_microsecond_in_mesh_time_and_its_record_says_all():
+    w = World()
+    w.offset = 5 * S + 250000
+    r = w.add(1, 1020)
+    w.run(1020)
+    (record,) = w.records
+    assert record == {
+        "at_us": 1020 * S, "counter_us": 1014750000, "error_us": 1000, "synced": True,
+        "from": "1.0.0-r0", "to": "1.1.0-r0", "id": to_hex(r.rid), "reason": "start",
+    }  # fmt: skip
+    assert w.disk.pointer == w.disk.sure == r.rid
+    assert w.hooks == [(1, "activate", 1014), (1, "health", 1015)]
+
+
+def test_small_correction_backwards_at_the_start_does_not_undo_it():
+    w = World()
+    w.add(1, 1010)
+    w.run(1010)
+    w.s.tick(w.now)
+    assert len(w.records) == 1
+    w.offset = -400000
+    w.tell()
+    w.s.tick(w.now)
+    w.run(1015)
+    assert w.story() == [("1", 1010, "start")]
+    assert w.s.mesh_us(w.now) == w.now - 400000  # it has waited, and goes on
+
+
+def test_mesh_time_never_decreases_for_corrections_below_a_second_and_steps_for_more():
+    w = World(start_s=9000)
+    last = 0
+    for offset in (0, -300000, 200000, -700000, -790000, 0):
+        w.offset = offset
+        w.tell()
+        w.s.tick(w.now)
+        assert w.s.mesh_us(w.now) >= last
+        last = w.s.mesh_us(w.now)
+        w.now += 1000
+    lines = len(w.log.lines)
+    w.offset = -3600 * S
+    w.tell()
+    assert w.s.mesh_us(w.now) == w.now - 3600 * S
+    assert len(w.log.lines) == lines + 1 and "stepped" in w.log.lines[-1]
+
+
+def test_time_before_what_the_ca_has_signed_is_not_believed():
+    w = World()
+    w.add(1, 500, signed=2000)
+    w.offset = -100 * S
+    w.run(1005)
+    assert not w.s.synced and w.s.now_s(w.now) == 2000
+    assert w.story()[0][0] == "1"  # stable, and started by then: also without a clock
+    w.offset = 1500 * S
+    w.run(1010)
+    assert w.s.synced and w.s.now_s(w.now) == 2510
+
+
+def test_kept_time_from_the_future_is_no_bound():
+    w = World()
+    w.boot(floor_s=9000)
+    assert w.s.now_s(w.now) == 9000
+    w.add(1, 1010)
+    w.add(2, 8000)
+    w.run(1005)
+    assert w.s.synced and w.s.now_s(w.now) == 1005
+    w.run(1020)
+    assert w.story()[-1] == ("1", 1010, "start")
+
+
+def test_restart_of_the_network_side_ends_no_experiment_but_a_long_silence_of_the_clock_does():
+    w = World()
+    w.add(1, 1005)
+    w.add(2, 1010, 9000)
+    w.run(1020)
+    w.synced = False  # it has just started, and knows no time
+    w.run(1100)
+    assert [h[0] for h in w.story()] == ["1", "2"]
+    w.run(1020 + switcher.HOLD_US // S + 5)
+    assert [h[0] for h in w.story()] == ["1", "2", "1"]
+
+
+def test_experiment_ends_in_time_also_when_nobody_tells_the_time_any_more():
+    w = World()
+    w.add(1, 1005)
+    w.add(2, 1010, 5000)
+    w.run(1100)
+    w.quiet = True
+    w.run(5001)
+    assert w.story() == [("1", 1005, "start"), ("2", 1010, "start"), ("1", 5000, "end")]
+
+
+def test_experiment_waits_for_the_stable_release_to_fall_back_to():
+    w = World()
+    stable = w.add(1, 1005, held=False)
+    w.add(2, 1010, 2000)
+    w.run(1030)
+    assert w.story() == []
+    w.disk.store.append(stable.rid)
+    w.run(1100)
+    assert w.story() == [("2", 1030, "late")] and stable.rid in w.disk.whole
+
+
+def test_experiment_falls_back_to_the_factory_where_there_is_no_stable_release():
+    w = World()
+    w.add(2, 1010, 1020)
+    w.run(1030)
+    assert w.story() == [("2", 1010, "start"), ("0", 1020, "end")]
+
+
+def test_slots_are_prepared_ahead_also_for_what_comes_after():
+    w = World()
+    a, b, c = w.add(1, 1005), w.add(2, 5000), w.add(3, 6000, 7000)
+    w.run(1003)
+    assert sorted(w.disk.whole) == sorted([a.rid, b.rid, c.rid])
+
+
+def test_slot_of_a_running_experiment_is_kept_while_the_clock_is_unknown():
+    w = World()
+    w.add(1, 1005)
+    e = w.add(2, 1010, 5000)
+    w.run(1020)
+    w.synced = False
+    w.boot(floor_s=1010)
+    w.run(1025)
+    assert w.story()[-1][0] == "1" and e.rid in w.disk.whole
+    w.synced = True
+    w.run(1030)
+    assert w.story()[-1][0] == "2"
+
+
+def test_nothing_slow_is_begun_just_before_a_switch():
+    w = World()
+    w.add(1, 1010)
+    w.run(1003)
+    w.disk.steps, w.disk.step_us = 1 << 20, 100000
+    late = w.add(2, 1020)
+    w.run(1009)
+    w.ticked = []
+    w.run(1010)
+    assert len(w.ticked) <= 3  # the time was told, but no step of the long preparation was made
+    w.run(1010)
+    w.s.tick(w.now)
+    assert w.story() == [("1", 1010, "start")] and late.rid not in w.disk.whole
+
+
+def test_new_revision_of_the_running_payload_does_not_fall_back_while_it_is_prepared():
+    w = World()
+    w.add(1, 1005)
+    w.add(2, 1010, 3000, payload="p")
+    w.run(1020)
+    w.disk.steps = 50
+    w.add(2, 1010, revision=1, payload="p")  # promoted: now it is stable
+    w.run(1030)
+    assert [r["to"] for r in w.records] == ["1.1.0-r0", "1.2.0-r0", "1.2.0-r1"]
+    w.add(2, 1010, revision=2, none=True)
+    w.run(1035)
+    assert w.story()[-1] == ("1", 1030, "withdrawn")
+
+
+def test_release_that_never_confirms_is_left_at_the_deadline_and_not_tried_before_a_new_revision():
+    w = World(confirm_s=30)
+    w.add(1, 1005)
+    w.run(1010)
+    bad = w.add(2, 1020)
+    w.status[(2, "health")] = 1
+    w.run(1100)
+    assert w.story()[1:] == [("2", 1020, "start"), ("1", 1050, "rollback")]
+    assert w.disk.bad == [bad.rid]
+    tries = [h for h in w.hooks if h[:2] == (2, "health")]
+    assert 4 <= len(tries) <= 8, tries  # not at each message
+    w.boot()
+    w.run(1200)
+    assert len(w.records) == 3
+    w.status = {}
+    w.add(2, 1020, revision=1)
+    w.run(1300)
+    assert w.story()[3] == ("2", 1200, "late") and w.disk.sure == w.disk.pointer
+
+
+def test_release_that_loses_all_neighbours_is_not_confirmed_but_a_lonely_node_can():
+    for before, after, ends in ((2, 0, "rollback"), (0, 0, "start"), (2, 1, "start")):
+        w = World(confirm_s=30)
+        w.neighbours = before
+        w.add(1, 1010)
+        w.run(1011)
+        w.neighbours = after
+        w.run(1060)
+        assert w.story()[-1][2] == ends, (before, after)
+
+
+def test_silent_network_side_is_no_confirmation():
+    w = World(confirm_s=30)
+    w.add(1, 1010)
+    w.run(1009)
+    w.quiet = True
+    w.run(1060)
+    assert w.story() == [("1", 1010, "start"), ("0", 1040, "rollback")]
+
+
+def test_failing_activate_hook_rolls_back_at_once_but_never_from_what_was_confirmed():
+    w = World()
+    w.add(1, 1005)
+    w.run(1010)
+    w.status[(1, "activate")] = w.status[(2, "activate")] = 3
+    w.add(2, 1020)
+    w.run(1021)
+    assert w.story()[1:] == [("2", 1020, "start"), ("1", 1020, "rollback")]
+    assert [h[:2] for h in w.hooks[-2:]] == [(2, "activate"), (1, "activate")]
+    w.run(1100)
+    assert len(w.records) == 3 and len(w.disk.bad) == 1
+
+
+def test_many_releases_that_all_fail_end_at_the_factory():
+    w = World()
+    for minor in range(1, 40):
+        w.status[(minor, "activate")] = 1
+        w.add(minor, 900)
+    w.run(1500)
+    assert w.story()[-1][0] == "0" and w.disk.pointer == FACTORY
+    assert len(w.disk.bad) == 39
+
+
+def test_hook_that_a_power_cut_has_swallowed_runs_at_the_next_start():
+    w = World()
+    w.add(1, 1010)
+    w.run(1009)
+    r = w.releases[0]
+    w.disk.activate(r.rid)  # and then the power went, before its hook
+    w.boot()
+    assert w.hooks == [(1, "activate", 1009)]
+    w.run(1020)
+    assert w.disk.sure == r.rid
+    w.boot()
+    assert w.hooks[-1] == (1, "activate", 1020)  # also what is confirmed, after each boot
+
+
+def test_release_that_takes_the_node_down_again_and_again_is_given_up():
+    w = World()
+    w.add(1, 1005)
+    w.run(1010)
+    w.add(2, 1020)
+    w.run(1020)
+    w.quiet = True
+    w.s.tick(w.now)
+    for _ in range(switcher.MAX_TRIES):
+        assert w.s.active.manifest.version == (1, 2, 0) and w.disk.bad == []
+        w.now += S
+        w.boot()
+    w.boot()
+    w.quiet = False
+    w.run(1040)
+    assert len(w.disk.bad) == 1 and w.story()[-1] == ("1", 1025, "rollback")
+
+
+def test_active_release_that_is_gone_from_the_store_is_left_by_a_recorded_switch():
+    w = World()
+    w.add(1, 1005)
+    w.run(1010)
+    w.releases = []
+    w.boot()
+    w.run(1012)
+    assert w.story()[-1] == ("0", 1010, "withdrawn") and w.disk.pointer == FACTORY
+
+
+def test_slot_that_has_vanished_is_not_activated():
+    w = World()
+    w.add(1, 1005)
+    w.run(1003)
+    w.disk.whole = []
+    w.disk.store = []
+    w.run(1010)
+    assert w.story() == [] and w.disk.pointer == FACTORY
+
+
+def test_disk_that_fails_never_ends_it_and_never_condemns_a_release():
+    for what in ("activate", "confirm", "try_again"):
+        w = World(confirm_s=30)
+        w.disk.broken = (what,)
+        r = w.add(1, 1005)
+        w.run(1200)
+        w.boot()
+        w.run(1400)
+        assert w.disk.bad == [], what
+        assert len([c for c in w.disk.calls if c == what]) < 600  # tried again, not in a loop
+        w.disk.broken = ()
+        w.run(1600)
+        assert w.disk.pointer == w.disk.sure == r.rid, what
+
+
+def test_failed_write_of_a_record_or_of_a_failure_changes_nothing_else():
+    w = World(confirm_s=30)
+
+    def full(record):
+        w.records.append(record)
+        raise OSError(28)
+
+    w.s._record = full
+    w.disk.broken = ("fail",)
+    w.add(1, 1005)
+    w.add(2, 1020)
+    w.status[(2, "health")] = 1
+    w.run(1100)
+    assert [h[0] for h in w.story()] == ["1", "2", "1"]
+    assert (1, "activate", 1005) in w.hooks
+
+
+def test_fault_of_the_store_or_disk_is_tried_again_ever_more_rarely_and_one_of_the_archive_never():
+    w = World()
+    w.disk.prepare_why = "disk: 28"
+    r = w.add(1, 1005)
+    w.run(1000 + 86400, every_us=30 * S)
+    tries = w.disk.calls.count("prepare")
+    assert 8 <= tries <= 12 and w.disk.bad == [], tries
+    w.disk.prepare_why = None
+    w.run(1000 + 3 * 86400, every_us=60 * S)
+    assert w.disk.pointer == r.rid
+    w = World()
+    w.disk.prepare_why = "archive: bad"
+    w.add(1, 1005)
+    w.run(1000 + 86400, every_us=60 * S)
+    assert w.disk.calls.count("prepare") == 1 and len(w.disk.bad) == 1
+
+
+def test_idle_switcher_sleeps():
+    w = World()
+    w.add(1, 1005)
+    w.run(1100)
+    w.quiet = True
+    w.ticked = []
+    w.run(1100 + 3600, every_us=3600 * S)
+    assert len(w.ticked) <= 61
