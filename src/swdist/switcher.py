@@ -252,7 +252,6 @@ class Switcher:
         if heard and company and now >= self._health_at:
             self._health_at = now + HEALTH_US
             if self._hook(self.active, "health") == 0:
-                self._deadline = now + self._confirm_us  # no fault of the disk may condemn it
                 self._slots.confirm(self.active.rid)
                 self._deadline = None
                 self._log.info("confirmed release %s" % self.active.name())

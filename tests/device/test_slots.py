@@ -158,6 +158,15 @@ def test_what_the_store_says_is_verified_again_while_it_is_unpacked():
         assert prepare(held, r)[0] is None
 
 
+def test_payload_with_an_index_of_its_own_is_not_taken_for_the_releases():
+    with World() as w:
+        r = w.release()
+        other = w.release((6, 6, 6), ARCHIVE.replace(b"last", b"evil"))
+        for name in ("index", "payload"):
+            w.put(r.rid, name, REAL.read(w.store + "/" + to_hex(other.rid) + "/" + name, 99999))
+        assert prepare(w.slots(), r)[0] == "store: the index does not hold"
+
+
 def test_payload_that_changes_between_two_chunks_is_seen():
     with World() as w:
         r = w.release()

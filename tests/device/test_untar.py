@@ -118,7 +118,7 @@ def test_good_archive_is_unpacked_alike_in_pieces_of_any_size():
 
 
 def test_only_the_owners_execute_bit_counts_and_set_id_bits_are_refused():
-    _, fs = unpack(file(b"a", mode=b"0000755\0") + file(b"b", mode=b"0000666\0") + END)
+    _, fs = unpack(file(b"a", mode=b"0000755\0") + file(b"b", mode=b"0000677\0") + END)
     assert fs.modes == {"/slot/a": 0o755}
     for mode in (b"0004755\0", b"0002755\0", b"0001644\0", b"0006644\0"):
         refused(file(b"a", mode=mode), "set-id")
