@@ -1,0 +1,189 @@
+"""The switch side's process, against a network side that has been taken over."""
+
+import json
+
+from test_switcher import Log
+
+from swdist import choose, platform, switchd, verify
+from swdist.bits import to_hex
+from swdist.switchd import Switchd
+from swdist.ucryptolib import sha256
+
+FS = platform.Fs()
+S = 1000000
+
+
+class Trust:
+    """Takes manifests that begin with `good MINOR REVISION`, and counts the checks."""
+
+    def __init__(self):
+        self.checks = 0
+
+    def check(self, manifest, signatures):
+        self.checks += 1
+        words = str(manifest, "ascii").split()
+        if words[0] != "good" or signatures != b"signed":
+            return None, "signatures: 0 of the 1 needed"
+        m = choose.factory((1, int(words[1]), 0)).manifest
+        m.revision = int(words[2])
+        m.rid = sha256(manifest)
+        return verify.Release(m), None
+
+
+class Conf:
+    confirm_s = 60
+    board = "b"
+    factory_version = (1, 0, 0)
+    user = ""
+    set_clock = False
+
+    def clock(self):
+        return platform.Clock()
+
+
+class World:
+    def __enter__(self):
+        self.root = "/tmp/swdist-test-" + to_hex(platform.rand_bytes(8))
+        self.conf = Conf()
+        for name in ("store", "state", "run"):
+            FS.mkdirs(self.root + "/" + name)
+            setattr(self.conf, name, self.root + "/" + name)
+        self.trust = Trust()
+        self.d = Switchd(self.conf, Log(), FS, self.trust)
+        return self
+
+    def __exit__(self, *_):
+        self.d.ipc.close()
+        platform.run(("rm", "-rf", self.root), 10)
+
+    def put(self, manifest, signatures=b"signed", name=None):
+        rid = sha256(manifest)
+        path = self.conf.store + "/" + (name or to_hex(rid))
+        FS.mkdirs(path)
+        FS.write_atomic(path + "/manifest", manifest)
+        FS.write_atomic(path + "/signatures", signatures)
+        return rid
+
+    def look(self, now=0):
+        while self.d._look(now):
+            pass
+        return sorted([r.manifest.version[1] for r in self.d.switcher.releases])
+
+
+def link(target, path):
+    assert platform.run(("ln", "-s", target, path), 5) == 0
+
+
+def test_links_in_the_run_folder_lead_root_nowhere():
+    with World() as w:
+        victim = w.root + "/victim"
+        FS.write_atomic(victim, b"mine")
+        for name in ("switch.json", "switch.json.tmp", "switch.sock"):
+            if FS.size(w.conf.run + "/" + name) is not None:
+                FS.remove(w.conf.run + "/" + name)
+            link(victim, w.conf.run + "/" + name)
+        w.d._tell()
+        w.d.ipc.close()
+        w.d = Switchd(w.conf, Log(), FS, w.trust)
+        assert FS.read(victim, 99) == b"mine"
+        assert platform.run(("test", "-x", victim), 5) != 0
+        assert platform.run(("test", "-S", w.conf.run + "/switch.sock"), 5) == 0
+        status = json.loads(FS.read(w.conf.run + "/switch.json", 9999))
+        assert status["active"]["version"] == "1.0.0" and status["failed"] == []
+
+
+def test_signatures_are_checked_once_and_forgeries_are_not_held():
+    with World() as w:
+        w.put(b"good 1 0")
+        w.put(b"good 2 0", b"forged")
+        w.put(b"bad")
+        w.put(b"good 4 0")
+        assert w.look() == [1, 4] and w.trust.checks == 4
+        assert w.look() == [1, 4] and w.trust.checks == 4
+
+
+def test_manifest_under_another_id_is_refused_without_a_check():
+    with World() as w:
+        w.put(b"good 1 0", name="ab" * 32)
+        assert w.look() == [] and w.trust.checks == 0
+
+
+def test_endless_supply_of_unknown_releases_is_paced():
+    with World() as w:
+        switchd.CHECKS, kept = 8, switchd.CHECKS
+        try:
+            for i in range(40):
+                w.put(b"bad %d" % i)
+            w.look()
+            assert 8 <= w.trust.checks <= 9
+            w.look(10 * switchd.CHECK_US)
+            assert 18 <= w.trust.checks <= 19
+        finally:
+            switchd.CHECKS = kept
+
+
+def test_pipe_in_the_place_of_a_manifest_is_not_opened():
+    with World() as w:
+        path = w.conf.store + "/" + "ab" * 32
+        FS.mkdirs(path)
+        FS.write_atomic(path + "/signatures", b"signed")
+        assert platform.run(("mkfifo", path + "/manifest"), 5) == 0
+        w.put(b"good 1 0")
+        assert w.look() == [1]
+
+
+def test_who_empties_the_store_changes_nothing_before_the_next_start():
+    with World() as w:
+        rid = w.put(b"good 1 0")
+        w.look()
+        FS.rmtree(w.conf.store + "/" + to_hex(rid))
+        assert w.look() == [1]
+        w.put(b"good 1 1")
+        assert w.look() == [1] and w.d.switcher.releases[0].manifest.revision == 1
+
+
+def test_records_are_bounded_and_survive_one_that_was_cut():
+    with World() as w:
+        path = w.conf.state + "/switches"
+        record = {"at_us": 5 * S, "synced": True, "n": 0, "fill": "x" * 500}
+        for i in range(300):
+            record["n"] = i
+            w.d._record(record)
+        assert FS.size(path) <= switchd.MAX_RECORD_BYTES + 600
+        lines = FS.read(path, 200000).split(b"\n")
+        assert lines.pop() == b""
+        found = [json.loads(line)["n"] for line in lines]
+        assert found == list(range(found[0], 300)) and len(found) > 50
+        FS.write_atomic(path, b'{"n": 1}\n{"n": 2, "cu')
+        w.d._record(record)
+        lines = FS.read(path, 9999).split(b"\n")
+        assert len(lines) == 4 and json.loads(lines[2])["n"] == 299
+        assert FS.read(w.conf.state + "/time", 99) == b"5"
+
+
+def test_kept_time_that_is_garbled_is_none():
+    with World() as w:
+        for data in (b"\xff\xff", b"", b"12x", b"9" * 40):
+            FS.write_atomic(w.conf.state + "/time", data)
+            w.d.ipc.close()
+            w.d = Switchd(w.conf, Log(), FS, w.trust)
+            assert w.d.switcher.now_s(0) == 0
+
+
+def test_hook_gets_the_slots_path_and_its_time_limit_holds():
+    with World() as w:
+        r = choose.factory((1, 1, 0))
+        r.rid = sha256(b"r")
+        hooks = w.d.slots.path(r.rid) + "/hooks"
+        FS.mkdirs(hooks)
+        assert w.d._hook(r, "health") == 0
+        FS.write_atomic(hooks + "/activate", b'test "$1" = "${0%/hooks/activate}" && exit 7\n')
+        assert w.d._hook(r, "activate") == 7
+        FS.write_atomic(hooks + "/health", b"sleep 60\n")
+        switchd.HOOK_S, kept = 1, switchd.HOOK_S
+        try:
+            before = w.d.counter.counter_us()
+            assert w.d._hook(r, "health") != 0
+            assert w.d.counter.counter_us() - before < 20 * S
+        finally:
+            switchd.HOOK_S = kept
