@@ -90,22 +90,24 @@ class Serve:
         if words is None:
             return tftp.REJECT_MALFORMED
         op, name, options = words
+        if op == tftp.WRQ:
+            return self._refuse(-1, peer, port, tftp.E_ACCESS, b"nobody writes here", now)
         i = self._known(peer, port)
         if i >= 0:
-            if op == tftp.RRQ and self._slots[i].name == name:
-                return self._repeat(self._slots[i], i, n, now)
+            s = self._slots[i]
+            stuck = s.heard and (s.tries > 0 or s.finishing(now))
+            if s.name == name and not stuck:
+                return self._repeat(s, i, n, now)
             # A port has one transfer: its owner has done with the one before.
-            self._close(self._slots[i])
+            self._close(s)
         else:
             i = self._place(peer, now)
-        if i < 0:  # said from the well-known port, as it has no slot
+        if i < 0:
             self._refuse(-1, peer, port, tftp.E_UNDEFINED, tftp.BUSY, now)
             return tftp.REJECT_BUSY
-        if op == tftp.WRQ:
-            return self._refuse(i, peer, port, tftp.E_ACCESS, b"nobody writes here", now)
         file = self._open(name)
         if file is None:
-            return self._refuse(i, peer, port, tftp.E_NOT_FOUND, b"not here", now)
+            return self._refuse(-1, peer, port, tftp.E_NOT_FOUND, b"not here", now)
         s = self._slots[i]
         if s.file is not None:
             self._close(s)
@@ -146,7 +148,8 @@ class Serve:
         return free if free >= 0 else oldest
 
     def _refuse(self, i, peer, port, code, text, now):
-        """An ERROR, at most MAX_ERRORS_PER_S of them; it leaves no state."""
+        """An ERROR, at most MAX_ERRORS_PER_S of them; it leaves no state. Requests are refused
+        from the well-known port (slot -1): the slot that one might get may still be in use."""
         if now - self._errors_at > 1000000:
             self._errors_at = now
             self._errors = 0

@@ -277,6 +277,36 @@ def test_half_open_requests_give_their_slots_away():
     assert sent == [(-1, B), (0, B)]
 
 
+def test_refusal_comes_from_the_well_known_port_and_takes_no_slot():
+    wire = Wire()
+    tail = b"\x00octet\x00blksize\x001428\x00"
+    sent = []
+    serve = tftpserve.Serve(lambda *a: sent.append(a[:2]), wire.open, wire.rand, 4)
+    request = b"\x00\x01" + NAME + tail
+    for i in range(4):
+        serve.request(bytes([i]) * 20, 3000, request, len(request), wire.now)
+    sent.clear()
+    for bad in (b"\x00\x01" + b"1/x/9" + tail, b"\x00\x02" + NAME + tail):
+        serve.request(B, 3000, bad, len(bad), wire.now + 1500000)
+    assert sent == [(-1, B)] * 2
+    assert serve.receive(0, bytes(20), 3000, b"\x00\x04\x00\x00", 4, wire.now + 1500001) == 0
+
+
+def test_client_that_begins_again_from_its_old_port_is_served_anew():
+    wire = running(Wire(data=PAYLOAD * 3).start())
+    while wire.get.length < 20000:
+        assert wire.step()
+    wire.packets.clear()
+    request = b"\x00\x01" + NAME + b"\x00octet\x00blksize\x001428\x00"
+    wire.deliver(True, 4000, SERVER, request)  # in time it could be a copy of the first request
+    assert [p[5][1] for p in wire.packets] == []
+    wire.now += 600000
+    wire.serve.tick(wire.now)
+    wire.packets.clear()
+    wire.deliver(True, 4000, SERVER, request)
+    assert [p[5][1] for p in wire.packets] == [tftp.OACK]
+
+
 def test_no_packet_makes_the_machines_raise():
     packets = (
         b"\x00\x01" + NAME + b"\x00octet\x00blksize\x001428\x00windowsize\x0016\x00tsize\x000\x00",
