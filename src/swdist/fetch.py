@@ -100,6 +100,13 @@ class Fetch:
                     return rid, i
         return None
 
+    def starved(self):
+        """Is a release wanted of which nothing is being fetched?"""
+        for r in self._store.releases:
+            if not r.complete and self._store.wanted(r) and not self._working(r.rid):
+                return True
+        return False
+
     def _working(self, rid):
         for s in self.slots:
             if s.what is not None and s.rid == rid:

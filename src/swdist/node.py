@@ -137,28 +137,32 @@ class Node:
         _, digest, _, port = unpack_from(datagram.ANNOUNCE_FORM, buf, datagram.HEADER_BYTES)
         neighbour = self.neighbours.rows[row]
         neighbour.tftp_port = port
-        if digest == self.store.digest():
-            self.announce.consistent()
+        same = digest == self.store.digest()
         self._news_from(neighbour, unpack_from("!I", digest)[0], now)
         at = datagram.first_tlv(buf)
         while at < n:
             if buf[at] == datagram.TLV_RELEASE:
                 f = unpack_from(datagram.RELEASE_FORM, buf, at + 3)
-                self._offered(row, f[0], f[1:4], f[4], f[8])
+                same = self._offered(row, f[0], f[1:4], f[4], f[8]) and same
             at = datagram.next_tlv(buf, at)
+        if same:
+            self.announce.consistent()
 
     def _offered(self, row, rid, version, revision, held):
+        """True if we would say no more of it."""
         mine = self.store.get(rid)
         if mine is None:
             for r in self.store.releases:
                 m = r.manifest
                 if m.version == version and (m.revision, r.rid) > (revision, rid):
-                    return  # superseded: the neighbour will learn it from us
+                    return False  # superseded: the neighbour will learn it from us
             self.fetch.offer(row, rid, held, MAX_OFFERS)
-        elif not mine.complete:
-            self.fetch.offer(row, rid, held, MAX_OFFERS)
-        else:
+            return False
+        if mine.complete:
             self.neighbours.rows[row].offers.pop(rid, None)
+        else:
+            self.fetch.offer(row, rid, held, MAX_OFFERS)
+        return held >= mine.held
 
     def set_active(self, now, rid, version, revision, experimental, failed):
         """The switch side says what runs here."""
@@ -203,6 +207,8 @@ class Node:
 
     def news(self, now):
         """The store has changed: tell the neighbours, and never be earlier than what is signed."""
+        self._query_gap = QUERY_FIRST_US
+        self._query_at = min(self._query_at, now + QUERY_FIRST_US)
         self._digest_changed()
         self.announce.inconsistent(now)
         self.clock.floor(self.store.newest_signed_at_s() * 1000000, now)
@@ -211,12 +217,15 @@ class Node:
         self._digest = unpack_from("!I", self.store.digest())[0]
 
     def _ask(self, now):
-        """While a neighbour's set is unlike ours and it offers nothing: query, ever more rarely."""
+        """Queries, ever more rarely, while a neighbour's set is unlike ours and it offers nothing,
+        or something is missing and nothing is on its way: an announcement may have been lost."""
+        ask = self.fetch.starved()
         for row in self.neighbours.rows:
             if row.peer is not None and row.digest not in (0, self._digest) and not row.offers:
-                self.writer.query()
-                self._send(self.writer.buf, self.writer.n)
-                break
+                ask = True
+        if ask:
+            self.writer.query()
+            self._send(self.writer.buf, self.writer.n)
         self._query_at = now + self._query_gap + self._rand(self._query_gap // 4)
         self._query_gap = min(self._query_gap * 2, QUERY_LAST_US)
 

@@ -192,6 +192,33 @@ def test_first_fetch_follows_an_injection_within_two_seconds():
         assert world.stations[1].store.releases != []
 
 
+def test_lost_announcement_of_progress_delays_a_fetch_by_seconds_at_most():
+    with Folder() as root:
+        world = World(root, 3)
+        source = world.stations[1]
+        others = (world.stations[0], world.stations[2])
+        release, _ = source.store.add(MANIFEST, SIGNATURES)
+        source.store.put_index(release, INDEX)
+        source.store.put_chunk(release, 0, PAYLOAD[:4096])
+        world.run(60)
+        assert [s.store.releases[0].held for s in others] == [1, 1]
+        put = world.put
+        until = world.now + 4000000
+
+        def lossy(station, peer, sport, port, buf, n):
+            if station is not source or port != 27182 or buf[4] != 2 or world.now > until:
+                put(station, peer, sport, port, buf, n)
+
+        world.put = lossy
+        for n in (1, 2):
+            source.store.put_chunk(release, n, PAYLOAD[4096 * n : 4096 * n + 4096])
+        # All three are in the midst of spreading: each hears two others that say the same set.
+        for s in world.stations:
+            s.node.news(world.now)
+        world.run(8, lambda: covered(world))
+        assert covered(world)
+
+
 def test_quiet_mesh_sends_few_datagrams():
     with Folder() as root:
         world = World(root, 3)
