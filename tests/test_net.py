@@ -1,29 +1,16 @@
-"""Sockets on this host: the link's and the transfers' over its own addresses."""
+"""Sockets and waiting, on this host."""
 
 import os
-import socket
 import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from swdist import ifaces, net, unixsock
 
-
-def link_local():
-    """(interface, address) of this host with a usable link-local address, or None."""
-    for line in ifaces.lines("/proc/net/if_inet6"):
-        f = line.split()
-        if len(f) == 6 and f[0].startswith("fe8") and not int(f[4], 16) & 0x48:
-            return f[5], bytes.fromhex(f[0])
-    return None
-
-
-@pytest.fixture
-def neighbour():
-    found = link_local()
-    if found is None:
-        pytest.skip("no link-local address here")
-    return found[0], found[1] + struct.pack("!I", ifaces.ifindex(found[0]))
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def receive(sock):
@@ -31,52 +18,29 @@ def receive(sock):
     return sock.recv()
 
 
-def free_port():
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
-        s.bind(("::", 0))
-        return s.getsockname()[1]
-
-
-def test_a_transfer_over_link_local_addresses(neighbour):
-    name, peer = neighbour
-    port = free_port()
-    serving = net.server([name], port)
-    client = net.udp(peer)
-    assert client.recv() is None
-    assert client.send(peer, port, memoryview(b"hello"))
-    data, source, source_port = receive(serving[0])
-    assert (data, source) == (b"hello", peer)
-    answer = net.udp(source)
-    assert answer.send(source, source_port, b"you")
-    assert receive(client)[:2] == (b"you", peer)
-    with pytest.raises(ValueError, match="another daemon"):
-        net.server([name], port)
-    for s in [*serving, client, answer]:
-        s.close()
-    assert client.send(peer, port, b"closed") is False
-    assert client.recv() is None
-
-
-def test_the_link_joins_its_group_and_drops_foreign_sources(neighbour):
-    name, peer = neighbour
-    port = free_port()
-    link = net.Link([name], port)
-    group = net.GROUP.hex()
-    assert any(group in line and name in line for line in ifaces.lines("/proc/net/igmp6"))
-    assert link.broadcast(b"x") == 1
-    link.refresh()
-    assert len(link.sockets) == 1
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
-        s.sendto(b"not link-local", ("::1", port))
-    assert link.send(peer, port, b"unicast")
-    data, source, source_port = receive(link.sockets[0])
-    assert (data, source, source_port) == (b"unicast", peer, port)
-    assert link.recv(link.sockets[0]) is None
-    link.close()
-    other = net.Link(["no-such-if"], port)
-    assert other.broadcast(b"x") == 0
-    assert not any(net.GROUP.hex() in line for line in ifaces.lines("/proc/net/igmp6"))
-    other.close()
+def test_sockets_on_links():
+    """tests/links.py, in a network namespace of its own with a veth pair."""
+    make_links = """
+        mount -t sysfs none /sys  # its list of interfaces is that of who mounts it
+        ip link add m0 type veth peer name m1
+        ip addr add 192.0.2.1/24 dev m0
+        ip link set lo up
+        for i in m0 m1; do
+            echo 0 >/proc/sys/net/ipv6/conf/$i/accept_dad
+            ip link set $i up
+        done
+        exec "$@"
+    """
+    tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/links.py"]
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--net", "--mount", "sh", "-ec", make_links, "sh"]
+        + [sys.executable, *tests],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0 and "3 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_raw_addresses_of_micropython_are_what_the_kernel_takes(monkeypatch):
@@ -117,22 +81,6 @@ def test_ipv4_sources_are_placed_by_the_routes(monkeypatch):
     assert table.index_of(b"\xc0\x00\x03\x09", None) == 0
     assert table.index_of(b"\x0a\x00\x00\x01", None) == 0
     assert net.ipv4_of("m0") and net.ipv4_of("x0") and not net.ipv4_of("y0")
-
-
-def test_a_link_without_ipv6_uses_broadcast(monkeypatch):
-    monkeypatch.setattr(net, "has_link_local", lambda name: False)
-    names = [n for n in os.listdir("/sys/class/net") if net.ipv4_of(n)]
-    if not names:
-        pytest.skip("no interface with IPv4 here")
-    link = net.Link(names[:1], free_port())
-    four = [s for s in link.sockets if s.name is not None]
-    assert [s.name for s in four] == names[:1]
-    assert link.broadcast(b"x") == 1
-    assert four[0].recv() is None  # our own broadcast is dropped
-    monkeypatch.setattr(net, "ipv4_of", lambda name: False)
-    link.refresh()
-    assert four[0] not in link.sockets
-    link.close()
 
 
 def test_unix_sockets(tmp_path):

@@ -3,6 +3,7 @@
 Each function says False or None where that is not possible: the caller does the best honest thing.
 """
 
+import array
 import sys
 
 try:
@@ -12,6 +13,13 @@ except ImportError:
 
 _NAMES = ("libc.so.6", "libc.so", "libc.musl-mipsel-sf.so.1", "libc.musl-mips-sf.so.1")
 _lib = None
+MIPS = "mips" in getattr(sys.implementation, "_machine", "")  # some numbers differ there
+
+
+def open_fd(path):
+    """open(2) for reading, without waiting for a pipe's writer. None if not possible."""
+    fd = call("i", "open", "sii", path, 0x80 if MIPS else 0x800, 0)  # O_NONBLOCK
+    return fd if fd is not None and fd >= 0 else None
 
 
 def _libc():
@@ -39,8 +47,6 @@ def call(result, name, arguments, *values):
 
 def set_ids(uid, gid):
     """Gives up root for good: groups, gid, uid. False if not possible."""
-    import array
-
     return (
         call("i", "setgroups", "LP", 1, array.array("I", [gid])) == 0
         and call("i", "setgid", "I", gid) == 0
@@ -59,11 +65,8 @@ def chmod(path, mode):
 def stop_fd():
     """A descriptor that becomes readable at SIGTERM or SIGINT, which no longer end the process
     (signalfd(2)). None if not possible: then they end it at once, and all state is safe anyway."""
-    mips = "mips" in getattr(sys.implementation, "_machine", "")
-    signals = bytearray(128)
-    signals[0] = 1 << 1  # SIGINT, 2
-    signals[1] = 1 << 6  # SIGTERM, 15
-    if call("i", "sigprocmask", "iPP", 1 if mips else 0, signals, None) != 0:
+    signals = array.array("L", [1 << 1 | 1 << 14] + [0] * 31)  # SIGINT is 2, SIGTERM 15
+    if call("i", "sigprocmask", "iPP", 1 if MIPS else 0, signals, None) != 0:
         return None
     fd = call("i", "signalfd", "iPi", -1, signals, 0)
     return fd if fd is not None and fd >= 0 else None
@@ -71,7 +74,5 @@ def stop_fd():
 
 def set_clock(seconds, microseconds):
     """settimeofday(2); time_t of the runtime's own word size. False if not possible."""
-    import array
-
     now = array.array("l", [seconds, microseconds, 0, 0])
     return call("i", "settimeofday", "PP", now, None) == 0

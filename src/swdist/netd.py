@@ -53,13 +53,22 @@ class Port:
 class Netd:
     """Everything of the network side that touches the world. `run` returns at SIGTERM."""
 
-    def __init__(self, conf, log, fs, trust):
+    def __init__(self, conf, log, fs, trust, give_up_root=None):
+        """give_up_root(): called once the sockets are open, some of which only root may bind to an
+        interface, and before anything is read or removed in STORE."""
         self.conf = conf
         self.log = log
         self.fs = fs
         self.counter = conf.clock()
         self.poller = net.Poller()
         self.tx_datagrams = self.tx_bytes = self.rx_datagrams = self.rx_bytes = 0
+        self.link = net.Link(conf.interfaces, PORT)
+        self.servers = net.server(conf.interfaces, conf.tftp_port)
+        self.ipc = unixsock.unix_socket(conf.run + "/net.sock")
+        for s in self.link.sockets + self.servers + [self.ipc]:
+            self.poller.register(s)
+        if give_up_root is not None:
+            give_up_root()
         self.store = Store(fs, conf.store, trust, log, conf.quota_kb * 1024)
         self.store.load()
         clock = Clock(self._saved_time_us(), conf.boot_horizon_s * 1000000, 4000000)
@@ -80,11 +89,6 @@ class Netd:
             log,
         )
         self.node.beacon_us = conf.beacon_ms * 1000
-        self.link = net.Link(conf.interfaces, PORT)
-        self.servers = net.server(conf.interfaces, conf.tftp_port)
-        self.ipc = unixsock.unix_socket(conf.run + "/net.sock")
-        for s in self.link.sockets + self.servers + [self.ipc]:
-            self.poller.register(s)
 
     def sent(self, n):
         self.tx_datagrams += 1
@@ -251,12 +255,15 @@ def main(argv):
         if ids is not None:
             fs.chown(conf.store, *ids)
             fs.chown(conf.run, *ids)
-        daemon = Netd(conf, log, fs, trust)
+
+        def give_up_root():
+            if ids is not None and not platform.drop_privileges(ids):
+                log.warn("this runtime can't give up root: start it as user %s" % conf.user)
+
+        daemon = Netd(conf, log, fs, trust, give_up_root)
     except (ValueError, OSError) as e:
         log.error(str(e))
         sys.exit(2)
-    if ids is not None and not platform.drop_privileges(ids):
-        log.warn("this runtime can't give up root: start it as user %s" % conf.user)
     daemon.run()
 
 

@@ -73,8 +73,8 @@ class Fs:
             size = os.stat(path)[6]
             if size > limit:
                 return None
-            with open(path, "rb") as f:
-                data = f.read(size + 1)  # MicroPython allocates all that is asked for
+            with self.open(path, "rb") as f:
+                data = f.read(size + 1) or b""  # MicroPython allocates all that is asked for
         except OSError:
             return None
         return data if len(data) <= size else None
@@ -110,6 +110,11 @@ class Fs:
         self.sync_dir(b.rpartition("/")[0] or ".")
 
     def open(self, path, mode):
+        """What is opened to be read may be somebody else's: a pipe in its place must not hold us."""
+        if mode == "rb":
+            fd = libc.open_fd(path) if MICROPYTHON else os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+            if fd is not None:
+                return open(fd, mode)
         return open(path, mode)
 
     def listdir(self, path):
@@ -141,12 +146,15 @@ class Fs:
         os.remove(path)
 
     def rmtree(self, path):
-        if self.is_dir(path):
-            for name in os.listdir(path):
-                self.rmtree(path + "/" + name)
-            os.rmdir(path)
-        elif self.size(path) is not None:
-            os.remove(path)
+        try:
+            os.remove(path)  # first, so that a link is removed and never followed
+        except OSError:
+            if self.is_dir(path):
+                for name in os.listdir(path):
+                    self.rmtree(path + "/" + name)
+                os.rmdir(path)
+            elif self.size(path) is not None:
+                raise
 
     def chmod(self, path, mode):
         if not MICROPYTHON:
@@ -165,10 +173,16 @@ class Fs:
         return s[1] * s[4]
 
 
+_TIMEOUTS = ("timeout -s KILL %d", "timeout -s KILL -t %d")  # the second: busybox before 1.30
+
+
 def run(words, timeout_s):
-    """Runs a command with its words quoted; the exit status, 124 when it took too long.
-    `timeout` is busybox's or coreutils'."""
-    line = "timeout %d" % timeout_s
+    """Runs a command with its words quoted; the exit status, 137 when it took too long. Without
+    any `timeout`, as on White Russian, there is no limit."""
+    line = ""
+    for timeout in _TIMEOUTS:
+        if not line and os.system(timeout % 9 + " true 2>/dev/null") == 0:
+            line = timeout % timeout_s
     for word in words:
         line += " '" + word.replace("'", "'\\''") + "'"
     status = os.system(line)

@@ -149,7 +149,7 @@ class Switchd:
             return 0
         # SIGTERM is held back (libc.stop_fd), and busybox's sh hands that on: then no timeout could
         # end the hook, and nobody what it starts.
-        how = 3 if "mips" in getattr(sys.implementation, "_machine", "") else 2  # SIG_SETMASK
+        how = 3 if libc.MIPS else 2  # SIG_SETMASK
         held = bytearray(128)
         libc.call("i", "sigprocmask", "iPP", how, bytes(128), held)
         status = platform.run(("sh", hook, path), HOOK_S)

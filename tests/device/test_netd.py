@@ -1,0 +1,61 @@
+"""The network side's process: what it does before it hears anybody."""
+
+from test_switcher import Log
+
+from swdist import netd, platform, verify
+from swdist.bits import to_hex
+
+FS = platform.Fs()
+
+
+class Conf:
+    board = "b"
+    factory_version = (1, 0, 0)
+    interfaces = ["lo"]
+    quota_kb = 64
+    boot_horizon_s = 0
+    beacon_ms = 0
+    tftp_port = 0
+
+    def clock(self):
+        return platform.Clock()
+
+
+class Watched(platform.Fs):
+    """Notes what is done below one folder."""
+
+    def __init__(self, folder, notes):
+        self.folder = folder
+        self.notes = notes
+
+    def read(self, path, limit):
+        if path.startswith(self.folder):
+            self.notes.append("read")
+        return FS.read(path, limit)
+
+    def listdir(self, path):
+        if path.startswith(self.folder):
+            self.notes.append("listdir")
+        return FS.listdir(path)
+
+
+def test_root_is_given_up_after_the_sockets_are_open_and_before_the_store_is_touched():
+    conf = Conf()
+    root = "/tmp/swdist-test-" + to_hex(platform.rand_bytes(8))
+    for name in ("store", "run"):
+        FS.mkdirs(root + "/" + name)
+        setattr(conf, name, root + "/" + name)
+    notes = []
+    trust = verify.Trust({bytes(8): bytes(32)}, 1, bytes(8))
+
+    def give_up_root():
+        notes.append("user")
+        assert platform.run(("test", "-S", conf.run + "/net.sock"), 5) == 0
+
+    try:
+        d = netd.Netd(conf, Log(), Watched(conf.store, notes), trust, give_up_root)
+        for s in d.link.sockets + d.servers + [d.ipc]:
+            s.close()
+        assert notes[0] == "user" and "listdir" in notes and "read" in notes
+    finally:
+        FS.rmtree(root)

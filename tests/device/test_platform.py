@@ -1,0 +1,75 @@
+"""The shell's files and commands, on this host for real."""
+
+import sys
+
+from swdist import libc, platform
+from swdist.bits import to_hex
+
+FS = platform.Fs()
+
+
+class Folder:
+    def __enter__(self):
+        self.path = "/tmp/swdist-test-" + to_hex(platform.rand_bytes(8))
+        FS.mkdirs(self.path)
+        return self.path
+
+    def __exit__(self, *_):
+        assert platform.run(("rm", "-rf", self.path), 10) == 0
+
+
+def link(target, path):
+    assert platform.run(("ln", "-s", target, path), 5) == 0
+
+
+def test_removing_a_tree_follows_no_link():
+    with Folder() as root:
+        for name in ("/kept", "/tree", "/tree/sub"):
+            FS.mkdirs(root + name)
+        FS.write_atomic(root + "/kept/file", b"x")
+        link(root + "/kept", root + "/tree/link")
+        link(root + "/kept/file", root + "/tree/sub/link")
+        link(root + "/nowhere", root + "/tree/sub/dangling")
+        FS.rmtree(root + "/tree")
+        assert FS.listdir(root) == ["kept"] and FS.read(root + "/kept/file", 9) == b"x"
+        link(root + "/kept", root + "/top")
+        FS.rmtree(root + "/top")
+        assert FS.listdir(root) == ["kept"] and FS.listdir(root + "/kept") == ["file"]
+        FS.rmtree(root + "/never-was")
+
+
+def test_what_cannot_be_removed_is_said():
+    try:
+        FS.rmtree("/proc/version")
+        raise AssertionError("removed")
+    except OSError:
+        pass
+
+
+def test_pipe_in_the_place_of_a_file_holds_nobody():
+    if platform.MICROPYTHON and libc.ffi is None:
+        return  # such a runtime can open files only as MicroPython does: docs/architecture.md
+    with Folder() as root:
+        assert platform.run(("mkfifo", root + "/pipe"), 5) == 0
+        assert FS.read(root + "/pipe", 100) in (None, b"")
+        with FS.open(root + "/pipe", "rb") as f:
+            assert not f.readinto(bytearray(10))
+
+
+def test_command_gets_its_words_as_they_are_and_says_its_status():
+    assert platform.run(("sh", "-c", "exit 3"), 5) == 3
+    assert platform.run(("test", "a'b; false $HOME", "=", "a'b; false $HOME"), 5) == 0
+
+
+def test_command_that_hangs_is_ended_also_when_it_ignores_the_asking():
+    assert platform.run(("sh", "-c", "trap '' TERM; while :; do :; done"), 1) == 137
+
+
+def test_signals_are_those_of_the_kernel_in_the_machine_s_own_words():
+    if libc.ffi is None:
+        return  # CPython has signal, and without ffi SIGTERM simply ends the process
+    old = bytearray(128)
+    assert platform.stop_fd() is not None
+    assert libc.call("i", "sigprocmask", "iPP", 0, None, old) == 0
+    number = int.from_bytes(old[:8], sys.byteorder)
+    assert number & (1 << 1) and number & (1 << 14)

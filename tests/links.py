@@ -1,0 +1,90 @@
+"""The link's and the transfers' sockets over real links: run by tests/test_net.py in a network
+namespace with the interfaces m0 (192.0.2.1/24) and m1, a veth pair."""
+
+import socket
+import struct
+
+import pytest
+
+from swdist import ifaces, net
+
+
+def link_local():
+    """(interface, address) of this host with a usable link-local address, or None."""
+    for line in ifaces.lines("/proc/net/if_inet6"):
+        f = line.split()
+        if len(f) == 6 and f[0].startswith("fe8") and not int(f[4], 16) & 0x48:
+            return f[5], bytes.fromhex(f[0])
+    return None
+
+
+@pytest.fixture
+def neighbour():
+    name, address = link_local()
+    return name, address + struct.pack("!I", ifaces.ifindex(name))
+
+
+def receive(sock):
+    assert net.wait([sock], 2000) == [sock]
+    return sock.recv()
+
+
+def free_port():
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
+        s.bind(("::", 0))
+        return s.getsockname()[1]
+
+
+def test_a_transfer_over_link_local_addresses(neighbour):
+    name, peer = neighbour
+    port = free_port()
+    serving = net.server([name], port)
+    client = net.udp(peer)
+    assert client.recv() is None
+    assert client.send(peer, port, memoryview(b"hello"))
+    data, source, source_port = receive(serving[0])
+    assert (data, source) == (b"hello", peer)
+    answer = net.udp(source)
+    assert answer.send(source, source_port, b"you")
+    assert receive(client)[:2] == (b"you", peer)
+    with pytest.raises(ValueError, match="another daemon"):
+        net.server([name], port)
+    for s in [*serving, client, answer]:
+        s.close()
+    assert client.send(peer, port, b"closed") is False
+    assert client.recv() is None
+
+
+def test_the_link_joins_its_group_and_drops_foreign_sources(neighbour):
+    name, peer = neighbour
+    port = free_port()
+    link = net.Link([name], port)
+    group = net.GROUP.hex()
+    assert any(group in line and name in line for line in ifaces.lines("/proc/net/igmp6"))
+    assert link.broadcast(b"x") == 1
+    link.refresh()
+    assert len(link.sockets) == 1
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
+        s.sendto(b"not link-local", ("::1", port))
+    assert link.send(peer, port, b"unicast")
+    data, source, source_port = receive(link.sockets[0])
+    assert (data, source, source_port) == (b"unicast", peer, port)
+    assert link.recv(link.sockets[0]) is None
+    link.close()
+    other = net.Link(["no-such-if"], port)
+    assert other.broadcast(b"x") == 0
+    assert not any(net.GROUP.hex() in line for line in ifaces.lines("/proc/net/igmp6"))
+    other.close()
+
+
+def test_a_link_without_ipv6_uses_broadcast(monkeypatch):
+    monkeypatch.setattr(net, "has_link_local", lambda name: False)
+    link = net.Link(["m0"], free_port())
+    four = [s for s in link.sockets if s.name is not None]
+    assert [s.name for s in four] == ["m0"]
+    assert link.broadcast(b"x") == 1
+    assert four[0].recv() is None  # our own broadcast is dropped
+    monkeypatch.setattr(net, "ipv4_of", lambda name: False)
+    link.refresh()
+    assert four[0] not in link.sockets
+    link.close()
