@@ -8,7 +8,7 @@ python=${PYTHON:-python3}
 # What the tests, the lab and the checks call. Only clients and tools: nothing here starts a service.
 # What builds the runtime comes with it, so that one message names all that is missing.
 # shellcheck disable=SC2046 # a list of names
-tools/packages.sh python3 python3-venv iproute2 nftables procps shellcheck signify-openbsd \
+tools/packages.sh python3 python3-venv iproute2 nftables procps shellcheck signify-openbsd libsodium23 \
 	"busybox|busybox-static" atftp curl dnsmasq-base $("$python" tools/runtime.py --packages)
 
 # The caller's Python settings must not leak into the venv, nor pip's idea of where to install.

@@ -2,10 +2,10 @@
 are, and packed as in an .ipk), resident memory.
 
 size.py [--json]. Exit status 1 if a budget is broken. Lines count without blank lines, comments
-and docstrings. .mpy files are compiled as for the device: -O2, no asserts, but with line numbers,
-so that a traceback from the field says where. Memory is that of the two daemons, started for real
-from these files on this host's MicroPython. Their budget means resident memory on a 32-bit router;
-here it is held against the private part (RssAnon), where 64-bit objects take up to twice as much.
+and docstrings. .mpy files are compiled as for the device: -O3, without asserts and line numbers
+(docs/decisions/0004-size.md). Memory is that of the two daemons, started for real from these files
+on this host's MicroPython. Their budget means resident memory on a 32-bit router; here it is held
+against the private part (RssAnon), where 64-bit objects take up to twice as much.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def modules(folder):
         text = path.read_text()
         out = package / f"{path.stem}.mpy"
         name = f"swdist/{path.name}"
-        subprocess.run([BIN / "mpy-cross", "-O2", "-s", name, "-o", out, path], check=True)
+        subprocess.run([BIN / "mpy-cross", "-O3", "-s", name, "-o", out, path], check=True)
         rows.append(
             {
                 "module": path.stem,

@@ -22,15 +22,18 @@ def open_fd(path):
     return fd if fd is not None and fd >= 0 else None
 
 
+def library(name):
+    """A shared library, or None."""
+    try:
+        return None if ffi is None else ffi.open(name)
+    except OSError:
+        return None
+
+
 def _libc():
     global _lib
-    if _lib is None and ffi is not None:
-        for name in _NAMES:
-            try:
-                _lib = ffi.open(name)
-                break
-            except OSError:
-                pass
+    for name in _NAMES:
+        _lib = _lib or library(name)
     return _lib
 
 

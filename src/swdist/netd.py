@@ -6,7 +6,7 @@ micropython -m swdist.netd --config /etc/config/swdist
 import json
 import sys
 
-from swdist import choose, config, ipc, net, platform, unixsock, verify
+from swdist import choose, config, ipc, native, net, platform, ucryptolib, unixsock, verify
 from swdist.clock import Clock
 from swdist.datagram import PORT
 from swdist.node import Node
@@ -127,7 +127,7 @@ class Netd:
         node.start(now, self.conf.tftp_port)
         status_at = refresh_at = now
         save_at = now + SAVE_TIME_US
-        self.log.info("up on %s" % ", ".join(self.conf.interfaces))
+        self.log.info("up on %s; %s" % (", ".join(self.conf.interfaces), ucryptolib.backend()))
         while True:
             now = self.counter.counter_us()
             if node.tick(now):
@@ -259,6 +259,7 @@ def main(argv):
         def give_up_root():
             if ids is not None and not platform.drop_privileges(ids):
                 log.warn("this runtime can't give up root: start it as user %s" % conf.user)
+            ucryptolib.use(*native.find(fs, conf.run))
 
         daemon = Netd(conf, log, fs, trust, give_up_root)
     except (ValueError, OSError) as e:

@@ -110,7 +110,7 @@ class Fs:
         self.sync_dir(b.rpartition("/")[0] or ".")
 
     def open(self, path, mode):
-        """What is opened to be read may be somebody else's: a pipe in its place must not hold us."""
+        """What is read may be somebody else's: a pipe in the place of a file must not hold us."""
         if mode == "rb":
             fd = libc.open_fd(path) if MICROPYTHON else os.open(path, os.O_RDONLY | os.O_NONBLOCK)
             if fd is not None:
@@ -176,16 +176,16 @@ class Fs:
 _TIMEOUTS = ("timeout -s KILL %d", "timeout -s KILL -t %d")  # the second: busybox before 1.30
 
 
-def run(words, timeout_s):
+def run(words, timeout_s, quiet=False):
     """Runs a command with its words quoted; the exit status, 137 when it took too long. Without
-    any `timeout`, as on White Russian, there is no limit."""
+    any `timeout`, as on White Russian, there is no limit. quiet: what it says is not heard."""
     line = ""
     for timeout in _TIMEOUTS:
         if not line and os.system(timeout % 9 + " true 2>/dev/null") == 0:
             line = timeout % timeout_s
     for word in words:
         line += " '" + word.replace("'", "'\\''") + "'"
-    status = os.system(line)
+    status = os.system(line + " >/dev/null 2>&1" if quiet else line)
     return status >> 8 if status & 0xFF == 0 else 128 + (status & 0x7F)
 
 

@@ -8,7 +8,7 @@ It trusts nothing that the network side has stored: signatures, index and chunks
 import json
 import sys
 
-from swdist import choose, config, ipc, libc, net, platform, unixsock, verify
+from swdist import choose, config, ipc, libc, native, net, platform, ucryptolib, unixsock, verify
 from swdist.bits import from_hex, to_hex, version_text
 from swdist.manifest import MAX_BYTES
 from swdist.slots import Slots
@@ -212,6 +212,7 @@ def main(argv):
         trust = verify.load_ca(fs, conf.ca)
         for path in (conf.state, conf.run):
             fs.mkdirs(path)
+        ucryptolib.use(*native.find(fs, conf.state))
         daemon = Switchd(conf, log, fs, trust)
     except (ValueError, OSError) as e:
         log.error(str(e))
