@@ -1,0 +1,195 @@
+"""A whole mesh: stations, radio, CA and truth, and what can be done to them."""
+
+import random
+
+import networkx as nx
+
+from swdist_host.sim import crypto, radio, station
+from swdist_host.sim.authority import EPOCH_S, Authority
+from swdist_host.sim.invariants import Checks
+from swdist_host.sim.world import ACTION, SECOND, World
+
+RIGHT_SPREAD_US = 10000  # how far clocks are apart that begin right
+
+
+class Simulation:
+    """graph: see `topology`. Everything random comes out of the seed."""
+
+    def __init__(self, graph, seed, node=None, air=None, every_event=True):
+        crypto.install()
+        station.install()
+        self.seed = seed
+        self.graph = graph
+        self.settings = node or station.Settings()
+        self.rng = random.Random(f"swdist-sim {seed}")
+        self.authority = Authority(seed)
+        self.trust = self.authority.trust()
+        world = self.world = World()
+        world.pieces = crypto.Pieces()
+        world.radio = radio.Radio(world, air or radio.Settings(), self._stream("radio"))
+        world.stations = world.radio.stations
+        world.addresses = {}
+        world.checks = self.checks = Checks(self, every_event)
+        self.parts = None  # {node: part} while the mesh is partitioned
+        for _ in range(graph.number_of_nodes()):
+            self._add(station.Station)
+        for a, b, attributes in sorted(graph.edges(data=True), key=lambda e: e[:2]):
+            world.radio.connect(a, b, attributes.get("loss"))
+
+    def _stream(self, name):
+        """Randomness for one purpose, so that one more draw elsewhere changes nothing here."""
+        return random.Random(f"swdist-sim {self.seed} {name}")
+
+    def _add(self, kind, **more):
+        world = self.world
+        number = len(world.stations)
+        drift = self.settings.drift_ppm * 1000
+        rng = self._stream(number)
+        new = kind(
+            world, number, self.settings, self.trust, rng.randint(-drift, drift), rng, **more
+        )
+        world.radio.add(new)
+        world.addresses[new.peer] = number
+        return new
+
+    @property
+    def stations(self):
+        return self.world.stations
+
+    def honest(self):
+        return [s for s in self.stations if s.honest]
+
+    def now_s(self):
+        """True time, seconds since 1970."""
+        return EPOCH_S + self.world.now // SECOND
+
+    def true_us(self):
+        return EPOCH_S * SECOND + self.world.now
+
+    # --- what can be done
+
+    def note(self, text):
+        self.world.trace.note(self.world.now, -1, ACTION, len(text))
+        self.checks.history.append((self.world.now, -1, text))
+
+    def boot(self, numbers=None, spread_us=SECOND):
+        """Power on, each at a random moment within spread_us."""
+        for n in range(len(self.stations)) if numbers is None else numbers:
+            s = self.stations[n]
+            if s.epoch == 0 and self.settings.clock != "none":
+                self._set_clock(s)
+            self.world.at(self.world.now + int(self.rng.random() * spread_us), s.boot)
+
+    def _set_clock(self, s):
+        """What was saved before the power went, or just now."""
+        if self.settings.clock == "saved":
+            s.save_soft_start(self.true_us() - 3600 * SECOND - self.rng.randrange(60 * SECOND))
+        else:
+            off = self.rng.randrange(2 * RIGHT_SPREAD_US) - RIGHT_SPREAD_US
+            # The counter starts somewhere: what counts is the time at the boot.
+            s.save_soft_start(self.true_us() + off)
+
+    def release(self, version, *, start_s=None, size=65536, **more):
+        """A release, signed now."""
+        now_s = self.now_s()
+        data = None if more.get("withdraw") else self.authority.payload(version, size)
+        if "payload_of" in more:
+            data = more.pop("payload_of").payload
+        return self.authority.build(
+            version, now_s if start_s is None else start_s, now_s, data=data, **more
+        )
+
+    def inject(self, number, swd):
+        """As `swdist inject` on that node: through its store, by its own checks."""
+        s = self.stations[number]
+        self.note(f"release {swd.parsed.version} r{swd.parsed.revision} injected at node {number}")
+        self.put(s, swd)
+        self.checks.injected(number, swd)
+
+    def put(self, s, swd):
+        release, why = s.store.add(swd.manifest, swd.signatures)
+        if release is None:
+            return why
+        if swd.payload and not release.complete:
+            s.store.put_index(release, swd.index)
+            size = release.manifest.chunk_size
+            for n in range(release.held, release.manifest.chunks):
+                chunk = self.world.pieces.share(swd.payload[n * size : n * size + size])
+                why = s.store.put_chunk(release, n, memoryview(chunk))
+                if why is not None:
+                    return why
+        now = s.counter(self.world.now)
+        s.fs.spent_us = 0
+        s.node.news(now)
+        s._tell_switch()
+        s.turn(now)
+        return None
+
+    def down(self, numbers, cut=True):
+        self.note(f"down: {_names(numbers)}")
+        for n in numbers:
+            self.stations[n].down(cut)
+
+    def up(self, numbers, spread_us=SECOND):
+        self.note(f"up: {_names(numbers)}")
+        self.boot(numbers, spread_us)
+
+    def partition(self, count=2):
+        """Cuts the links between `count` connected parts of about equal size."""
+        self.note(f"partition into {count}")
+        roots = sorted(self.rng.sample(sorted(self.graph), count))
+        self.parts = {r: i for i, r in enumerate(roots)}
+        fronts = [[r] for r in roots]
+        while any(fronts):
+            for i, front in enumerate(fronts):
+                new = []
+                for a in front:
+                    for b in sorted(self.graph[a]):
+                        if b not in self.parts:
+                            self.parts[b] = i
+                            new.append(b)
+                fronts[i] = new
+        self._links()
+
+    def heal(self):
+        self.note("healed")
+        self.parts = None
+        self._links()
+
+    def _links(self):
+        parts = self.parts
+        for a, b in self.graph.edges:
+            self.world.radio.set_up(a, b, parts is None or parts[a] == parts[b])
+        self.checks.changed()
+
+    def connected(self):
+        """The graph of what works now: honest nodes that are up, links that are up."""
+        links = self.world.radio.links
+        good = [s.number for s in self.stations if s.up and s.honest]
+        graph = nx.Graph()
+        graph.add_nodes_from(good)
+        for a in good:
+            for b, link in links[a].items():
+                if link.up and self.stations[b].up and self.stations[b].honest:
+                    graph.add_edge(a, b)
+        return graph
+
+    # --- what came of it
+
+    def coverage(self, rid):
+        """How many honest nodes hold all of it."""
+        return len(self.checks.holders.get(rid, ()))
+
+    def run(self, seconds, done=None):
+        """So much longer in virtual time."""
+        self.world.run(self.world.now + int(seconds * SECOND), done)
+        self.checks.all()
+
+    def digest(self):
+        return self.world.trace.digest()
+
+
+def _names(numbers):
+    numbers = list(numbers)
+    text = ", ".join(str(n) for n in numbers[:12])
+    return text + (f" and {len(numbers) - 12} more" if len(numbers) > 12 else "")

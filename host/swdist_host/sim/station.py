@@ -1,0 +1,467 @@
+"""One node: the device modules as they are, wired as `netd` and `switchd` wire them.
+
+What the two daemons do with sockets is done here with the world's events: one deliver() for each
+datagram, then one turn of the loop.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from zlib import crc32
+
+from swdist import choose, ipc, switchd
+from swdist.clock import Clock
+from swdist.datagram import PORT
+from swdist.node import Node
+from swdist.store import Store
+from swdist_host.sim import disk, transfer
+from swdist_host.sim.world import BOOT, DOWN, SWITCH
+
+TFTP_PORT = 27183
+LOG_LINES = 40
+FRESH_BEACONS = 6
+SAVE_TIME_US = 3600000000
+STORE = "/store"
+STATE = "/state"
+RUN = "/run"
+_scratch = bytearray(2048)
+_GARBAGE = b"\xa5" * 2048
+
+
+@dataclass
+class Settings:
+    """What all nodes have in common. Clocks: each crystal is within +-drift_ppm. cpu_us: what one
+    turn of the loop costs; ipc_us: how long news to the other process may wait."""
+
+    fidelity: str = "packet"
+    drift_ppm: int = 50
+    cpu_us: int = 1000
+    ipc_us: int = 1000
+    write_us_per_kib: int = 500
+    sync_us: int = 2000
+    flash_kib: int = 0  # 0: without limit
+    quota_kib: int = 8192
+    confirm_s: int = 300
+    boot_horizon_s: int = 43200
+    beacon_ms: int = 0
+    board: str = "sim"
+    factory_version: tuple = (1, 0, 0)
+    clock: str = "none"  # at the start: none (1970), saved (an hour old), or right
+
+
+class Log:
+    """Keeps the last lines, for the history of a violation."""
+
+    def __init__(self, station):
+        self._station = station
+        self.lines = deque(maxlen=LOG_LINES)
+
+    def _say(self, text):
+        self.lines.append((self._station.world.now, text))
+
+    error = warn = info = _say
+
+    def debug(self, text):
+        pass
+
+
+class Counter:
+    """What platform.Clock is on a node."""
+
+    def __init__(self, station):
+        self._station = station
+
+    def counter_us(self):
+        return self._station.counter(self._station.world.now)
+
+    def wall_us(self):
+        return self.counter_us()  # no battery: it began in 1970
+
+
+class _Pipe:
+    """The switch side's UNIX socket."""
+
+    def __init__(self, path):
+        self.waiting = deque()
+        self.station = None
+
+    def recv(self):
+        return self.waiting.popleft() if self.waiting else None
+
+    def send_to(self, path, data):
+        self.station.from_switch(ipc.parse(data))
+
+
+class _Sockets:
+    unix_socket = _Pipe
+
+
+class _Poller:
+    def register(self, s):
+        pass
+
+
+class _Net:
+    Poller = _Poller
+
+
+class Conf:
+    """What config.Config is on a node."""
+
+    user = ""
+    set_clock = False
+    store, state, run = STORE, STATE, RUN
+
+    def __init__(self, station):
+        s = station.settings
+        self.board = s.board
+        self.factory_version = s.factory_version
+        self.confirm_s = s.confirm_s
+        self._station = station
+
+    def clock(self):
+        return Counter(self._station)
+
+
+class Switch(switchd.Switchd):
+    """The switch side without its sockets and hooks' processes; the rest is the device's."""
+
+    def __init__(self, station, trust):
+        station.fs.mkdirs(RUN)
+        station.fs.mkdirs(STATE)
+        station.fs.open(RUN + ".switchd", "ab")
+        super().__init__(Conf(station), station.log, station.fs, trust)
+        self._station = station
+        self.ipc.station = station
+
+    def begin(self, now):
+        """As Switchd.run up to its loop."""
+        while self._look(now):
+            pass
+        self.switcher.start(now)
+        self._tell_at = now
+        self._look_at = now + switchd.LOOK_US
+        self._told = None
+
+    def turn(self, now):
+        """One turn of the loop of Switchd.run. When it wants the next one, by the counter."""
+        switcher = self.switcher
+        if self._take():
+            self._look_at = now
+        switcher.tick(now)
+        if now >= self._look_at:
+            self._look_at = switcher.change_at
+            if not switcher.quiet(now):
+                self._look_at = now if self._look(now) else now + switchd.LOOK_US
+        state = (switcher.active.rid, len(self.slots.failed()))
+        if now >= self._tell_at or state != self._told:
+            self._told = state
+            self._tell_at = now + switchd.TELL_US
+            self._tell()
+        return min(switcher.next_at, self._tell_at, self._look_at)
+
+    def _tell(self):
+        r = self.switcher.active
+        m = r.manifest
+        self.ipc.send_to(
+            None,
+            ipc.pack_active(r.rid, m.version, m.revision, m.experimental, self.slots.failed()),
+        )
+
+    def _hook(self, release, name):
+        return self._station.hook(release, name)
+
+    def _record(self, record):
+        super()._record(record)
+        self._station.switched(record)
+
+
+class Station:
+    """number: its place in the world; peer: its address; rand(n): its randomness, 0..n-1."""
+
+    honest = True
+
+    def __init__(self, world, number, settings, trust, ppb, rng):
+        self.world = world
+        self.number = number
+        self.settings = settings
+        self.trust = trust
+        self.ppb = ppb
+        self.peer = address(number)
+        self.peers = [self.peer]
+        self.epoch = 0
+        self.up = False
+        self.fails = False  # does hooks/health of what it switches to fail?
+        self.switches = []
+        self.log = Log(self)
+        self.rng = rng
+        random = rng.random
+
+        def rand(n):
+            return int(random() * n)
+
+        self.rand = rand
+        kib = settings.flash_kib
+        self.fs = disk.Fs(
+            rand, settings.write_us_per_kib, settings.sync_us,
+            kib * 1024 if kib else 1 << 62, world.pieces.share,
+        )  # fmt: skip
+        self.node = None
+        self.tap = None
+        self._clear()
+
+    def _clear(self):
+        self._wake_t = self._due_t = self._switch_t = None
+        self._blocked_until = self._switch_blocked_until = 0
+        self._told_news = True
+
+    # --- time
+
+    def counter(self, t):
+        d = t - self._booted
+        return self._base + d + d * self.ppb // 1000000000
+
+    def when(self, counter):
+        """The first true time at which the counter is at least that."""
+        d = counter - self._base
+        return self._booted + d - d * self.ppb // (1000000000 + self.ppb) + 1
+
+    def mesh_us(self):
+        now = self.counter(self.world.now)
+        return now + self.node.clock.offset_at(now)
+
+    # --- up and down
+
+    def save_soft_start(self, us):
+        """A mesh time in the store, as netd keeps it."""
+        self.fs.mkdirs(STORE)
+        self.fs.write_atomic(STORE + "/time", b"%d" % us)
+
+    def boot(self):
+        """From power on to both daemons up, on a counter that begins anew."""
+        world = self.world
+        if self.up:
+            return
+        self.epoch += 1
+        self.up = True
+        self._clear()
+        self._booted = world.now
+        self._base = 5000000 + self.rand(20000000)
+        now = self._base
+        s = self.settings
+        try:
+            self.fs.mkdirs(STORE)
+            self.store = Store(self.fs, STORE, self.trust, self.log, s.quota_kib * 1024)
+            self.store.load()
+            self.transfer = transfer.SIDES[s.fidelity](self)
+            self.clock = Clock(self._saved_us(), s.boot_horizon_s * 1000000, 4000000)
+            self.node = Node(
+                self.trust.network, self.rng.getrandbits(64), s.board,
+                choose.factory(s.factory_version), self.store, self.clock, self.transfer.gets,
+                self.broadcast, self.rand, self.log,
+            )  # fmt: skip
+            self.node.beacon_us = s.beacon_ms * 1000
+            self.serve = self.transfer.serve
+            if self.tap is not None:
+                self.tap.boot(self, now)
+            self.clock.start(now, now)
+            self.clock.floor(self.store.newest_signed_at_s() * 1000000, now)
+            self.node.start(now, TFTP_PORT)
+            self._save_at = now + SAVE_TIME_US
+            self.switch = Switch(self, self.trust)
+            self.switch.begin(now)
+        except disk.PowerCut:
+            self.down(True)
+            return
+        world.trace.note(world.now, self.number, BOOT, self.epoch)
+        world.checks.booted(self)
+        self._wake(world.now)
+        self._plan_switch(world.now)
+        self._run_switch(self._switch_t, self.epoch)
+
+    def _saved_us(self):
+        text = self.fs.read(STORE + "/time", 20) or b"0"
+        return int(text) if text.isdigit() else 0
+
+    def down(self, cut=True):
+        """The power goes; with cut False it was shut down in peace."""
+        if not self.up:
+            return
+        self.up = False
+        self.world.trace.note(self.world.now, self.number, DOWN, self.epoch)
+        self.world.checks.going_down(self)
+        if cut:
+            self.fs.power_cut()
+        self.fs.cut_after = None
+
+    def cut_in(self, steps):
+        """The power goes within the next changes of the flash."""
+        self.fs.cut_after = steps
+
+    # --- the network side
+
+    def broadcast(self, buf, n):
+        data = bytes(buf[:n])
+        if self.tap is not None:
+            self.tap.sent(-1, b"", 0, data)
+        self.world.radio.broadcast(self.number, data)
+
+    def deliver(self, epoch, peer, sport, port, data):
+        """A datagram has arrived. It waits while the node works."""
+        if epoch != self.epoch or not self.up:
+            return
+        t = self.world.now
+        if t < self._blocked_until:
+            self.world.at(self._blocked_until, self.deliver, epoch, peer, sport, port, data)
+            return
+        now = self.counter(t)
+        n = len(data)
+        _scratch[:n] = data
+        try:
+            if port == PORT:
+                if self.tap is not None:
+                    self.tap.came("n", now, 0, peer, sport, data)
+                self.node.receive(peer, sport, _scratch, n, now)
+            else:
+                self.transfer.receive(peer, sport, port, _scratch, n, now)
+            _scratch[:n] = _GARBAGE[:n]  # a view that somebody kept shows at once
+        except disk.PowerCut:
+            self.down()
+            return
+        self.turn(now)
+
+    def open(self, name):
+        """What the TFTP server serves. Attackers have their own."""
+        return self.store.open(name)
+
+    def ask(self, client, get, token, name):
+        """A request of a transfer of the fidelity `chunk`."""
+        if not self.up:
+            return
+        if self.world.now < self._blocked_until:
+            self.world.at(self._blocked_until, self.ask, client, get, token, name)
+            return
+        self.serve.ask(client, get, token, name)
+
+    def answered(self, epoch, get, token, why, data):
+        """The end of one: data, or why not."""
+        if epoch != self.epoch or not self.up or token != get.token:
+            return
+        if self.world.now < self._blocked_until:
+            self.world.at(self._blocked_until, self.answered, epoch, get, token, why, data)
+            return
+        if why is None:
+            get.done(token, data)
+        else:
+            get.fail(token, why)
+        self.turn(self.counter(self.world.now))
+
+    def turn(self, now):
+        """One turn of netd's loop."""
+        node = self.node
+        try:
+            if self.tap is not None:
+                self.tap.tick(now)
+            if node.tick(now):
+                self._tell_switch()
+            self.serve.tick(now)
+            self.transfer.close_idle()
+            if now >= self._save_at:
+                self._save_time(now)
+        except disk.PowerCut:
+            self.down()
+            return
+        wake = node.next_at
+        if self.serve.next_at is not None and self.serve.next_at < wake:
+            wake = self.serve.next_at
+        if wake > self._save_at:
+            wake = self._save_at
+        t = self.world.now
+        self._blocked_until = t + self.settings.cpu_us + self.fs.spent_us
+        self.fs.spent_us = 0
+        # The loop waits whole milliseconds, as poll does.
+        self._due_t = max(self.when(now + (wake - now + 999) // 1000 * 1000), self._blocked_until)
+        if self._wake_t is None or self._due_t < self._wake_t:
+            self._wake_t = self._due_t
+            self.world.at(self._due_t, self._wake, self._due_t)
+        self.world.checks.after(self, now)
+
+    def _wake(self, t):
+        if not self.up or (self._wake_t is not None and t != self._wake_t):
+            return
+        self._wake_t = None
+        if self._due_t is not None and t < self._due_t:
+            self._wake_t = self._due_t
+            self.world.at(self._due_t, self._wake, self._due_t)
+            return
+        self.turn(self.counter(t))
+
+    def _save_time(self, now):
+        self._save_at = now + SAVE_TIME_US
+        if self.clock.synced:
+            self.fs.write_atomic(STORE + "/time", b"%d" % self.clock.mesh_us(now))
+
+    # --- the switch side
+
+    def _tell_switch(self):
+        """News for the switch side; several within a moment are one."""
+        self._told_news = True
+        self._plan_switch(self.world.now + self.settings.ipc_us)
+
+    def _messages(self, now):
+        clock = self.clock
+        fresh = self.node.neighbours.fresh(now, FRESH_BEACONS * self.node.period_us(now))
+        pipe = self.switch.ipc.waiting
+        offset = clock.offset_at(now)
+        pipe.append(ipc.pack_time(now, offset, clock.error_us, clock.synced, fresh))
+        pipe.append(ipc.pack_store())
+
+    def _plan_switch(self, t):
+        t = max(t, self._switch_blocked_until)
+        if self._switch_t is None or t < self._switch_t:
+            self._switch_t = t
+            self.world.at(t, self._run_switch, t, self.epoch)
+
+    def _run_switch(self, t, epoch):
+        if not self.up or epoch != self.epoch or t != self._switch_t:
+            return
+        self._switch_t = None
+        now = self.counter(self.world.now)
+        spent = self.fs.spent_us
+        try:
+            if self._told_news:
+                self._told_news = False
+                self._messages(now)
+            wake = self.switch.turn(now)
+        except disk.PowerCut:
+            self.down()
+            return
+        self._switch_blocked_until = self.world.now + 100 + self.fs.spent_us - spent
+        self.fs.spent_us = spent
+        self._plan_switch(max(self.when(wake), self.world.now + 100))
+        self.world.checks.after_switch(self, now)
+
+    def from_switch(self, message):
+        if message is not None and message[0] == ipc.ACTIVE:
+            now = self.counter(self.world.now)
+            if self.tap is not None:
+                self.tap.active(now, message[1:])
+            self.node.set_active(now, *message[1:])
+
+    def hook(self, release, name):
+        return 1 if self.fails and name == "health" else 0
+
+    def switched(self, record):
+        self.switches.append((self.world.now, record["to"], record["reason"]))
+        self.world.trace.note(self.world.now, self.number, SWITCH, crc32(record["id"].encode()))
+        self.world.checks.switched(self, record)
+
+
+def address(number):
+    """fe80::N on interface 1."""
+    return b"\xfe\x80" + bytes(6) + number.to_bytes(8, "big") + b"\0\0\0\1"
+
+
+def install():
+    """switchd's sockets become the world's. Once a process."""
+    switchd.unixsock = _Sockets
+    switchd.net = _Net

@@ -1,0 +1,293 @@
+"""Two fidelities of a download. All the rest of a node is the same in both.
+
+packet  tftpget.Get and tftpserve.Serve exchange datagrams over the radio.
+chunk   a whole file travels as one event. Its duration is computed from the same radio, link and
+        loss; `bench/fidelity.py` compares the two.
+"""
+
+from zlib import crc32
+
+from swdist import tftp, tftpget, tftpserve
+from swdist.tftpget import DONE, FAILED, IDLE, RUNNING
+from swdist_host.sim.world import CHUNK
+
+DOWNLOADS = 2
+UPLOADS = 6
+MAX_CHUNK_BYTES = 65536
+TFTP_PORT = 27183
+FIRST_PORT = 32768
+SMALL_BYTES = 40  # a request, OACK or acknowledgement, on average
+
+
+class Packet:
+    """Each transfer has a socket with a port of its own, opened when something is sent and closed
+    when the transfer is over, as in netd."""
+
+    def __init__(self, station):
+        self._station = station
+        self._ports = {}  # port: ("g" or "s", slot)
+        self._open = {}  # ("g" or "s", slot): (port, peer)
+        self._next_port = FIRST_PORT + station.rand(8192)
+        rand = station.rand
+        self.gets = [
+            tftpget.Get(self._sender("g", i), rand, MAX_CHUNK_BYTES) for i in range(DOWNLOADS)
+        ]
+        self._senders = [self._sender("s", i) for i in range(UPLOADS)]
+        self.serve = tftpserve.Serve(self._put, station.open, rand, UPLOADS)
+
+    def _sender(self, side, i):
+        key = (side, i)
+
+        def send(peer, port, buf, n):
+            station = self._station
+            there = self._open.get(key)
+            if there is None or there[1] != peer:
+                self._close(key)
+                self._next_port = FIRST_PORT + (self._next_port + 1 - FIRST_PORT) % 28000
+                there = self._open[key] = (self._next_port, peer)
+                self._ports[self._next_port] = key
+            data = bytes(buf[:n])
+            if station.tap is not None:
+                station.tap.sent(0 if side == "g" else 10, peer, port, data, i)
+            station.world.radio.unicast(station.number, peer, there[0], port, data)
+
+        return send
+
+    def _put(self, slot, peer, port, buf, n):
+        if slot >= 0:
+            self._senders[slot](peer, port, buf, n)
+            return
+        station = self._station
+        data = bytes(buf[:n])
+        if station.tap is not None:
+            station.tap.sent(9, peer, port, data)
+        station.world.radio.unicast(station.number, peer, TFTP_PORT, port, data)
+
+    def receive(self, peer, sport, port, buf, n, now):
+        station = self._station
+        tap = station.tap
+        if port == TFTP_PORT:
+            if tap is not None:
+                tap.came("r", now, 0, peer, sport, bytes(buf[:n]))
+            self.serve.request(peer, sport, buf, n, now)
+            return
+        side, i = self._ports.get(port, ("", 0))
+        if tap is not None and side:
+            tap.came(side, now, i, peer, sport, bytes(buf[:n]))
+        if side == "g":
+            self.gets[i].receive(peer, sport, buf, n, now)
+            station.node.next_at = now
+        elif side == "s":
+            self.serve.receive(i, peer, sport, buf, n, now)
+
+    def _close(self, key):
+        there = self._open.pop(key, None)
+        if there is not None:
+            del self._ports[there[0]]
+
+    def close_idle(self):
+        for key in list(self._open):
+            side, i = key
+            if self.gets[i].state != RUNNING if side == "g" else self.serve.idle(i):
+                self._close(key)
+
+
+class Chunk:
+    """The shell of ChunkGet and ChunkServe."""
+
+    def __init__(self, station):
+        self.gets = [ChunkGet(station) for _ in range(DOWNLOADS)]
+        self.serve = ChunkServe(station)
+
+    def receive(self, peer, sport, port, buf, n, now):
+        pass
+
+    def close_idle(self):
+        pass
+
+
+class ChunkGet:
+    """What tftpget.Get is to fetch: state, view, length, reason, next_at."""
+
+    def __init__(self, station):
+        self._station = station
+        self.state = IDLE
+        self.view = memoryview(b"")
+        self.length = 0
+        self.reason = ""
+        self.next_at = None
+        self.token = 0  # of the transfer that counts; answers to earlier ones are late
+
+    def start(self, peer, port, name, limit, now):
+        station = self._station
+        self.token += 1
+        self.state = RUNNING
+        self.length = 0
+        self.reason = ""
+        self._limit = min(limit, MAX_CHUNK_BYTES)
+        self.next_at = now + tftp.STALL_US
+        world = station.world
+        b = world.addresses.get(peer)
+        link = world.radio.links[station.number].get(b)
+        if link is None:
+            return
+        again = 0
+        while again < 8 and not world.radio.attempts(link):
+            again += 1  # the request was lost: sent again after a timeout
+        t = world.now + 2 * link.delay_us + again * tftp.RTO_FIRST_US
+        world.at(t, world.stations[b].ask, station, self, self.token, name)
+
+    def stop(self):
+        self.token += 1
+        self.state = IDLE
+        self.next_at = None
+
+    def tick(self, now):
+        if self.state == RUNNING and now >= self.next_at:
+            self.fail(self.token, "stalled")
+
+    def fail(self, token, reason):
+        if token == self.token and self.state == RUNNING:
+            self.state = FAILED
+            self.reason = reason
+            self.next_at = None
+
+    def done(self, token, data):
+        if token != self.token or self.state != RUNNING:
+            return
+        if len(data) > self._limit:
+            self.fail(token, "file too large")
+            return
+        self.view = memoryview(data)
+        self.length = len(data)
+        self.state = DONE
+        self.next_at = None
+
+
+class ChunkServe:
+    """What tftpserve.Serve grants and refuses, a whole file at a time."""
+
+    next_at = None
+
+    def __init__(self, station):
+        self._station = station
+        self._holders = {}  # {transfer: peer}
+        self.served = 0
+        self.rejects = 0
+
+    def tick(self, now):
+        pass
+
+    def ask(self, client, get, token, name):
+        """A request has come, and the node is not busy with something else."""
+        station = self._station
+        world = station.world
+        a, b = station.number, client.number
+        link = world.radio.links[a].get(b)
+        if link is None or not link.up or not world.radio.links[b][a].up:
+            return
+        holders = self._holders
+        same = sum(1 for peer in holders.values() if peer == client.peer)
+        file = None
+        why = None
+        if same >= tftpserve.PER_PEER or len(holders) >= UPLOADS:
+            why = "busy"
+            self.rejects += 1
+        else:
+            file = station.open(name)
+            if file is None:
+                why = "refused, error 1 not here"
+        if why is not None:
+            t = world.now + 2 * link.delay_us
+            world.at(t, client.answered, client.epoch, get, token, why, None)
+            return
+        key = (get, token)
+        holders[key] = client.peer
+        train = Train(station, client, link, get, token, whole(file), key)
+        world.radio.enqueue(a, b, train.send)
+
+    def over(self, key):
+        self._holders.pop(key, None)
+
+
+class Train:
+    """All blocks of a file on the air at once, with their acknowledgements."""
+
+    def __init__(self, station, client, link, get, token, data, key):
+        self.station = station
+        self.client = client
+        self.link = link
+        self.get = get
+        self.token = token
+        self.data = data
+        self.key = key
+        self.epochs = (station.epoch, client.epoch)
+
+    def send(self):
+        """Takes the channel; returns until when. 0: nobody wants it any more."""
+        station, client, link = self.station, self.client, self.link
+        world = station.world
+        if self.get.token != self.token or (station.epoch, client.epoch) != self.epochs:
+            station.serve.over(self.key)
+            return 0
+        if not (station.up and client.up and link.up):
+            world.at(world.now + tftp.STALL_US, station.serve.over, self.key)
+            return 0
+        air_us, wait_us = cost(world.radio, link, client.settings.cpu_us, len(self.data))
+        end = world.radio.claim(station.number, client.number, air_us)
+        world.radio.sent[station.number] += blocks(len(self.data)) + 1
+        world.radio.sent_bytes[station.number] += len(self.data)
+        world.radio.sent[client.number] += 3
+        done = world.radio.arrival(link, end) + wait_us
+        world.at(done, self._through, done)
+        return end
+
+    def _through(self, t):
+        station, client = self.station, self.client
+        if station.epoch == self.epochs[0] and station.up:
+            station.serve.over(self.key)
+            station.serve.served += 1
+            world = station.world
+            world.trace.note(t, client.number, CHUNK, crc32(self.data[:64]))
+            client.answered(self.epochs[1], self.get, self.token, None, self.data)
+
+
+def blocks(size):
+    return size // tftpget.ASK_BLKSIZE + 1
+
+
+def cost(radio, link, cpu_us, size):
+    """(microseconds on the air, and of waiting besides) for a file of `size` bytes: a request, an
+    OACK, an acknowledgement, windows of blocks, each acknowledged. The radio sends a frame again
+    until its retries are spent; then TFTP does, after a timeout."""
+    s = radio.settings
+    n = blocks(size)
+    windows = -(-n // tftpget.ASK_WINDOW)
+    small = radio.frame_us(SMALL_BYTES, s.unicast_kbps)
+    large = radio.frame_us(min(size, tftpget.ASK_BLKSIZE) + 4, s.unicast_kbps)
+    air = n * large + (windows + 3) * small
+    wait = 2 * (windows + 1) * (link.delay_us + s.jitter_us) + (windows + 3) * cpu_us
+    wait += max(0, n * (cpu_us - large))
+    if link.loss:
+        again = link.loss
+        for _ in range(s.retries):
+            air += int((n * large + (windows + 3) * small) * again)
+            again *= link.loss
+        lost = 0
+        for _ in range(n + windows + 3):
+            if radio.chance(again):
+                lost += 1
+        wait += lost * tftp.RTO_AGAIN_US
+        air += lost * tftpget.ASK_WINDOW // 2 * large
+    return air, wait
+
+
+def whole(file):
+    """All bytes of a store's file, shared where they are one piece of the flash."""
+    piece = getattr(file, "whole", None)
+    if piece is not None:
+        return piece()
+    return file._f.inode.piece(file._base, file.size)
+
+
+SIDES = {"packet": Packet, "chunk": Chunk}
