@@ -32,7 +32,7 @@ class Failed(Exception):
 
 
 class Demo:
-    def __init__(self, count, seed, folder, python, file):
+    def __init__(self, count, seed, folder, python, file, loopback):
         self.count = count
         self.random = random.Random(seed)
         self.folder = folder
@@ -43,8 +43,8 @@ class Demo:
         self.say = self.report.say
         self.nodes = []
         self.others = []  # the laptop and the strangers
-        self.world = net.World(LOSS_PERCENT)
-        folder.mkdir()
+        self.world = net.Loopback(LOSS_PERCENT, folder) if loopback else net.World(LOSS_PERCENT)
+        folder.mkdir(exist_ok=loopback)
         self.python = python
         self._make_ca()
         self._make_nodes()
@@ -78,8 +78,7 @@ class Demo:
         self.hops = topology.hops(self.links, 0)
 
     def _node(self, name, python, offset_s, ppm):
-        interfaces = self.world.interfaces[name]
-        return Node(name, self.folder / name, interfaces, self.ca, python, offset_s, ppm)
+        return Node(name, self.folder / name, self.world, self.ca, python, offset_s, ppm)
 
     # --- waiting
 
@@ -178,10 +177,10 @@ class Demo:
         if self.laptop.processes:
             self.laptop.stop()
         interface = self.world.interfaces[LAPTOP][0]
-        self.laptop.start_command(
+        self.laptop.start_other(
             ROOT,
-            [Path(sys.executable).parent / "swdist", "seed", path, "--json"]
-            + ["--interface", interface, "--ca", self.ca],
+            "swdist_host.__main__",
+            ["seed", path, "--json", "--interface", interface, "--ca", self.ca],
         )
         return release.load(path).rid.hex()
 
@@ -190,7 +189,7 @@ class Demo:
     def boot(self):
         self.say(
             f"{self.count} nodes, up to {max(self.hops.values())} hops, {LOSS_PERCENT} % loss in "
-            f"each direction of a link, half of the links with IPv6 only, half with IPv4 only"
+            f"each direction of a link, {self.world.links}"
         )
         self.say("clocks up to 11 h behind, but for the gateway n0; drifts of up to 100 ppm")
         for node in self.nodes:
@@ -206,7 +205,7 @@ class Demo:
         self.say(f"{self.late.name}: power cut. It will miss what comes now")
 
     def lead_s(self):
-        return 25 if self.count < 24 else 45
+        return 25 if self.count < 24 else 32
 
     def spread(self, nodes, version, start_s):
         """Waits until they have all of it, and then until they run it."""
@@ -303,7 +302,7 @@ class Demo:
     def _hostile(self, name, words):
         node = self._node(name, [sys.executable], 0, 0)
         flags = ["--config", node.folder / "config"]
-        node.start_command(ROOT, [sys.executable, "-m", "lab.hostile", *flags, *words])
+        node.start_other(ROOT, "lab.hostile", [*flags, *words])
         self.others.append(node)
 
     def refusals(self, word):
@@ -392,6 +391,10 @@ def arguments():
         "--scene", default="mesh", choices=["mesh", "spread"],
         help="all of it, or one release and a node that was off",
     )  # fmt: skip
+    parser.add_argument(
+        "--loopback", action="store_true",
+        help="without network namespaces: each node on a loopback address of its own",
+    )  # fmt: skip
     parser.add_argument("--keep", action="store_true", help="keep the nodes' files and logs")
     parser.add_argument("--micropython", default=os.environ.get("MICROPYTHON"))
     found = parser.parse_args()
@@ -400,15 +403,16 @@ def arguments():
     return found
 
 
-def inside(args):
-    net.obey_leash()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+def show(args, folder, loopback):
+    """The whole demo in this process; its exit status."""
     python = args.micropython or str(ROOT / "build/runtime/bin/micropython")
     file = sys.stderr if args.json else sys.stdout
     ok = False
     keep = True
+    demo = None
     try:
-        demo = Demo(args.nodes, args.seed, FOLDER, [python, "-X", f"heapsize={HEAP}"], file)
+        program = [python, "-X", f"heapsize={HEAP}"]
+        demo = Demo(args.nodes, args.seed, folder, program, file, loopback)
         try:
             with demo.report:
                 demo.run(args.scene)
@@ -422,9 +426,11 @@ def inside(args):
         print("stopped; nothing is left behind", file=file)
         return 130
     finally:
-        if keep and FOLDER.is_dir():
+        for node in demo.nodes + demo.others if demo is not None else ():
+            node.stop(signal.SIGKILL)
+        if keep and folder.is_dir():
             kept = tempfile.mkdtemp(prefix="swdist-demo-")
-            shutil.copytree(FOLDER, kept, dirs_exist_ok=True, ignore=_sockets)
+            shutil.copytree(folder, kept, dirs_exist_ok=True, ignore=_sockets)
             print(f"the nodes' files and logs are kept in {kept}", file=file, flush=True)
     return 0 if ok else 1
 
@@ -448,16 +454,21 @@ def finish(demo, as_json, ok):
 
 def main():
     args = arguments()
-    if os.environ.get(net.INSIDE):
-        return inside(args)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        status = net.enter("lab.demo", sys.argv[1:])
-    except KeyboardInterrupt:
-        return 130
+    if os.environ.get(net.INSIDE):
+        net.obey_leash()
+        return show(args, FOLDER, False)
+    status = None
+    if not args.loopback:
+        try:
+            status = net.enter("lab.demo", sys.argv[1:])
+        except KeyboardInterrupt:
+            return 130
+        if status is None:
+            print(net.NOT_ALLOWED, file=sys.stderr, end="")
     if status is None:
-        print(net.NOT_ALLOWED, file=sys.stderr)
-        return 1
+        with tempfile.TemporaryDirectory(prefix="swdist-lab-") as folder:
+            status = show(args, Path(folder), True)
     return status
 
 

@@ -1,7 +1,7 @@
-"""Network namespaces, links and loss.
+"""Network namespaces, links and loss; and loopback where there are none.
 
-All of it lives in private mount, network and process namespaces: when the first process in there
-ends, however it ends, the kernel removes every namespace, interface and process of the lab.
+The namespaces live in private mount, network and process namespaces: when the first process in
+there ends, however it ends, the kernel removes every namespace, interface and process of the lab.
 """
 
 import os
@@ -9,15 +9,16 @@ import re
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 INSIDE = "SWDIST_LAB_INSIDE"
+LOOPBACK = str(Path(__file__).with_name("loopback.py"))
 UNSHARE = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
-NOT_ALLOWED = """network namespaces are not allowed here, so there is no mesh to show.
-Run as root, or allow user namespaces:
-  sysctl kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0
-(loopback can't stand in: nodes speak from link-local addresses to one port on each link,
-so each needs a network stack of its own). The device's protocol runs without: make test"""
+NOT_ALLOWED = """network namespaces are not allowed here: the same nodes run over loopback instead,
+each on an address of its own. To see them on links of their own, run as root, or allow user
+namespaces: sysctl kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0
+"""
 
 
 def unshare_command():
@@ -75,8 +76,48 @@ def run(*words, stdin=None):
     return done.stdout
 
 
+class Loopback:
+    """Has what World has, without namespaces: see lab/loopback.py. A node is an address."""
+
+    links = "over loopback, each node on an address of its own"
+
+    def __init__(self, loss_percent, folder):
+        self.loss_percent = loss_percent
+        self.interfaces = {}
+        self._folder = folder
+        self._addresses = {}
+        self._neighbours = {}
+
+    def add(self, name):
+        self.interfaces[name] = ["lo"]
+        self._addresses[name] = f"127.27.182.{len(self._addresses) + 1}"
+        self._neighbours[name] = []
+
+    def link(self, a, b, ipv4):
+        self._neighbours[a].append(self._addresses[b])
+        self._neighbours[b].append(self._addresses[a])
+
+    def command(self, name, python, module):
+        """The kernel ends the process with the lab, however that ends."""
+        leash = ["setpriv", "--pdeathsig", "KILL"]
+        if module == "swdist.switchd":
+            return [*leash, *python, "-m", module]
+        neighbours = ",".join(self._neighbours[name])
+        file = self._folder / f"loss-{name}"
+        around = [self._addresses[name], neighbours, str(self.loss_percent), str(file)]
+        return [*leash, *python, LOOPBACK, module, *around]
+
+    def loss(self):
+        """(datagrams to be sent, those of them that were lost) so far."""
+        counts = [file.read_text().split() for file in self._folder.glob("loss-*")]
+        counts = [c for c in counts if len(c) == 2]
+        return sum(int(c[0]) for c in counts), sum(int(c[1]) for c in counts)
+
+
 class World:
     """Namespaces by name, and the links between them."""
+
+    links = "half of the links with IPv6 only, half with IPv4 only"
 
     def __init__(self, loss_percent):
         self.loss_percent = loss_percent
@@ -138,6 +179,10 @@ class World:
             run(*enter, stdin=rules.format(family="netdev", hook=hook, priority=0))
         except RuntimeError:  # a kernel without that hook: what is for this host, but not ARP
             run(*enter, stdin=rules.format(family="inet", hook="input", priority=-300))
+
+    def command(self, name, python, module):
+        """What starts a module's main in the namespace."""
+        return ["ip", "netns", "exec", name, *python, "-m", module]
 
     def loss(self):
         """(frames that came to an interface, those of them that the lab dropped) so far."""

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 SRC = Path(__file__).resolve().parent.parent / "src"
@@ -12,8 +13,9 @@ SRC = Path(__file__).resolve().parent.parent / "src"
 class Node:
     """offset_s, ppm: how wrong its clock is. python: the interpreter's command."""
 
-    def __init__(self, name, folder, interfaces, ca, python, offset_s=0.0, ppm=0.0):
+    def __init__(self, name, folder, world, ca, python, offset_s=0.0, ppm=0.0):
         self.name = name
+        self.world = world
         self.folder = Path(folder)
         self.python = python
         self.ppm = ppm
@@ -23,7 +25,7 @@ class Node:
             (self.folder / sub).mkdir(parents=True, exist_ok=True)
         lines = [
             "config swdist 'node'",
-            *[f"\tlist interface '{i}'" for i in interfaces],
+            *[f"\tlist interface '{i}'" for i in world.interfaces[name]],
             *[f"\toption {k} '{self.folder / k}'" for k in ("store", "state", "run")],
             f"\toption ca '{ca}'",
             "\toption board 'lab'",
@@ -40,7 +42,7 @@ class Node:
     def start(self, daemons=("netd", "switchd")):
         for daemon in daemons:
             command = [
-                "ip", "netns", "exec", self.name, *self.python, "-m", f"swdist.{daemon}",
+                *self.world.command(self.name, self.python, f"swdist.{daemon}"),
                 "--config", str(self.folder / "config"),
                 f"--lab-clock={self.offset_s:.6f},{self.ppm:.3f}",
             ]  # fmt: skip
@@ -51,13 +53,15 @@ class Node:
                 )  # fmt: skip
             self.processes.append(child)
 
-    def start_command(self, folder, words):
-        """Another program in the place of the daemons."""
-        command = ["ip", "netns", "exec", self.name, *map(str, words)]
+    def start_other(self, folder, module, words):
+        """Another program in the place of the daemons: a module of the host's side."""
+        command = [*self.world.command(self.name, [sys.executable], module), *map(str, words)]
+        paths = ":".join(str(p) for p in (SRC, SRC.parent / "host", SRC.parent))
         with open(self.folder / "netd.log", "a") as log:
             child = subprocess.Popen(
-                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env={**os.environ, "PYTHONPATH": paths},
+            )  # fmt: skip
         self.processes.append(child)
 
     def stop(self, how=signal.SIGTERM):

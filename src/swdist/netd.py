@@ -17,7 +17,7 @@ from swdist.tftpserve import Serve
 DOWNLOADS = 2
 UPLOADS = 6
 MAX_CHUNK_BYTES = 65536
-STATUS_US = 1000000
+STATUS_US = 1000000  # at most so often
 REFRESH_US = 5000000
 SAVE_TIME_US = 3600000000
 BURST = 32  # datagrams taken from one socket before the others get their turn
@@ -115,8 +115,8 @@ class Netd:
             return 0
 
     def run(self, on_tick=None):
-        """on_tick(now): called after each turn; a host tool looks at the node there, and ends
-        the loop by returning True."""
+        """on_tick(now): called after each turn, at least once a second; a host tool looks at the
+        node there, and ends the loop by returning True."""
         stop = platform.stop_fd()
         if stop is not None:
             self.poller.register(stop)
@@ -127,25 +127,31 @@ class Netd:
         node.start(now, self.conf.tftp_port)
         status_at = refresh_at = now
         save_at = now + SAVE_TIME_US
+        news = True
         self.log.info("up on %s; %s" % (", ".join(self.conf.interfaces), ucryptolib.backend()))
         while True:
             now = self.counter.counter_us()
             if node.tick(now):
                 self._tell_switch(now)
+                news = True
             self.serve.tick(now)
             self._close_idle()
             if on_tick is not None and on_tick(now):
                 break
             if now >= status_at:
                 status_at = now + STATUS_US
-                self._write_status(now)
+                if news:  # with each beacon at least
+                    news = False
+                    self._write_status(now)
             if now >= refresh_at:
                 refresh_at = now + REFRESH_US
                 self._refresh()
             if now >= save_at:
                 save_at = now + SAVE_TIME_US
                 self.save_time(now)
-            wake = min(node.next_at, status_at)
+            wake = min(node.next_at, refresh_at, save_at)
+            if news or on_tick is not None:
+                wake = min(wake, status_at)
             if self.serve.next_at is not None:
                 wake = min(wake, self.serve.next_at)
             now = self.counter.counter_us()

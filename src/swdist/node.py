@@ -12,7 +12,7 @@ from swdist.fetch import Fetch
 from swdist.neighbours import MAX_NEIGHBOURS, MAX_OFFERS, Neighbours
 
 RESET_GAP_US = 5000000  # one neighbour's news resets Trickle at most that often
-QUERY_FIRST_US = 2000000
+QUERY_FIRST_US = 1000000
 QUERY_LAST_US = 64000000
 BOOT_US = 1200000000  # beacons are dense for so long after start or a step of the clock
 BEACON_BOOT_US = 4000000

@@ -174,15 +174,17 @@ class Fs:
 
 
 _TIMEOUTS = ("timeout -s KILL %d", "timeout -s KILL -t %d")  # the second: busybox before 1.30
+_timeout = None  # that which works here; "" if none does
 
 
 def run(words, timeout_s, quiet=False):
     """Runs a command with its words quoted; the exit status, 137 when it took too long. Without
     any `timeout`, as on White Russian, there is no limit. quiet: what it says is not heard."""
-    line = ""
-    for timeout in _TIMEOUTS:
-        if not line and os.system(timeout % 9 + " true 2>/dev/null") == 0:
-            line = timeout % timeout_s
+    global _timeout
+    if _timeout is None:
+        works = [t for t in _TIMEOUTS if os.system(t % 9 + " true 2>/dev/null") == 0]
+        _timeout = works[0] if works else ""
+    line = _timeout % timeout_s if _timeout else ""
     for word in words:
         line += " '" + word.replace("'", "'\\''") + "'"
     status = os.system(line + " >/dev/null 2>&1" if quiet else line)

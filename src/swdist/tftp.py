@@ -35,7 +35,7 @@ REJECT_STRANGER = -2  # not from the peer and port of the transfer
 REJECT_STALE = -3  # a block, acknowledgement or option that is out of place
 REJECT_BUSY = -4  # no slot: the client asks again
 
-RTO_FIRST_US = 500000
+RTO_FIRST_US = 250000  # neighbours are one hop away
 RTO_AGAIN_US = 100000  # for a request to a peer that answered before
 RTO_MIN_US = 20000
 RTO_MAX_US = 3000000

@@ -36,7 +36,7 @@ def main(folder):
     release.save(release.sign(later, key), folder / "later.swd")
     (folder / "router").mkdir()
     router = Node(
-        "router", folder / "router", world.interfaces["router"], folder / "ca", [sys.executable],
+        "router", folder / "router", world, folder / "ca", [sys.executable],
         -MINUS_S,
     )  # fmt: skip
 
