@@ -12,6 +12,8 @@ import threading
 from pathlib import Path
 
 INSIDE = "SWDIST_LAB_INSIDE"
+# ip and nft are there, where a plain user's PATH does not look.
+os.environ["PATH"] += ":/usr/sbin:/sbin"
 LOOPBACK = str(Path(__file__).with_name("loopback.py"))
 UNSHARE = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
