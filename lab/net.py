@@ -100,8 +100,10 @@ class Loopback:
         self._neighbours[b].append(self._addresses[a])
 
     def command(self, name, python, module):
-        """The kernel ends the process with the lab, however that ends."""
-        leash = ["setpriv", "--pdeathsig", "KILL"]
+        """The kernel ends the process with the lab, however that ends; also if it has ended before
+        that could be arranged."""
+        orphan = '[ "$PPID" = "$0" ] && exec "$@"'
+        leash = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", orphan, str(os.getpid())]
         if module == "swdist.switchd":
             return [*leash, *python, "-m", module]
         neighbours = ",".join(self._neighbours[name])
