@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: help setup runtime demo test check size vectors clean
+.PHONY: help setup runtime demo test check size ipk vectors clean
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
@@ -30,6 +30,10 @@ check: setup runtime ## ruff, shellcheck and the quick tests: under a minute
 
 size: setup runtime ## lines, .mpy bytes and resident memory of the device code, with budgets
 	@$(PY) tools/size.py
+
+ipk: setup runtime ## build/ipk/*.ipk; CA=dir adds your keyring; the runtime takes minutes the first time
+	@$(PY) tools/ipk.py $(if $(CA),--ca $(CA))
+	@$(PY) tools/ipk_runtime.py
 
 vectors: setup ## regenerate the golden vectors
 	@$(PY) tools/make_vectors.py

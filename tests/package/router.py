@@ -1,0 +1,164 @@
+"""A small router to install packages on: busybox in a root file system of its own, own processes,
+network and mounts, by namespaces. What runs in it are real programs; only hardware is missing.
+
+As systems before OpenWrt's /lib/functions.sh it has no rc.common and no procd.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BIN = ROOT / "build/runtime/bin"
+OPKG = Path(__file__).parent / "opkg.sh"
+NAMESPACES = ["--mount", "--pid", "--net", "--uts"]
+LIMIT_S = 20
+# As router images have it: root and nobody, no swdist yet.
+PASSWD = "root:x:0:0:root:/root:/bin/ash\nnobody:*:65534:65534:nobody:/var:/bin/false\n"
+INITTAB = """::sysinit:/bin/touch /tmp/up
+::respawn:/bin/busybox syslogd -n -O /var/log/messages
+"""
+GROUP = "root:x:0:\nnogroup:x:65534:\n"
+FIRST = """set -e
+mount -t proc proc "$1/proc"
+mount -t sysfs sysfs "$1/sys"
+mount -t tmpfs tmpfs "$1/dev"
+for name in null zero urandom random; do
+	: >"$1/dev/$name"
+	mount --bind "/dev/$name" "$1/dev/$name"
+done
+ip link set lo up
+ip link add mesh0 type veth peer name mesh1
+ip link set mesh0 up
+ip link set mesh1 up
+exec chroot "$1" /bin/init
+"""
+
+
+class Failed(Exception):
+    """A command on the router did not exit with 0; the text is all that it said."""
+
+
+def libraries(program):
+    """A program's libraries and loader, as absolute paths."""
+    said = subprocess.run(["ldd", program], capture_output=True, text=True).stdout
+    return [word for word in said.split() if word.startswith("/")]
+
+
+def put_program(root, source, target):
+    """Copies a program into a root file system, with the libraries it needs."""
+    for path in [*libraries(source), source]:
+        place = root / (target if path == source else str(path).lstrip("/"))
+        if not place.exists():  # what runs there has it mapped
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(os.path.realpath(path), place)
+
+
+def make_root(root):
+    for folder in (
+        "proc",
+        "sys",
+        "dev",
+        "tmp",
+        "root",
+        "var/run",
+        "var/log",
+        "etc/init.d",
+        "usr/share/udhcpc",
+    ):
+        (root / folder).mkdir(parents=True)
+    (root / "etc/init.d/rcS").write_text("")
+    put_program(root, shutil.which("busybox"), "bin/busybox")
+    for name in subprocess.run(
+        ["busybox", "--list"], capture_output=True, text=True, check=True
+    ).stdout.split():
+        place = root / "bin" / name
+        if not place.exists():
+            place.symlink_to("busybox")
+    (root / "etc/passwd").write_text(PASSWD)
+    (root / "etc/group").write_text(GROUP)
+    (root / "etc/inittab").write_text(INITTAB)
+    shutil.copy(OPKG, root / "bin/opkg.sh")
+
+
+class Router:
+    """with Router(folder) as router: router.run(...)"""
+
+    def __init__(self, folder):
+        self.root = Path(folder) / "root"
+        make_root(self.root)
+
+    def __enter__(self):
+        command = ["unshare", *NAMESPACES, "--fork", "--kill-child", "sh", "-c", FIRST, "sh"]
+        self.unshare = subprocess.Popen([*command, self.root], stdin=subprocess.DEVNULL)
+        limit = time.monotonic() + LIMIT_S
+        while not (self.root / "tmp/up").exists():
+            if self.unshare.poll() is not None or time.monotonic() > limit:
+                raise Failed("the router has not come up")
+            time.sleep(0.02)
+        children = Path(f"/proc/{self.unshare.pid}/task/{self.unshare.pid}/children").read_text()
+        self.pid = children.split()[0]
+        return self
+
+    def __exit__(self, *_):
+        self.unshare.send_signal(signal.SIGKILL)  # the kernel ends the whole world with it
+        self.unshare.wait()
+
+    def run(self, command, check=True):
+        """What a shell command says, on both channels. Failed when its status is not 0."""
+        enter = ["nsenter", "-t", self.pid, *NAMESPACES, shutil.which("chroot"), self.root]
+        done = subprocess.run(
+            [*enter, "/bin/sh", "-c", command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LIMIT_S,
+            env={"PATH": "/bin:/usr/bin:/usr/sbin", "HOME": "/root"},
+        )
+        if check and done.returncode:
+            raise Failed(f"{command}: {done.returncode}\n{done.stdout}")
+        return done.stdout
+
+    def wait(self, command):
+        """Until a command says something and exits with 0; what it says."""
+        limit = time.monotonic() + LIMIT_S
+        while True:
+            try:
+                if said := self.run(command):
+                    return said
+            except Failed:
+                if time.monotonic() > limit:
+                    raise
+            if time.monotonic() > limit:
+                raise Failed(f"{command}: says nothing")
+            time.sleep(0.1)
+
+    def put(self, source, target):
+        put_program(self.root, source, target)
+
+    def install(self, *packages):
+        for package in packages:
+            shutil.copy(package, self.root / "tmp")
+        names = " ".join(f"/tmp/{Path(package).name}" for package in packages)
+        said = self.run(f"opkg.sh install {names}")
+        for package in packages:
+            (self.root / "tmp" / Path(package).name).unlink()
+        return said
+
+    def processes(self):
+        """{pid: command line} of the daemons."""
+        lines = self.run("ps -o pid,user,args").splitlines()
+        return [line.split(None, 2) for line in lines if "swdist" in line]
+
+    def files(self):
+        """Every name below the root, but for what the system itself keeps."""
+        found = set()
+        for path in self.root.rglob("*"):
+            name = str(path.relative_to(self.root))
+            if name.split("/")[0] not in ("proc", "sys", "dev") and name != "var/log/messages":
+                found.add(name)
+        return found

@@ -1,0 +1,227 @@
+"""The packages on a router: installed, upgraded and removed by real scripts under busybox's ash."""
+
+import json
+
+import pytest
+from packing import ROOT, make
+from router import BIN, Failed
+
+CONFIG = """config swdist 'node'
+	list interface 'mesh0'
+	option board 'test'
+	option factory_version '1.0.0'
+"""
+
+
+def give_runtime(router):
+    """The host's MicroPython, as a package of that name would bring it."""
+    router.put(BIN / "micropython", "usr/bin/micropython")
+    info = router.root / "usr/lib/opkg/info"
+    info.mkdir(parents=True, exist_ok=True)
+    (info / "micropython.control").write_text("Package: micropython\nVersion: 1\n")
+    (info / "micropython.list").write_text("/usr/bin/micropython\n")
+
+
+@pytest.fixture
+def node(router, packages):
+    """A router that was set up for mesh0 before both packages came."""
+    give_runtime(router)
+    (router.root / "etc/config").mkdir()
+    (router.root / "etc/config/swdist").write_text(CONFIG)
+    router.install(packages["swdist-keyring"], packages["swdist"])
+    up(router)
+    return router
+
+
+def configure(router):
+    """Set up for mesh0 after installation."""
+    (router.root / "etc/config/swdist").write_text(CONFIG)
+    router.run("swdist restart")
+    up(router)
+
+
+def up(router):
+    """Both have said something of themselves; a stop removes what was said before."""
+    router.wait("cat /var/run/swdist/net.json /var/run/swdist/switch.json")
+
+
+def gone(router):
+    """Their helpers (timeout's watchers) see within seconds that there is nothing left to do."""
+    router.wait("ps -o args | grep -q '[m]icropython' || echo gone")
+
+
+def daemons(router):
+    """{daemon: (pid, user)} of what runs."""
+    found = {}
+    for pid, user, line in router.processes():
+        if " -m swdist." in line:
+            found[line.split(" -m swdist.")[1].split()[0]] = (pid, user)
+    return found
+
+
+def test_installed_node_runs_both_sides_each_as_its_user(node):
+    found = daemons(node)
+    assert {name: user for name, (_, user) in found.items()} == {
+        "netd": "swdist",
+        "switchd": "root",
+    }
+    assert "swdist-netd: running" in node.run("swdist status")
+    assert "up on mesh0" in node.wait("swdist log | grep 'up on mesh0'")
+    for name in ("net", "switch"):
+        assert json.loads((node.root / f"var/run/swdist/{name}.json").read_text())
+
+
+def test_no_keys_and_no_runtime_is_said_and_does_no_harm(router, packages):
+    with pytest.raises(Failed, match="swdist depends on micropython"):
+        router.install(packages["swdist"])
+    give_runtime(router)
+    router.install(packages["swdist"])
+    router.wait("grep 'CA: /etc/swdist/ca has no files' /var/log/messages")
+    assert "not running" in router.run("swdist status", check=False)
+    # The keyring brings it up.
+    (router.root / "etc/config/swdist").write_text(CONFIG)
+    router.install(packages["swdist-keyring"])
+    up(router)
+    assert set(daemons(router)) == {"netd", "switchd"}
+
+
+def test_removal_leaves_no_process_and_no_file(router, packages):
+    give_runtime(router)
+    before = router.files()
+    router.install(packages["swdist-keyring"], packages["swdist"])
+    original = (router.root / "etc/config/swdist").read_bytes()
+    configure(router)
+    (router.root / "etc/config/swdist").write_bytes(original)
+    (router.root / "usr/share/swdist/state/slots/left.new").mkdir(parents=True)
+    router.run("opkg.sh remove swdist swdist-keyring")
+    gone(router)
+    assert router.processes() == []
+    assert router.files() == before
+
+
+def test_edited_configuration_outlives_upgrade_and_removal(node, packages, tmp_path):
+    said = node.install(packages["swdist"])
+    assert "kept /etc/config/swdist; the new one is /etc/config/swdist-opkg" in said
+    assert (node.root / "etc/config/swdist").read_text() == CONFIG
+    new = (ROOT / "files/etc/config/swdist").read_bytes()
+    assert (node.root / "etc/config/swdist-opkg").read_bytes() == new
+    assert "kept /etc/config/swdist" in node.run("opkg.sh remove swdist")
+    assert (node.root / "etc/config/swdist").read_text() == CONFIG
+
+
+@pytest.mark.slow
+def test_upgrade_keeps_state_and_starts_the_new_daemons(node, packages):
+    state = node.root / "usr/share/swdist/state/time"
+    state.write_text("1790000000")
+    old = daemons(node)
+    node.install(packages["swdist"])
+    up(node)
+    new = daemons(node)
+    assert set(new) == set(old) == {"netd", "switchd"}
+    assert not {pid for pid, _ in old.values()} & {pid for pid, _ in new.values()}
+    assert state.exists()
+    assert (node.root / "etc/passwd").read_text().count("swdist") == 2  # one line
+
+
+def test_image_builder_starts_nothing_and_enables_it(tmp_path, packages, router):
+    """opkg.sh -o, as in an image builder: the root below /image is another system's."""
+    image = router.root / "image"
+    (image / "etc/init.d").mkdir(parents=True)
+    (image / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/ash\n")
+    (image / "etc/group").write_text("root:x:0:\n")
+    info = image / "usr/lib/opkg/info"
+    info.mkdir(parents=True)
+    (info / "micropython.control").write_text("Package: micropython\nVersion: 1\n")
+    (info / "micropython.list").write_text("")
+    before = router.files() - {n for n in router.files() if n.startswith("image")}
+    for path in packages.values():
+        (router.root / "tmp" / path.name).write_bytes(path.read_bytes())
+    router.run("opkg.sh -o /image install /tmp/*.ipk && rm /tmp/*.ipk")
+    assert router.processes() == []
+    assert {n for n in router.files() if not n.startswith("image")} == before
+    assert "swdist:*:471:471:" in (image / "etc/passwd").read_text()
+    link = image / "etc/init.d/S99swdist"
+    assert str(link.readlink()) == "../../usr/lib/swdist/plain"
+    assert (image / "etc/swdist/ca/network").exists()
+    # Installed twice, the user is there once; with rc.common the links are those of rc.d.
+    (image / "etc/rc.common").write_text("")
+    link.unlink()
+    (router.root / "tmp" / packages["swdist"].name).write_bytes(packages["swdist"].read_bytes())
+    router.run("opkg.sh -o /image install /tmp/swdist_*.ipk")
+    assert (image / "etc/passwd").read_text().count("471:471") == 1
+    assert str((image / "etc/rc.d/S99swdist").readlink()) == "../init.d/swdist"
+    assert not link.exists()
+
+
+def test_stop_spares_a_process_that_has_the_number_by_chance(node):
+    number = daemons(node)["netd"][0]
+    node.run(f"kill {number}; while kill -0 {number} 2>/dev/null; do sleep 1; done")
+    node.run("sleep 1000 >/dev/null 2>&1 & echo $! >/var/run/swdist-netd.pid")
+    node.run("swdist stop")
+    assert "sleep 1000" in node.run("ps")
+    assert daemons(node) == {}
+
+
+@pytest.mark.slow
+def test_daemon_that_hangs_is_ended_all_the_same(node):
+    number = daemons(node)["netd"][0]
+    node.run(f"kill -STOP {number}")
+    node.run("swdist stop")
+    assert daemons(node) == {}
+
+
+def test_start_twice_starts_once(node):
+    before = daemons(node)
+    node.run("swdist start")
+    assert daemons(node) == before
+
+
+@pytest.mark.slow
+def test_module_in_the_run_folder_is_not_root_s_to_import(node):
+    """RUN belongs to the network side's user, who may be taken over."""
+    (node.root / "var/run/swdist/socket.py").write_text("open('/tmp/taken', 'w').close()")
+    node.run("cd /var/run/swdist && swdist restart")
+    up(node)
+    assert not (node.root / "tmp/taken").exists()
+
+
+def test_rpcd_plugin_answers_as_rpcd_asks(node):
+    plugin = "/usr/libexec/rpcd/swdist"
+    assert json.loads(node.run(f"{plugin} list")) == {"status": {}}
+    said = json.loads(node.run(f"echo '{{}}' | {plugin} call status"))
+    assert said["switch"]["active"]["version"] == "1.0.0"
+    assert said["net"]
+    node.run("swdist stop; rm -f /var/run/swdist/*.json")
+    said = json.loads(node.run(f"echo '{{}}' | {plugin} call status"))
+    assert said == {"net": None, "switch": None}
+
+
+def test_check_tells_what_is_wrong_with_the_configuration(node):
+    node.run("swdist check")
+    (node.root / "etc/config/swdist").write_text("config swdist\n\tlist interface 'no0'\n")
+    with pytest.raises(Failed, match="there is no interface 'no0'"):
+        node.run("swdist check")
+
+
+@pytest.mark.slow
+def test_older_feed_takes_the_source_instead(router, tmp_path, packages):
+    give_runtime(router)
+    source = make(tmp_path / "py", "--modules", "py")["swdist"]
+    router.install(packages["swdist-keyring"], source)
+    configure(router)
+    assert set(daemons(router)) == {"netd", "switchd"}
+    # Going over to the compiled package leaves no source behind, which would win.
+    router.install(packages["swdist"])
+    assert not list((router.root / "usr/lib/micropython/swdist").glob("*.py"))
+
+
+def test_zone_mesh_lets_neighbours_in_and_nobody_else(router):
+    """The file as fw4 puts it into the zone's chain; the kernel says what it takes."""
+    rule = ROOT / "files/usr/share/nftables.d/chain-pre/input_mesh/90-swdist.nft"
+    (router.root / "tmp/90-swdist.nft").write_bytes(rule.read_bytes())
+    rules = 'table inet fw4 {\n chain input_mesh {\n  include "/tmp/90-swdist.nft"\n  drop\n }\n}\n'
+    (router.root / "tmp/rules").write_text(rules)
+    router.put("/usr/sbin/nft", "usr/sbin/nft")
+    router.run("/usr/sbin/nft -f /tmp/rules")
+    listed = router.run("/usr/sbin/nft list ruleset")
+    assert "ip6 saddr fe80::/10 ip6 daddr { fe80::/10, ff12::/16 } meta l4proto 17 accept" in listed

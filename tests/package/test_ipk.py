@@ -1,0 +1,150 @@
+"""The packages' form: what ipkg, opkg and a community that builds them again rely on."""
+
+import gzip
+import io
+import subprocess
+import tarfile
+
+import pytest
+from packing import ROOT, TOOL, make, make_ca
+
+BUDGET_BYTES = 48 * 1024
+
+
+def parts(path):
+    with tarfile.open(path, "r:gz") as tar:
+        return {m.name: tar.extractfile(m).read() for m in tar}
+
+
+def members(data):
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tar:
+        return tar.getmembers()
+
+
+def read(data, name):
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tar:
+        return tar.extractfile(name).read().decode()
+
+
+def test_two_builds_give_the_same_bytes(tmp_path, packages, ca):
+    again = make(
+        tmp_path, "--ca", ca[0], TZ="Pacific/Auckland", LC_ALL="C", PYTHONHASHSEED="7", HOME="/"
+    )
+    assert sorted(again) == sorted(packages) == ["swdist", "swdist-keyring"]
+    for name in packages:
+        assert again[name].read_bytes() == packages[name].read_bytes(), name
+
+
+def test_date_of_the_source_is_the_date_of_each_file(tmp_path, packages):
+    other = make(tmp_path, SOURCE_DATE_EPOCH="86400")["swdist"]
+    assert other.read_bytes() != packages["swdist"].read_bytes()
+    data = parts(other)
+    assert {m.mtime for m in members(data["./data.tar.gz"])} == {86400}
+    assert "\nSourceDateEpoch: 86400\n" in read(data["./control.tar.gz"], "./control")
+
+
+def test_package_is_within_its_budget(packages):
+    assert packages["swdist"].stat().st_size <= BUDGET_BYTES
+
+
+@pytest.mark.parametrize("name", ["swdist", "swdist-keyring"])
+def test_form_is_that_of_openwrt(packages, name):
+    path = packages[name]
+    assert path.name == f"{name}_1.0.0-r1_all.ipk"
+    assert path.read_bytes()[:10] == b"\x1f\x8b\x08\0\0\0\0\0\2\3"  # no name, no time
+    outer = gzip.decompress(path.read_bytes())
+    assert outer[257:265] == b"ustar  \0"  # GNU's
+    found = parts(path)
+    assert list(found) == ["./debian-binary", "./data.tar.gz", "./control.tar.gz"]
+    assert found["./debian-binary"] == b"2.0\n"
+    for part in ("./data.tar.gz", "./control.tar.gz"):
+        inner = members(found[part])
+        names = [m.name for m in inner]
+        assert names[0] == "." and names == sorted(names)
+        assert all(n == "." or n.startswith("./") for n in names)
+        assert {(m.uid, m.gid, m.uname, m.gname) for m in inner} == {(0, 0, "", "")}
+        assert all(m.isdir() or m.isfile() for m in inner)
+        assert all(m.mode in ((0o755,) if m.isdir() else (0o644, 0o755)) for m in inner)
+
+
+def test_control_tells_what_opkg_wants_to_know(packages):
+    about = parts(packages["swdist"])["./control.tar.gz"]
+    fields = [line.partition(": ") for line in read(about, "./control").splitlines()]
+    found = {key: value for key, _, value in fields if not key.startswith(" ")}
+    order = (
+        "Package Version Depends Source SourceName License Section Require-User SourceDateEpoch "
+        "Maintainer Architecture Installed-Size Description"
+    )
+    assert list(found) == order.split()
+    assert found["Version"] == "1.0.0-r1"
+    assert found["Depends"] == "micropython"
+    assert found["Require-User"] == "swdist=471:swdist=471"
+    data = members(parts(packages["swdist"])["./data.tar.gz"])
+    assert int(found["Installed-Size"]) == sum(m.size for m in data)
+    assert read(about, "./conffiles") == "/etc/config/swdist\n"
+
+
+def test_every_device_module_is_in_it_compiled(packages):
+    data = members(parts(packages["swdist"])["./data.tar.gz"])
+    names = {m.name for m in data}
+    for path in (ROOT / "src/swdist").glob("*.py"):
+        assert f"./usr/lib/micropython/swdist/{path.stem}.mpy" in names
+    assert not any(name.endswith(".py") for name in names)
+
+
+def test_source_may_be_packed_instead(tmp_path):
+    data = parts(make(tmp_path, "--modules", "py")["swdist"])["./data.tar.gz"]
+    text = (ROOT / "src/swdist/netd.py").read_text()
+    assert read(data, "./usr/lib/micropython/swdist/netd.py") == text
+
+
+def test_comments_go_and_nothing_else(packages):
+    data = parts(packages["swdist"])["./data.tar.gz"]
+    for name in ("usr/lib/swdist/plain", "etc/init.d/swdist"):
+        packed = read(data, "./" + name)
+        text = (ROOT / "files" / name).read_text()
+        assert packed.splitlines()[0] == text.splitlines()[0]
+        assert "\n#" not in packed
+        lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+        assert packed.splitlines()[1:] == lines
+    conffile = read(data, "./etc/config/swdist")
+    assert conffile == (ROOT / "files/etc/config/swdist").read_text()
+
+
+# --- the keyring
+
+
+def refused(ca):
+    done = subprocess.run(
+        ["python3", TOOL, "--ca", ca, "--out", ca.parent / "out"], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert not list((ca.parent / "out").glob("swdist-keyring*"))
+    return done.stderr
+
+
+def test_keyring_holds_the_public_keys_and_no_conffiles(packages, ca):
+    found = parts(packages["swdist-keyring"])
+    names = {m.name for m in members(found["./data.tar.gz"]) if m.isfile()}
+    assert names == {f"./etc/swdist/ca/{path.name}" for path in ca[0].iterdir()}
+    assert "./conffiles" not in [m.name for m in members(found["./control.tar.gz"])]
+
+
+def test_published_test_key_never_gets_into_a_keyring(tmp_path):
+    ca = tmp_path / "renamed"
+    ca.mkdir()
+    for path in (ROOT / "keys/test").iterdir():
+        (ca / path.name).write_bytes(path.read_bytes())
+    assert "a router must never trust it" in refused(ca)
+
+
+def test_secret_key_never_gets_into_a_keyring(tmp_path):
+    ca, secret = make_ca(tmp_path)
+    (ca / "alice").write_bytes(secret.read_bytes())
+    assert "alice is not a public key" in refused(ca)
+
+
+def test_directory_without_keys_makes_no_keyring(tmp_path):
+    ca = tmp_path / "ca"
+    ca.mkdir()
+    assert "no files 'network' and 'threshold'" in refused(ca)

@@ -1,0 +1,241 @@
+"""Makes swdist_VERSION_all.ipk, with --ca also swdist-keyring_VERSION_all.ipk. For `make ipk`.
+
+The same commit gives the same bytes: names sorted, owners 0, one time for all (SOURCE_DATE_EPOCH,
+else that of the last commit). The form is OpenWrt's, a gzip'd tar of debian-binary, data and
+control; ipkg of 2005 and opkg read it alike (docs/packaging.md).
+"""
+
+import argparse
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "src"))
+
+from swdist import VERSION, platform  # noqa: E402
+from swdist.verify import load_ca  # noqa: E402
+
+RELEASE = 1
+OUT = ROOT / "build/ipk"
+DEVICE = ROOT / "src/swdist"
+FILES = ROOT / "files"
+SCRIPTS = ROOT / "package/swdist/scripts"
+MPY_CROSS = ROOT / "build/runtime/bin/mpy-cross"
+MODULES = "usr/lib/micropython/swdist"
+CONFFILES = ("etc/config/swdist",)
+TEST_ONLY = ROOT / "keys/test"
+
+DESCRIPTION = """A mesh of equal routers keeps itself on one signed software version,
+ without a server."""
+
+
+@dataclass
+class Package:
+    name: str
+    architecture: str
+    description: str
+    depends: str = ""
+    provides: str = ""
+    conflicts: str = ""
+    user: str = ""
+    files: dict = field(default_factory=dict)  # path without a leading slash: (mode, bytes)
+    scripts: dict = field(default_factory=dict)  # preinst, postinst, prerm, postrm: bytes
+    conffiles: tuple = ()
+
+    def filename(self):
+        return f"{self.name}_{version()}_{self.architecture}.ipk"
+
+
+def version():
+    return f"{VERSION}-r{RELEASE}"
+
+
+def source_epoch():
+    """Seconds since 1970 that every file in a package is dated with."""
+    if os.environ.get("SOURCE_DATE_EPOCH"):
+        return int(os.environ["SOURCE_DATE_EPOCH"])
+    done = subprocess.run(
+        ["git", "-C", ROOT, "log", "-1", "--format=%ct"], capture_output=True, text=True
+    )
+    return int(done.stdout) if done.returncode == 0 and done.stdout.strip() else 0
+
+
+def squeeze(data):
+    """A gzip file, without name and time. zopfli finds 3 % more than gzip -9 does."""
+    with tempfile.NamedTemporaryFile(prefix="swdist-ipk-") as file:
+        file.write(data)
+        file.flush()
+        return subprocess.run(
+            ["zopfli", "-c", file.name], stdout=subprocess.PIPE, check=True
+        ).stdout
+
+
+def tar_gz(entries, epoch):
+    """A gzip'd GNU tar of {path: (mode, bytes)}, directories made as needed, in order of names."""
+    directories = {"/".join(p.split("/")[:n]) for p in entries for n in range(1, p.count("/") + 1)}
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for path in ["", *sorted([*directories, *entries])]:
+            mode, data = entries.get(path, (0o755, None))
+            info = tarfile.TarInfo("./" + path)  # opkg refuses names without ./
+            info.mode = mode
+            info.mtime = epoch
+            if data is None:
+                info.type = tarfile.DIRTYPE
+                tar.addfile(info)
+            else:
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    return squeeze(out.getvalue())
+
+
+def control(package, epoch):
+    fields = {
+        "Package": package.name,
+        "Version": version(),
+        "Depends": package.depends,
+        "Provides": package.provides,
+        "Conflicts": package.conflicts,
+        "Source": "package/swdist",
+        "SourceName": "swdist",
+        "License": "MIT",
+        "Section": "net",
+        "Require-User": package.user,
+        "SourceDateEpoch": str(epoch),
+        "Maintainer": "The swdist authors",
+        "Architecture": package.architecture,
+        "Installed-Size": str(sum(len(data) for _, data in package.files.values())),
+        "Description": package.description,
+    }
+    return "".join(f"{key}: {value}\n" for key, value in fields.items() if value).encode()
+
+
+def ipk(package, epoch):
+    """The package's bytes."""
+    about = {"control": (0o644, control(package, epoch))}
+    about.update({name: (0o755, data) for name, data in package.scripts.items()})
+    if package.conffiles:
+        about["conffiles"] = (0o644, "".join(f"/{p}\n" for p in package.conffiles).encode())
+    # In this order, which is the one that OpenWrt's own tools write.
+    parts = {
+        "debian-binary": b"2.0\n",
+        "data.tar.gz": tar_gz(package.files, epoch),
+        "control.tar.gz": tar_gz(about, epoch),
+    }
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for name, data in parts.items():
+            info = tarfile.TarInfo("./" + name)
+            info.size = len(data)
+            info.mtime = epoch
+            tar.addfile(info, io.BytesIO(data))
+    return squeeze(out.getvalue())
+
+
+def bare(data):
+    """A shell script without its comment lines: they stay here, where it is read."""
+    first, *rest = data.splitlines(keepends=True)
+    keep = [first] if first.startswith(b"#!") or not first.lstrip().startswith(b"#") else []
+    return b"".join(keep + [line for line in rest if not line.lstrip().startswith(b"#")])
+
+
+def script(name):
+    return bare((SCRIPTS / name).read_bytes())
+
+
+def tree(folder):
+    """{path: (mode, bytes)} of a folder. Only the owner's x bit of a file counts, so that the
+    umask of whoever has cloned the project changes nothing."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
+            found[str(path.relative_to(folder))] = (mode, path.read_bytes())
+    return found
+
+
+def files():
+    """files/, its comments only where people edit a file on the router."""
+    found = tree(FILES)
+    return {p: (m, d if p in CONFFILES else bare(d)) for p, (m, d) in found.items()}
+
+
+def modules(kind):
+    """The device code: `py` as it is, `mpy` compiled for any runtime of .mpy version 6."""
+    if kind == "py":
+        return {f"{MODULES}/{p.name}": (0o644, p.read_bytes()) for p in DEVICE.glob("*.py")}
+    if not MPY_CROSS.exists():
+        sys.exit(f"ipk: {MPY_CROSS} is missing: `make runtime` builds it")
+    found = {}
+    with tempfile.TemporaryDirectory(prefix="swdist-ipk-") as folder:
+        out = Path(folder, "out.mpy")
+        for path in sorted(DEVICE.glob("*.py")):
+            # Without asserts and line numbers (docs/decisions/0004-size.md).
+            name = f"swdist/{path.name}"
+            subprocess.run([MPY_CROSS, "-O3", "-s", name, "-o", out, path], check=True)
+            found[f"{MODULES}/{path.stem}.mpy"] = (0o644, out.read_bytes())
+    return found
+
+
+def swdist(kind):
+    return Package(
+        name="swdist",
+        architecture="all",
+        description="Software distribution for wireless community meshes\n " + DESCRIPTION,
+        depends="micropython",
+        user="swdist=471:swdist=471",
+        files={**files(), **modules(kind)},
+        scripts={name: script(name) for name in ("postinst", "prerm", "postrm")},
+        conffiles=CONFFILES,
+    )
+
+
+def keyring(ca):
+    """The public keys of a community. They are no conffiles: after sysupgrade those of the new
+    image count, not the old ones."""
+    try:
+        trust = load_ca(platform.Fs(), str(ca))  # refuses what is no public key
+    except (ValueError, OSError) as error:
+        sys.exit(f"ipk: {error}")
+    if set(trust.keys) & set(load_ca(platform.Fs(), str(TEST_ONLY)).keys):
+        sys.exit("ipk: the secret key of keys/test is published: a router must never trust it")
+    files = {path: entry for path, entry in tree(ca).items() if not path.startswith(".")}
+    return Package(
+        name="swdist-keyring",
+        architecture="all",
+        description="The keys whose signatures swdist trusts on this router",
+        files={f"etc/swdist/ca/{path}": (0o644, data) for path, (_, data) in files.items()},
+        scripts={"postinst": script("keyring-postinst")},
+    )
+
+
+def write(package, out, epoch):
+    data = ipk(package, epoch)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / package.filename()
+    temporary = path.with_suffix(f".{os.getpid()}")
+    temporary.write_bytes(data)
+    temporary.rename(path)
+    print(f"ipk: {path.name}, {len(data):,} bytes")
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Makes the .ipk files.")
+    parser.add_argument("--ca", type=Path, help="also the keyring: this CA directory (public keys)")
+    parser.add_argument("--modules", choices=("mpy", "py"), default="mpy")
+    parser.add_argument("--out", type=Path, default=OUT)
+    arguments = parser.parse_args()
+    epoch = source_epoch()
+    write(swdist(arguments.modules), arguments.out, epoch)
+    if arguments.ca:
+        write(keyring(arguments.ca), arguments.out, epoch)
+
+
+if __name__ == "__main__":
+    main()
