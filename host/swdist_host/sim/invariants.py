@@ -1,35 +1,432 @@
-"""stub"""
+"""What must hold after every event, whatever the world does. A breach is a Violation.
 
+The truth comes from the CA (`authority`), and from docs/protocol.md read once more by `reference`:
+nothing here asks the device's own opinion of what it should do.
+"""
+
+import io
+import tarfile
 from collections import deque
+
+import networkx as nx
+
+from swdist.bits import time_s, to_hex
+from swdist.choose import FACTORY
+from swdist.neighbours import MAX_NEIGHBOURS, MAX_OFFERS
+from swdist.store import MAX_VERSIONS
+from swdist_host.sim import bounds
+from swdist_host.sim.world import SECOND
+
+SETTLE_US = 180 * SECOND  # a node has prepared and switched by then, if nothing changes
+END_SLACK_S = 1
+NAMES = (
+    "unverified", "experiment", "agreement", "floor", "bounds", "factory", "durable", "liveness",
+    "clock", "amplification", "expected",
+)  # fmt: skip
+AMPLIFY = 3
+UNASKED_BYTES = 100000  # per node: what comes late, to a port that was closed, is no attack
+HISTORY = 400
+
+
+class Violation(Exception):
+    """rule: one of NAMES; station: number or None; event: the text of what is wrong."""
+
+    def __init__(self, rule, t, station, text):
+        super().__init__(text)
+        self.rule, self.t, self.station, self.text = rule, t, station, text
+
+
+class _Seen:
+    """What is known of one station."""
+
+    def __init__(self):
+        self.releases = {}  # rid: (held, indexed, complete)
+        self.floor_us = 0
+        self.active = None
+        self.changed_t = 0  # when its set, its clock's state or its switch last changed
+        self.steps = None
+        self.before = None  # what was durable when the power went
 
 
 class Checks:
     def __init__(self, sim, every_event):
-        self.holders = {}
-        self.history = deque(maxlen=100)
+        self._sim = sim
+        self._every = every_event
+        self._seen = {}
+        self._truth = {}  # rid: Truth
+        self._changed_t = 0  # when a node or link last came or went
+        self._measured = 0
+        self.holders = {}  # rid: {number: when it had all of it}
+        self.first_fetch = {}  # rid: when somebody first held its manifest
+        self.verified = {}  # rid: {number: when}
+        self.injections = []  # (t, number, swd)
+        self.history = deque(maxlen=HISTORY)
+        self.clock_error_us = None  # a bound on the honest clocks' error, once they had time
+        self.clock_from = 0
+        self.live = True  # is liveness to be checked?
+
+    def fail(self, rule, s, text):
+        raise Violation(rule, self._sim.world.now, None if s is None else s.number, text)
+
+    def seen(self, s):
+        found = self._seen.get(s.number)
+        if found is None:
+            found = self._seen[s.number] = _Seen()
+        return found
+
+    def truth(self, rid):
+        found = self._truth.get(rid)
+        if found is None:
+            swd = self._sim.authority.released.get(rid)
+            if swd is None:
+                return None
+            found = self._truth[rid] = Truth(swd, self._sim.world.pieces)
+        return found
+
+    def _say(self, s, text):
+        self.history.append((self._sim.world.now, s.number, text))
+
+    # --- after each turn of the network side
 
     def after(self, s, now):
-        for r in s.store.releases:
+        if not s.honest:
+            return
+        seen = self.seen(s)
+        releases = s.store.releases
+        known = seen.releases
+        for r in releases:
+            was = known.get(r.rid)
+            if was is None or was[0] != r.held or was[1] != r.indexed or was[2] != r.complete:
+                self._release(s, seen, r, was)
+        if len(known) != len(releases):
+            self._dropped(s, seen)
+        clock = s.clock
+        if now + clock.offset_at(now) < seen.floor_us:
+            self.fail("floor", s, f"mesh time is below Signed-At, {seen.floor_us} us")
+        if clock.stepped != seen.steps:
+            seen.steps = clock.stepped
+            seen.changed_t = self._sim.world.now
+        if self._every:
+            self._bounds(s)
+
+    def _release(self, s, seen, r, was):
+        """Something of a release has changed: it is compared with what the CA has signed."""
+        t = self._sim.world.now
+        truth = self.truth(r.rid)
+        name = to_hex(r.rid[:4])
+        if truth is None:
+            self.fail("unverified", s, f"holds {name}, which the CA has never signed")
+        path = s.store._dir(r)
+        if was is None:
+            seen.changed_t = t
+            seen.floor_us = max(seen.floor_us, truth.signed_at_s * SECOND)
+            self.verified.setdefault(r.rid, {})[s.number] = t
+            self._say(s, f"holds manifest of {truth.name}")
+            if s.fs.read(path + "/manifest", 4096) != truth.swd.manifest:
+                self.fail("unverified", s, f"the manifest of {name} on flash is not the CA's")
+        first = 0 if was is None or was[0] > r.held else was[0]
+        inode = s.fs.files.get(path + "/payload")
+        for n in range(first, r.held):
+            chunk = truth.chunks[n]
+            got = None if inode is None else inode.piece(n * truth.chunk_size, len(chunk))
+            if got is not chunk and got != chunk:
+                self.fail(
+                    "unverified", s, f"chunk {n} of {name} counts as held, and is not the CA's"
+                )
+        if r.complete != bool(was and was[2]):
+            seen.changed_t = t
+            holders = self.holders.setdefault(r.rid, {})
             if r.complete:
-                self.holders.setdefault(r.rid, {})[s.number] = 1
+                if r.held != len(truth.chunks):
+                    self.fail("unverified", s, f"{name} counts as complete, and is not")
+                holders[s.number] = t
+                self._say(s, f"has all of {truth.name}")
+            else:
+                holders.pop(s.number, None)
+        seen.releases[r.rid] = (r.held, r.indexed, r.complete)
 
-    def booted(self, s):
-        pass
+    def _dropped(self, s, seen):
+        seen.changed_t = self._sim.world.now
+        here = {r.rid for r in s.store.releases}
+        for rid in [rid for rid in seen.releases if rid not in here]:
+            truth = self.truth(rid)
+            del seen.releases[rid]
+            self.holders.get(rid, {}).pop(s.number, None)
+            newer = any(
+                r.manifest.version == truth.version and r.manifest.revision >= truth.revision
+                for r in s.store.releases
+            )
+            if not newer and len(here) < MAX_VERSIONS:
+                self.fail("durable", s, f"{truth.name} is gone, and nothing has superseded it")
 
-    def going_down(self, s):
-        pass
+    def _bounds(self, s):
+        node = s.node
+        if len(node.neighbours.rows) != MAX_NEIGHBOURS or len(s.store.releases) > MAX_VERSIONS:
+            self.fail("bounds", s, "more neighbours or releases than there may be")
+        for row in node.neighbours.rows:
+            if len(row.offers) > MAX_OFFERS:
+                self.fail("bounds", s, f"{len(row.offers)} offers of one neighbour")
+
+    # --- the switch side
 
     def after_switch(self, s, now):
-        pass
+        if not s.honest:
+            return
+        switcher = s.switch.switcher
+        active = switcher.active
+        seen = self.seen(s)
+        if active.rid != seen.active:
+            seen.active = active.rid
+            seen.changed_t = self._sim.world.now
+            self._slot(s, active.rid)
+        if active.rid == FACTORY:
+            return
+        truth = self.truth(active.rid)
+        if truth.end_s and switcher.next_at > now:
+            # Whatever the device believes about its End: the manifest's text says when it is.
+            if not switcher.synced:
+                self.fail("experiment", s, f"runs {truth.name} without a synchronised clock")
+            if switcher.now_s(now) >= truth.end_s + END_SLACK_S:
+                self.fail("experiment", s, f"runs {truth.name} after its end")
+
+    def _slot(self, s, rid):
+        """What has become active is what the CA has signed, file by file."""
+        if rid == FACTORY:
+            return
+        truth = self.truth(rid)
+        if truth is None:
+            self.fail("unverified", s, f"runs {to_hex(rid[:4])}, which the CA has never signed")
+        root = s.switch.slots.path(rid) + "/"
+        here = {p[len(root) :] for p in s.fs.files if p.startswith(root)}
+        if here != set(truth.files):
+            self.fail("unverified", s, f"the slot of {truth.name} has other files than its payload")
+        for name, data in truth.files.items():
+            if s.fs.files[root + name].whole() != data:
+                self.fail("unverified", s, f"{name} in the active slot of {truth.name} is another")
 
     def switched(self, s, record):
-        pass
+        if s.honest:
+            seen = self.seen(s)
+            seen.changed_t = self._sim.world.now
+            self._say(s, f"switched from {record['from']} to {record['to']}: {record['reason']}")
 
-    def injected(self, *a):
-        pass
+    # --- power
+
+    def going_down(self, s):
+        self.changed()
+        if not s.honest:
+            return
+        held = {r.rid: r.held for r in s.store.releases}
+        active = s.switch.switcher.active.rid if hasattr(s, "switch") else FACTORY
+        self.seen(s).before = (held, active, s.in_switch)
+        self._say(s, "down")
+
+    def booted(self, s):
+        self.changed()
+        if not s.honest:
+            return
+        seen = self.seen(s)
+        seen.steps = None
+        self._say(s, f"up, active {to_hex(s.switch.slots.active()[:4])}")
+        rid = s.switch.slots.active()
+        self._slot(s, rid)
+        if seen.before is None:
+            return
+        held, active, in_switch = seen.before
+        now_held = {r.rid: r.held for r in s.store.releases}
+        for r, n in held.items():
+            if r in now_held and now_held[r] < n:
+                self.fail("durable", s, f"{n} chunks were flushed, {now_held[r]} are left")
+            if r not in now_held and self.truth(r) is not None:
+                self._dropped(s, seen)
+        if rid != active and not in_switch and active in (FACTORY, *now_held):
+            self.fail("durable", s, f"came up with {to_hex(rid[:4])}, not {to_hex(active[:4])}")
 
     def changed(self):
-        pass
+        """A node or link has come or gone."""
+        self._changed_t = self._sim.world.now
+
+    def injected(self, number, swd):
+        self.injections.append((self._sim.world.now, number, swd))
+
+    # --- now and then, over all nodes
 
     def all(self):
-        pass
+        sim = self._sim
+        for s in sim.stations:
+            if not s.honest:
+                continue
+            if s.node is not None and s.up:
+                self._bounds(s)
+                factory = s.switch.switcher._factory
+                if factory.rid != FACTORY or FACTORY in s.switch.slots.failed():
+                    self.fail("factory", s, "the factory release is lost")
+        self._memory()
+        self._amplification()
+        self._agreement()
+        self._clocks()
+        if self.live:
+            self._liveness()
+
+    def _memory(self):
+        """All that one node's machines refer to; another node each time."""
+        up = [s for s in self._sim.honest() if s.up]
+        if up:
+            self._measured += 1
+            s = up[self._measured % len(up)]
+            size = bounds.items(s.node) + bounds.items(s.serve)
+            size += bounds.items(s.switch.switcher, s.switch._held, s.switch._seen)
+            if size > bounds.MAX_ITEMS:
+                self.fail("bounds", s, f"its machines refer to {size} items")
+
+    def _amplification(self):
+        """Nobody can make others send much more to a victim than he has sent himself."""
+        sim = self._sim
+        spoofed = sum(getattr(s, "spoofed_bytes", 0) for s in sim.stations)
+        if spoofed:
+            unasked = sum(s.unasked_bytes for s in sim.stations if s.honest)
+            if unasked > AMPLIFY * spoofed + UNASKED_BYTES * len(sim.stations):
+                text = f"{spoofed} spoofed bytes have made {unasked} at the victims"
+                self.fail("amplification", None, text)
+
+    def _agreement(self):
+        """Equal verified sets and equal time: equal versions, and the one of docs/protocol.md."""
+        sim = self._sim
+        groups = {}
+        for s in sim.honest():
+            seen = self.seen(s)
+            if not s.up or s.fails or sim.world.now - seen.changed_t < SETTLE_US:
+                continue
+            now = s.counter(sim.world.now)
+            switcher = s.switch.switcher
+            if switcher.change_at is not None and switcher.change_at - now < SETTLE_US:
+                continue
+            held = {r.rid: r.complete for r in s.store.releases}
+            if any(self._changing(rid, switcher.now_s(now)) for rid in held):
+                continue
+            wanted = reference(
+                [self.truth(rid) for rid in held], held, s.switch.slots.failed(),
+                switcher.now_s(now), switcher.synced,
+            )  # fmt: skip
+            active = switcher.active.rid
+            if active != wanted:
+                names = self._name(active), self._name(wanted)
+                self.fail("agreement", s, "runs %s; by its set and time it must be %s" % names)
+            phase = tuple(
+                (rid, complete, self.truth(rid).phase(switcher.now_s(now)))
+                for rid, complete in sorted(held.items())
+            )
+            other = groups.setdefault((phase, switcher.synced), (s.number, active))
+            if other[1] != active:
+                self.fail("agreement", s, f"runs another version than node {other[0]}")
+
+    def _changing(self, rid, now_s):
+        """Has it started or ended a moment ago?"""
+        truth = self.truth(rid)
+        slack = SETTLE_US // SECOND
+        return any(t <= now_s < t + slack for t in (truth.start_s, truth.end_s))
+
+    def _name(self, rid):
+        return "the factory release" if rid == FACTORY else self.truth(rid).name
+
+    def _clocks(self):
+        sim = self._sim
+        if self.clock_error_us is None or sim.world.now < self.clock_from:
+            return
+        for s in sim.honest():
+            if s.up and s.clock.synced:
+                error = s.mesh_us() - sim.true_us()
+                if abs(error) > self.clock_error_us:
+                    self.fail("clock", s, f"mesh time is wrong by {error / 1e6:.3f} s")
+
+    def _liveness(self):
+        """Who has had honest paths to a release for long enough has it."""
+        sim = self._sim
+        graph = None
+        for t, number, swd in self.injections:
+            truth = self.truth(swd.rid)
+            since = max(t, self._changed_t)
+            if self._superseded(truth):
+                continue
+            if sim.world.now - since < bounds.SHORTEST_US:
+                continue
+            if graph is None:
+                graph = sim.connected()
+            have = (
+                self.verified.get(swd.rid, {}) if truth.withdrawn else self.holders.get(swd.rid, {})
+            )
+            roots = [n for n in have if n in graph and have[n] <= since]
+            if number in graph and not roots:
+                continue  # it was lost with its only holder
+            if not roots:
+                continue
+            hops = nx.multi_source_dijkstra_path_length(graph, set(roots), weight=None)
+            for n, far in hops.items():
+                if n in have:
+                    continue
+                limit = bounds.spread_us(sim, truth.size, truth.chunk_size, far, len(graph))
+                if sim.world.now - since > limit:
+                    times = ((sim.world.now - since) // SECOND, limit // SECOND)
+                    text = f"lacks {truth.name}, {far} hops from it, after %d s; allowed are %d"
+                    self.fail("liveness", sim.stations[n], text % times)
+
+    def _superseded(self, truth):
+        return any(
+            self.truth(swd.rid).version == truth.version
+            and self.truth(swd.rid).revision > truth.revision
+            for _, _, swd in self.injections
+        )
+
+
+class Truth:
+    """A release as the CA has made it, read by other code than the device's."""
+
+    def __init__(self, swd, pieces):
+        fields = dict(line.split(": ", 1) for line in swd.manifest.decode().splitlines())
+        self.swd = swd
+        self.rid = swd.rid
+        self.version = tuple(int(n) for n in fields["Version"].split("."))
+        self.revision = int(fields["Revision"])
+        self.name = f"{fields['Version']}-r{self.revision} ({to_hex(swd.rid[:4])})"
+        self.start_s = time_s(fields["Start"])
+        self.end_s = time_s(fields["End"]) if fields["Channel"] == "experimental" else 0
+        self.signed_at_s = time_s(fields["Signed-At"])
+        self.withdrawn = fields.get("Withdrawn") == "yes"
+        self.kind = fields["Payload"]
+        self.size = len(swd.payload)
+        self.chunk_size = int(fields.get("Chunk-Size", 1))
+        self.chunks = [
+            pieces.share(swd.payload[i : i + self.chunk_size])
+            for i in range(0, self.size, self.chunk_size)
+        ]
+        self.files = {}
+        if self.kind == "slot":
+            with tarfile.open(fileobj=io.BytesIO(swd.payload)) as archive:
+                for member in archive:
+                    if member.isfile():
+                        self.files[member.name] = archive.extractfile(member).read()
+
+    def order(self):
+        return (self.version, self.revision, self.rid)
+
+    def phase(self, now_s):
+        return (self.start_s <= now_s, bool(self.end_s) and self.end_s <= now_s)
+
+
+def reference(truths, held, failed, now_s, synced):
+    """docs/protocol.md, section 5, once more: the release id that must be active. held: {rid: is
+    the payload whole?}"""
+    newest = {}
+    for t in sorted(truths, key=Truth.order):
+        newest[t.version] = t
+    candidates = [
+        t
+        for t in newest.values()
+        if not t.withdrawn
+        and t.kind == "slot"
+        and held[t.rid]
+        and t.rid not in failed
+        and t.start_s <= now_s
+        and (not t.end_s or (synced and now_s < t.end_s))
+    ]
+    return max(candidates, key=Truth.order).rid if candidates else FACTORY

@@ -64,6 +64,7 @@ class Radio:
         self.sent = []  # datagrams handed to the radio by each node
         self.sent_bytes = []
         self.air_us = 0
+        self.costs = {}  # of files over links, once computed (see transfer)
         self.collisions = 0
         self.dropped = 0
 

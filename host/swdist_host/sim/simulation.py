@@ -5,6 +5,7 @@ import random
 import networkx as nx
 
 from swdist_host.sim import crypto, radio, station
+from swdist_host.sim.attackers import KINDS
 from swdist_host.sim.authority import EPOCH_S, Authority
 from swdist_host.sim.invariants import Checks
 from swdist_host.sim.world import ACTION, SECOND, World
@@ -13,9 +14,10 @@ RIGHT_SPREAD_US = 10000  # how far clocks are apart that begin right
 
 
 class Simulation:
-    """graph: see `topology`. Everything random comes out of the seed."""
+    """graph: see `topology`; attackers: {node: kind, see `attackers`}. Everything random comes out
+    of the seed."""
 
-    def __init__(self, graph, seed, node=None, air=None, every_event=True):
+    def __init__(self, graph, seed, node=None, air=None, every_event=True, attackers=None):
         crypto.install()
         station.install()
         self.seed = seed
@@ -31,8 +33,12 @@ class Simulation:
         world.addresses = {}
         world.checks = self.checks = Checks(self, every_event)
         self.parts = None  # {node: part} while the mesh is partitioned
-        for _ in range(graph.number_of_nodes()):
-            self._add(station.Station)
+        attackers = attackers or {}
+        for n in range(graph.number_of_nodes()):
+            if n in attackers:
+                self._add(KINDS[attackers[n]], sim=self)
+            else:
+                self._add(station.Station)
         for a, b, attributes in sorted(graph.edges(data=True), key=lambda e: e[:2]):
             world.radio.connect(a, b, attributes.get("loss"))
 
@@ -133,6 +139,19 @@ class Simulation:
     def up(self, numbers, spread_us=SECOND):
         self.note(f"up: {_names(numbers)}")
         self.boot(numbers, spread_us)
+
+    def join(self, count, links=3):
+        """New nodes, each in the hearing of a few that are neighbours of each other."""
+        old = len(self.stations)
+        self.note(f"{count} nodes join")
+        for _ in range(count):
+            near = self.rng.randrange(old)
+            ring = sorted({near, *self.graph[near]})
+            new = self._add(station.Station).number
+            for b in self.rng.sample(ring, min(links, len(ring))):
+                self.graph.add_edge(new, b)
+                self.world.radio.connect(new, b)
+        self.boot(range(old, len(self.stations)))
 
     def partition(self, count=2):
         """Cuts the links between `count` connected parts of about equal size."""

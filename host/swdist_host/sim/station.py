@@ -18,8 +18,10 @@ from swdist_host.sim.world import BOOT, DOWN, SWITCH
 
 TFTP_PORT = 27183
 LOG_LINES = 40
+SOCKETS_HOLD = 128  # datagrams that wait unread; more are dropped
 FRESH_BEACONS = 6
 SAVE_TIME_US = 3600000000
+STATUS_US = 1000000
 STORE = "/store"
 STATE = "/state"
 RUN = "/run"
@@ -190,7 +192,9 @@ class Station:
         self.peers = [self.peer]
         self.epoch = 0
         self.up = False
+        self.in_switch = False  # is the switch side at work? A cut may come in the midst of it
         self.fails = False  # does hooks/health of what it switches to fail?
+        self.unasked_bytes = 0  # that came to ports where nobody had asked for anything
         self.switches = []
         self.log = Log(self)
         self.rng = rng
@@ -213,6 +217,7 @@ class Station:
         self._wake_t = self._due_t = self._switch_t = None
         self._blocked_until = self._switch_blocked_until = 0
         self._told_news = True
+        self._inbox = []
 
     # --- time
 
@@ -292,6 +297,7 @@ class Station:
         if cut:
             self.fs.power_cut()
         self.fs.cut_after = None
+        self.in_switch = False
 
     def cut_in(self, steps):
         """The power goes within the next changes of the flash."""
@@ -306,57 +312,74 @@ class Station:
         self.world.radio.broadcast(self.number, data)
 
     def deliver(self, epoch, peer, sport, port, data):
-        """A datagram has arrived. It waits while the node works."""
+        """A datagram has arrived."""
+        self._when_idle(epoch, self._receive, peer, sport, port, data)
+
+    def ask(self, client, get, token, name):
+        """A request of a transfer of the fidelity `chunk`. It moves nothing but the server."""
+        if self.up and not self._inbox and self.world.now >= self._blocked_until:
+            self._blocked_until = self.world.now + self.settings.cpu_us
+            self.serve.ask(client, get, token, name)
+        else:
+            self._when_idle(self.epoch, self.serve.ask, client, get, token, name)
+
+    def answered(self, epoch, get, token, why, data):
+        """The end of one: data, or why not."""
+        self._when_idle(epoch, get.answered, token, why, data)
+
+    def _when_idle(self, epoch, take, *args):
+        """take(*args), then a turn. While the node works, what comes waits in its sockets, and is
+        then taken all at once."""
         if epoch != self.epoch or not self.up:
             return
-        t = self.world.now
-        if t < self._blocked_until:
-            self.world.at(self._blocked_until, self.deliver, epoch, peer, sport, port, data)
+        if self._inbox or self.world.now < self._blocked_until:
+            if not self._inbox:
+                self.world.at(self._blocked_until, self._drain, epoch)
+            if len(self._inbox) < SOCKETS_HOLD:
+                self._inbox.append((take, args))
             return
-        now = self.counter(t)
-        n = len(data)
-        _scratch[:n] = data
         try:
-            if port == PORT:
-                if self.tap is not None:
-                    self.tap.came("n", now, 0, peer, sport, data)
-                self.node.receive(peer, sport, _scratch, n, now)
-            else:
-                self.transfer.receive(peer, sport, port, _scratch, n, now)
-            _scratch[:n] = _GARBAGE[:n]  # a view that somebody kept shows at once
+            take(*args)
         except disk.PowerCut:
             self.down()
             return
-        self.turn(now)
+        self.turn(self.counter(self.world.now))
+
+    def _drain(self, epoch):
+        if epoch != self.epoch or not self.up:
+            return
+        waiting, self._inbox = self._inbox, []
+        try:
+            for take, args in waiting:
+                take(*args)
+        except disk.PowerCut:
+            self.down()
+            return
+        self.turn(self.counter(self.world.now), len(waiting))
+
+    def _receive(self, peer, sport, port, data):
+        now = self.counter(self.world.now)
+        n = len(data)
+        _scratch[:n] = data
+        if port == PORT:
+            if self.tap is not None:
+                self.tap.came("n", now, 0, peer, sport, data)
+            self.node.receive(peer, sport, _scratch, n, now)
+        else:
+            self.transfer.receive(peer, sport, port, _scratch, n, now)
+        _scratch[:n] = _GARBAGE[:n]  # a view that somebody kept shows at once
+
+    def delay_us(self, data):
+        """How much later than it could its server sends a packet, or a whole file (data is None);
+        -1: never. Attackers use it."""
+        return 0
 
     def open(self, name):
         """What the TFTP server serves. Attackers have their own."""
         return self.store.open(name)
 
-    def ask(self, client, get, token, name):
-        """A request of a transfer of the fidelity `chunk`."""
-        if not self.up:
-            return
-        if self.world.now < self._blocked_until:
-            self.world.at(self._blocked_until, self.ask, client, get, token, name)
-            return
-        self.serve.ask(client, get, token, name)
-
-    def answered(self, epoch, get, token, why, data):
-        """The end of one: data, or why not."""
-        if epoch != self.epoch or not self.up or token != get.token:
-            return
-        if self.world.now < self._blocked_until:
-            self.world.at(self._blocked_until, self.answered, epoch, get, token, why, data)
-            return
-        if why is None:
-            get.done(token, data)
-        else:
-            get.fail(token, why)
-        self.turn(self.counter(self.world.now))
-
-    def turn(self, now):
-        """One turn of netd's loop."""
+    def turn(self, now, taken=1):
+        """One turn of netd's loop; taken: how many datagrams it has read before."""
         node = self.node
         try:
             if self.tap is not None:
@@ -375,8 +398,13 @@ class Station:
             wake = self.serve.next_at
         if wake > self._save_at:
             wake = self._save_at
+        if wake > now + STATUS_US:
+            for row in node.neighbours.rows:
+                if row.offers:  # the loop turns once a second; else there is nothing to be done
+                    wake = now + STATUS_US
+                    break
         t = self.world.now
-        self._blocked_until = t + self.settings.cpu_us + self.fs.spent_us
+        self._blocked_until = t + self.settings.cpu_us * taken + self.fs.spent_us
         self.fs.spent_us = 0
         # The loop waits whole milliseconds, as poll does.
         self._due_t = max(self.when(now + (wake - now + 999) // 1000 * 1000), self._blocked_until)
@@ -431,7 +459,9 @@ class Station:
             if self._told_news:
                 self._told_news = False
                 self._messages(now)
+            self.in_switch = True
             wake = self.switch.turn(now)
+            self.in_switch = False
         except disk.PowerCut:
             self.down()
             return

@@ -9,6 +9,7 @@ from zlib import crc32
 
 from swdist import tftp, tftpget, tftpserve
 from swdist.tftpget import DONE, FAILED, IDLE, RUNNING
+from swdist_host.sim.radio import UDP_IP_BYTES
 from swdist_host.sim.world import CHUNK
 
 DOWNLOADS = 2
@@ -49,7 +50,12 @@ class Packet:
             data = bytes(buf[:n])
             if station.tap is not None:
                 station.tap.sent(0 if side == "g" else 10, peer, port, data, i)
-            station.world.radio.unicast(station.number, peer, there[0], port, data)
+            late = 0 if station.honest or side == "g" else station.delay_us(data)
+            if not late:
+                station.world.radio.unicast(station.number, peer, there[0], port, data)
+            elif late > 0:
+                radio, t = station.world.radio, station.world.now + late
+                station.world.at(t, radio.unicast, station.number, peer, there[0], port, data)
 
         return send
 
@@ -79,6 +85,8 @@ class Packet:
             station.node.next_at = now
         elif side == "s":
             self.serve.receive(i, peer, sport, buf, n, now)
+        else:
+            station.unasked_bytes += n
 
     def _close(self, key):
         there = self._open.pop(key, None)
@@ -152,16 +160,18 @@ class ChunkGet:
             self.reason = reason
             self.next_at = None
 
-    def done(self, token, data):
+    def answered(self, token, why, data):
         if token != self.token or self.state != RUNNING:
             return
-        if len(data) > self._limit:
+        if why is not None:
+            self.fail(token, why)
+        elif len(data) > self._limit:
             self.fail(token, "file too large")
-            return
-        self.view = memoryview(data)
-        self.length = len(data)
-        self.state = DONE
-        self.next_at = None
+        else:
+            self.view = memoryview(data)
+            self.length = len(data)
+            self.state = DONE
+            self.next_at = None
 
 
 class ChunkServe:
@@ -238,8 +248,12 @@ class Train:
         world.radio.sent[station.number] += blocks(len(self.data)) + 1
         world.radio.sent_bytes[station.number] += len(self.data)
         world.radio.sent[client.number] += 3
-        done = world.radio.arrival(link, end) + wait_us
-        world.at(done, self._through, done)
+        late = 0 if station.honest else station.delay_us(None)
+        done = world.radio.arrival(link, end) + wait_us + late
+        if late < 0:
+            world.at(end + tftp.STALL_US, station.serve.over, self.key)
+        else:
+            world.at(done, self._through, done)
         return end
 
     def _through(self, t):
@@ -260,26 +274,34 @@ def cost(radio, link, cpu_us, size):
     """(microseconds on the air, and of waiting besides) for a file of `size` bytes: a request, an
     OACK, an acknowledgement, windows of blocks, each acknowledged. The radio sends a frame again
     until its retries are spent; then TFTP does, after a timeout."""
-    s = radio.settings
+    key = (size, cpu_us, link.loss, link.delay_us)
+    found = radio.costs.get(key)
+    if found is None:
+        if len(radio.costs) > 100000:
+            radio.costs.clear()
+        found = radio.costs[key] = _cost(radio.settings, link, cpu_us, size)
+    air, wait, frames, risk = found
+    if radio.chance(frames * risk if risk < 0.001 else 1):
+        lost = sum(1 for _ in range(frames) if radio.chance(risk)) if risk >= 0.001 else 1
+        wait += lost * tftp.RTO_AGAIN_US
+    return air, wait
+
+
+def _cost(s, link, cpu_us, size):
+    """The same on average, the number of frames, and the risk of each to be lost for TFTP."""
     n = blocks(size)
     windows = -(-n // tftpget.ASK_WINDOW)
-    small = radio.frame_us(SMALL_BYTES, s.unicast_kbps)
-    large = radio.frame_us(min(size, tftpget.ASK_BLKSIZE) + 4, s.unicast_kbps)
-    air = n * large + (windows + 3) * small
+    small = s.frame_us + (SMALL_BYTES + UDP_IP_BYTES) * 8000 // s.unicast_kbps
+    large = s.frame_us + (min(size, tftpget.ASK_BLKSIZE) + UDP_IP_BYTES) * 8000 // s.unicast_kbps
+    once = n * large + (windows + 3) * small
+    air = once
+    risk = link.loss
+    for _ in range(s.retries):
+        air += int(once * risk)
+        risk *= link.loss
     wait = 2 * (windows + 1) * (link.delay_us + s.jitter_us) + (windows + 3) * cpu_us
     wait += max(0, n * (cpu_us - large))
-    if link.loss:
-        again = link.loss
-        for _ in range(s.retries):
-            air += int((n * large + (windows + 3) * small) * again)
-            again *= link.loss
-        lost = 0
-        for _ in range(n + windows + 3):
-            if radio.chance(again):
-                lost += 1
-        wait += lost * tftp.RTO_AGAIN_US
-        air += lost * tftpget.ASK_WINDOW // 2 * large
-    return air, wait
+    return air, wait, n + windows + 3, risk
 
 
 def whole(file):
