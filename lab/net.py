@@ -92,7 +92,8 @@ class Loopback:
 
     def add(self, name):
         self.interfaces[name] = ["lo"]
-        self._addresses[name] = f"127.27.182.{len(self._addresses) + 1}"
+        lab = os.getpid() % 0xFFFE + 1  # several may run at once
+        self._addresses[name] = f"127.{lab >> 8}.{lab & 0xFF}.{len(self._addresses) + 1}"
         self._neighbours[name] = []
 
     def link(self, a, b, ipv4):

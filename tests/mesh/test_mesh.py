@@ -20,7 +20,8 @@ def lab(*flags):
 @pytest.mark.slow
 @pytest.mark.parametrize("world", [[], ["--loopback"]], ids=["namespaces", "loopback"])
 def test_mesh_takes_a_release_and_switches_in_the_same_second(world):
-    done = subprocess.run(lab("--json", *world), cwd=ROOT, capture_output=True, text=True, timeout=150)
+    command = lab("--json", *world)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
     assert found["nodes"] == 4
