@@ -14,6 +14,7 @@ import base64
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import tarfile
@@ -90,6 +91,9 @@ def lab_options(folder):
     (folder / "ca/key").write_text(f"untrusted comment: public key\n{key}\n")
     (folder / "conf").write_text("config swdist\n")
     options = {name: folder / name for name in ("ca", "store", "state", "run")}
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
+        s.bind(("", 0))  # another daemon may run here, on the usual port
+        options["tftp_port"] = s.getsockname()[1]
     options.update(interface="lo", user="", log="stderr", board="size", factory_version="0.0.1")
     flags = ["--config", folder / "conf"]
     for key, value in options.items():
