@@ -1,0 +1,103 @@
+"""package/swdist/Makefile, run by the real make on as much of OpenWrt's build system as it takes.
+
+That is a stand-in, which says nothing of versions and images: it holds the recipe to the files of
+`make ipk`. (Escaping is as there: recipes are expanded twice, package scripts once.)
+"""
+
+import re
+import subprocess
+
+import pytest
+from packing import ROOT
+from router import BIN
+from test_ipk import members, parts
+
+RULES = """
+INCLUDE_DIR := $(TOPDIR)
+INSTALL_DIR := install -d -m0755
+INSTALL_DATA := install -m0644
+CP := cp -fpR
+qstrip = $(strip $(subst ",,$(1)))
+"""
+PACKAGE = """
+PKG_BUILD_DIR := $(OUT)/build
+define BuildPackage
+$(eval $(call BuildTarget,$(1)))
+endef
+define BuildTarget
+.PHONY: $(1)
+$(1):
+	$(call Build/Prepare)
+	$(call Build/Compile)
+	$(call Package/$(1)/install,$(OUT)/$(1))
+export SCRIPT_$(subst -,_,$(1)) := $$(Package/$(1)/postrm)$$(Package/$(1)/postinst)
+$(1)-script:
+	@echo "$$$$SCRIPT_$(subst -,_,$(1))"
+endef
+"""
+
+
+@pytest.fixture
+def make(tmp_path):
+    (tmp_path / "rules.mk").write_text(RULES)
+    (tmp_path / "package.mk").write_text(PACKAGE)
+    tools = tmp_path / "staging/host/lib/micropython/mpy-cross/build"
+    tools.mkdir(parents=True)
+    (tools / "mpy-cross").symlink_to((BIN / "mpy-cross").resolve())
+
+    def run(target, **variables):
+        known = {"TOPDIR": tmp_path, "OUT": tmp_path, "STAGING_DIR": tmp_path / "staging"}
+        words = [f"{key}={value}" for key, value in {**known, **variables}.items()]
+        return subprocess.run(
+            ["make", "-C", ROOT / "package/swdist", *words, target],
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+def installed(folder):
+    return {"./" + str(p.relative_to(folder)): p.stat().st_mode for p in folder.rglob("*")}
+
+
+def test_recipe_installs_what_make_ipk_packs(make, tmp_path, packages):
+    done = make("swdist")
+    assert done.returncode == 0, done.stderr
+    ipk = members(parts(packages["swdist"])["./data.tar.gz"])
+    found = installed(tmp_path / "swdist")
+    assert set(found) == {m.name for m in ipk} - {"."}
+    for member in ipk:
+        if member.isfile():
+            assert found[member.name] & 0o100 == member.mode & 0o100, member.name
+    for path in (tmp_path / "swdist/usr/lib/micropython/swdist").iterdir():
+        assert path.read_bytes()[:2] == b"M\x06"
+
+
+def test_recipe_packs_a_community_s_keys_and_no_others(make, tmp_path, packages, ca):
+    assert "CONFIG_SWDIST_CA is not a CA directory" in make("swdist-keyring").stderr
+    published = make("swdist-keyring", CONFIG_SWDIST_CA=f'"{ROOT}/keys/test"')
+    assert published.returncode != 0
+    done = make("swdist-keyring", CONFIG_SWDIST_CA=f'"{ca[0]}"')
+    assert done.returncode == 0, done.stderr
+    ipk = members(parts(packages["swdist-keyring"])["./data.tar.gz"])
+    assert set(installed(tmp_path / "swdist-keyring")) == {m.name for m in ipk} - {"."}
+
+
+@pytest.mark.parametrize("name", ["swdist", "swdist-keyring"])
+def test_scripts_of_the_recipe_are_shell(make, name):
+    script = make(f"{name}-script", MAKEFLAGS="").stdout
+    script = script[script.index("#!/bin/sh") :]
+    script = re.sub(r"(?m)^make.*$", "", script)
+    assert "${IPKG_INSTROOT}" in script
+    done = subprocess.run(["shellcheck", "-"], input=script, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    subprocess.run(["busybox", "ash", "-n"], input=script, text=True, check=True)
+
+
+def test_recipe_has_the_version_of_the_device_code(packages):
+    text = (ROOT / "package/swdist/Makefile").read_text()
+    version = (
+        re.search(r"PKG_VERSION:=(.*)", text)[1] + "-r" + re.search(r"PKG_RELEASE:=(.*)", text)[1]
+    )
+    assert f"_{version}_" in packages["swdist"].name
