@@ -5,7 +5,7 @@ import sys
 import click
 
 from swdist import VERSION
-from swdist_host import commands_keys, commands_mesh, commands_release, terminal
+from swdist_host import commands_keys, commands_mesh, commands_release, commands_sim, terminal
 from swdist_host.errors import BadValue, Refused
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -31,7 +31,7 @@ def cli():
 cli.add_command(commands_keys.keygen)
 cli.add_command(commands_keys.network)
 cli.add_command(commands_release.release)
-for command in commands_mesh.COMMANDS:
+for command in (*commands_mesh.COMMANDS, *commands_sim.COMMANDS):
     cli.add_command(command)
 
 

@@ -41,11 +41,20 @@ def verify(key, signature, message):
     return _checks[call]
 
 
+_MODULES = (ucryptolib, fetch, manifest, slots, store, switchd)
+_DEVICE_SHA256 = ucryptolib.sha256
+
+
 def install():
     ucryptolib.use("memo", verify)
-    for module in (ucryptolib, fetch, manifest, slots, store, switchd):
-        if hasattr(module, "sha256"):
-            module.sha256 = sha256
+    for module in _MODULES:
+        module.sha256 = sha256
+
+
+def uninstall():
+    ucryptolib.use(None, None)
+    for module in _MODULES:
+        module.sha256 = _DEVICE_SHA256
 
 
 class Pieces:

@@ -125,6 +125,8 @@ class Simulation:
                 if why is not None:
                     return why
         now = s.counter(self.world.now)
+        if s.tap is not None:
+            s.tap.put(swd, now)
         s.fs.spent_us = 0
         s.node.news(now)
         s._tell_switch()

@@ -250,7 +250,7 @@ class Station:
         self.up = True
         self._clear()
         self._booted = world.now
-        self._base = 5000000 + self.rand(20000000)
+        self._base = 5000000 + self.rng.randrange(20000000)
         now = self._base
         s = self.settings
         try:
@@ -258,9 +258,10 @@ class Station:
             self.store = Store(self.fs, STORE, self.trust, self.log, s.quota_kib * 1024)
             self.store.load()
             self.transfer = transfer.SIDES[s.fidelity](self)
+            self.nonce = self.rng.getrandbits(64)
             self.clock = Clock(self._saved_us(), s.boot_horizon_s * 1000000, 4000000)
             self.node = Node(
-                self.trust.network, self.rng.getrandbits(64), s.board,
+                self.trust.network, self.nonce, s.board,
                 choose.factory(s.factory_version), self.store, self.clock, self.transfer.gets,
                 self.broadcast, self.rand, self.log,
             )  # fmt: skip
@@ -308,7 +309,7 @@ class Station:
     def broadcast(self, buf, n):
         data = bytes(buf[:n])
         if self.tap is not None:
-            self.tap.sent(-1, b"", 0, data)
+            self.tap.sent("n", 0, b"", 0, data)
         self.world.radio.broadcast(self.number, data)
 
     def deliver(self, epoch, peer, sport, port, data):
@@ -426,6 +427,8 @@ class Station:
     def _save_time(self, now):
         self._save_at = now + SAVE_TIME_US
         if self.clock.synced:
+            if self.tap is not None:
+                self.tap.asked_time(now)
             self.fs.write_atomic(STORE + "/time", b"%d" % self.clock.mesh_us(now))
 
     # --- the switch side

@@ -28,7 +28,7 @@ class Packet:
         self._station = station
         self._ports = {}  # port: ("g" or "s", slot)
         self._open = {}  # ("g" or "s", slot): (port, peer)
-        self._next_port = FIRST_PORT + station.rand(8192)
+        self._next_port = FIRST_PORT + station.rng.randrange(8192)
         rand = station.rand
         self.gets = [
             tftpget.Get(self._sender("g", i), rand, MAX_CHUNK_BYTES) for i in range(DOWNLOADS)
@@ -49,7 +49,7 @@ class Packet:
                 self._ports[self._next_port] = key
             data = bytes(buf[:n])
             if station.tap is not None:
-                station.tap.sent(0 if side == "g" else 10, peer, port, data, i)
+                station.tap.sent(side, i, peer, port, data)
             late = 0 if station.honest or side == "g" else station.delay_us(data)
             if not late:
                 station.world.radio.unicast(station.number, peer, there[0], port, data)
@@ -66,7 +66,7 @@ class Packet:
         station = self._station
         data = bytes(buf[:n])
         if station.tap is not None:
-            station.tap.sent(9, peer, port, data)
+            station.tap.sent("r", 0, peer, port, data)
         station.world.radio.unicast(station.number, peer, TFTP_PORT, port, data)
 
     def receive(self, peer, sport, port, buf, n, now):

@@ -1,0 +1,142 @@
+"""swdist sim: the device code of a whole mesh in virtual time."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from swdist_host import terminal
+from swdist_host.commands_keys import as_json
+from swdist_host.errors import BadValue, Refused
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option(
+    "--scenario", "name", metavar="FILE|NAME", help="A TOML file, or one that comes along."
+)
+@click.option("--seed", metavar="N", type=click.IntRange(0), help="Instead of the scenario's.")
+@click.option(
+    "--topology", metavar="KIND|FILE",
+    help="line, ring, grid, geometric, villages, or a NetJSON, batadv-vis or OLSR file.",
+)  # fmt: skip
+@click.option("--nodes", metavar="N", type=click.IntRange(1), help="Instead of the scenario's.")
+@click.option(
+    "--fidelity", type=click.Choice(["packet", "chunk"]),
+    help="chunk: a whole file travels as one event; faster.",
+)  # fmt: skip
+@click.option("--duration", metavar="TIME", help="Virtual time, like 90s, 2h or 30d.")
+@click.option("--report", metavar="FILE.html", type=_FILE, help="Write a page with plots.")
+@click.option("--list", "listing", is_flag=True, help="The scenarios that come along.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+@as_json
+def sim(name, seed, topology, nodes, fidelity, duration, report, listing, quiet, as_json):
+    """Run many nodes' device code in virtual time, and check what must always hold.
+
+    The same seed gives the same run, on any machine: compare the digests. Exit status 1 if
+    something was violated; then the seed, the event and what led to it are printed.
+
+    \b
+    Examples:
+      swdist sim --list
+      swdist sim --scenario one-injection --seed 7 --report out.html
+      swdist sim --scenario hostile --topology villages --nodes 200 --fidelity chunk
+    """
+    from swdist_host.sim import runner
+    from swdist_host.sim import scenario as scenarios
+
+    if listing:
+        for known in scenarios.names():
+            terminal.say(f"{known:18} {scenarios.load(known).about}")
+        return
+    chosen = scenarios.load(name or "one-injection")
+    chosen = _changed(scenarios, chosen, seed, topology, nodes, fidelity, duration)
+    show = None if quiet or as_json or not sys.stderr.isatty() else _progress(chosen)
+    result = runner.run(chosen, show)
+    if show is not None:
+        click.echo("\r" + " " * 78 + "\r", nl=False, err=True)
+    if report is not None:
+        from swdist_host.sim import report as reports
+
+        reports.write(result, report)
+    if as_json:
+        terminal.print_json(_facts(result))
+    else:
+        _say(result, report)
+    if not result.ok:
+        if as_json:
+            raise Refused(f"violation of '{result.violation.rule}' with seed {chosen.seed}")
+        raise Refused(runner.story(result).splitlines()[0])
+
+
+def _changed(scenarios, chosen, seed, topology, nodes, fidelity, duration):
+    """The scenario with what the command line says instead."""
+    shape = dict(chosen.topology)
+    if topology is not None:
+        shape = {"kind": topology, "nodes": shape["nodes"]}
+        if "/" in topology or Path(topology).suffix:
+            if not Path(topology).is_file():
+                raise BadValue(f"there is no file {topology}; give one, or a kind like grid")
+            shape["file"] = topology
+    if nodes is not None:
+        shape["nodes"] = nodes
+    settings = dict(chosen.node)
+    if fidelity is not None:
+        settings["fidelity"] = fidelity
+    made = replace(chosen, topology=shape, node=settings)
+    if seed is not None:
+        made.seed = seed
+    if duration is not None:
+        made.duration = scenarios.parse({"duration": duration}, "--duration").duration
+    return made
+
+
+def _progress(chosen):
+    def show(now, covered):
+        text = "  ".join(f"{name} {count}" for name, count in covered.items())
+        line = f"\r{chosen.name}, seed {chosen.seed}: {now:.0f} of {chosen.duration:.0f} s  {text}"
+        click.echo(line[:78], nl=False, err=True)
+
+    return show
+
+
+def _facts(result):
+    violation = None
+    if not result.ok:
+        e = result.violation
+        violation = {"rule": e.rule, "t_us": e.t, "node": e.station, "text": e.text}
+    return {
+        "scenario": result.scenario.name,
+        "seed": result.scenario.seed,
+        "nodes": result.nodes,
+        "digest": result.digest,
+        "violation": violation,
+        "cpu_s": result.cpu_s,
+        **{k: v for k, v in result.figures.items() if k != "nodes"},
+        "series": result.series,
+    }
+
+
+def _say(result, report):
+    from swdist_host.sim import runner
+
+    s, f = result.scenario, result.figures
+    terminal.say(
+        f"{s.name}, seed {s.seed}: {result.nodes} nodes, {f['virtual_s']:.0f} s in"
+        f" {result.cpu_s} s, {f['events']} events, {f['datagrams']} datagrams"
+    )
+    for name, r in f["releases"].items():
+        late = "" if r["last_s"] is None else f", the last one after {r['last_s']} s"
+        terminal.say(f"  release {name}: held by {r['holders']} nodes{late}")
+    for to, spread in f["switches"].items():
+        terminal.say(f"  {to}: {spread['nodes']} nodes within {spread['spread_ms']} ms")
+    terminal.say(f"  digest {result.digest}")
+    if report is not None:
+        terminal.say(f"  report {report}")
+    if not result.ok:
+        terminal.say(runner.story(result))
+
+
+COMMANDS = (sim,)

@@ -1,0 +1,169 @@
+"""Replays what `record` has written, on any interpreter: replay.py FILE...
+
+Each file is one node: first a line `network threshold key-id:key ...`, then its record. Prints the
+SHA-256 over all that came out. What differs ends it with status 1 and says where.
+"""
+
+import hashlib
+import sys
+from binascii import hexlify, unhexlify
+
+from swdist import choose, platform, verify
+from swdist.bits import to_hex, version
+from swdist.clock import Clock
+from swdist.node import Node
+from swdist.store import Store
+from swdist.tftpget import Get
+from swdist.tftpserve import Serve
+
+BOARD = "sim"
+QUOTA_BYTES = 8192 * 1024
+DOWNLOADS = 2
+UPLOADS = 6
+TFTP_PORT = 27183
+
+
+class Log:
+    def _say(self, text):
+        pass
+
+    error = warn = info = debug = _say
+
+
+class Differs(Exception):
+    pass
+
+
+class Replay:
+    def __init__(self, path, fs, root):
+        with open(path) as f:
+            self.lines = f.read().split("\n")
+        head = self.lines[0].split(" ")
+        keys = {}
+        for pair in head[2:]:
+            key_id, _, key = pair.partition(":")
+            keys[unhexlify(key_id)] = unhexlify(key)
+        self.trust = verify.Trust(keys, int(head[1]), unhexlify(head[0]))
+        self.at = 1
+        self.fs = fs
+        self.root = root
+        self.hash = hashlib.sha256()
+
+    def expect(self, line):
+        if self.lines[self.at] != line:
+            said = "line %d: came %s, recorded was %s"
+            raise Differs(said % (self.at + 1, line[:200], self.lines[self.at][:200]))
+        self.at += 1
+
+    def rand(self, n):
+        fields = self.lines[self.at].split(" ")
+        if fields[0] != "r" or int(fields[1]) != n:
+            raise Differs("line %d: rand(%d), recorded was %s" % (self.at + 1, n, fields))
+        self.at += 1
+        return int(fields[2])
+
+    def sent(self, where, slot, peer, port, buf, n):
+        data = bytes(buf[:n])
+        self.hash.update(data)
+        text = str(hexlify(data), "ascii")
+        name = to_hex(peer) if peer else "-"
+        self.expect("> %s %d %s %d %s" % (where, slot, name, port, text))
+
+    def run(self):
+        while self.at < len(self.lines) and self.lines[self.at]:
+            fields = self.lines[self.at].split(" ")
+            self.at += 1
+            self.take(fields[0], int(fields[1]), fields)
+
+    def take(self, what, now, fields):
+        if what == "B":
+            self.boot(now, fields)
+        elif what == "T":
+            self.node.tick(now)
+            self.serve.tick(now)
+        elif what == "M":
+            self.clock.mesh_us(now)
+        elif what == "A":
+            failed = [unhexlify(f) for f in fields[6].split(",") if f != "-"]
+            self.node.set_active(
+                now, unhexlify(fields[2]), version(fields[3]), int(fields[4]), fields[5] == "1",
+                failed,
+            )  # fmt: skip
+        elif what == "P":
+            self.put(now, [b"" if f == "-" else unhexlify(f) for f in fields[2:]])
+        else:
+            self.came(what, now, int(fields[2]), unhexlify(fields[3]), int(fields[4]), fields[5])
+
+    def boot(self, now, fields):
+        log = Log()
+        self.fs.mkdirs(self.root)
+        self.store = Store(self.fs, self.root, self.trust, log, QUOTA_BYTES)
+        self.store.load()
+        self.gets = [Get(self.sender("g", i), self.rand, 65536) for i in range(DOWNLOADS)]
+        self.senders = [self.sender("s", i) for i in range(UPLOADS)]
+        self.serve = Serve(self.put_datagram, self.store.open, self.rand, UPLOADS)
+        self.clock = Clock(int(fields[3]), int(fields[4]), 4000000)
+        self.node = Node(
+            self.trust.network, int(fields[2]), BOARD, choose.factory(version(fields[5])),
+            self.store, self.clock, self.gets, self.broadcast, self.rand, log,
+        )  # fmt: skip
+        self.clock.start(now, now)
+        self.clock.floor(self.store.newest_signed_at_s() * 1000000, now)
+        self.node.start(now, TFTP_PORT)
+
+    def sender(self, where, slot):
+        return lambda peer, port, buf, n: self.sent(where, slot, peer, port, buf, n)
+
+    def broadcast(self, buf, n):
+        self.sent("n", 0, b"", 0, buf, n)
+
+    def put_datagram(self, slot, peer, port, buf, n):
+        if slot < 0:
+            self.sent("r", 0, peer, port, buf, n)
+        else:
+            self.senders[slot](peer, port, buf, n)
+
+    def came(self, what, now, slot, peer, port, text):
+        buf = bytearray(unhexlify(text))
+        n = len(buf)
+        if what == "N":
+            self.node.receive(peer, port, buf, n, now)
+        elif what == "R":
+            self.serve.request(peer, port, buf, n, now)
+        elif what == "S":
+            self.serve.receive(slot, peer, port, buf, n, now)
+        else:
+            self.gets[slot].receive(peer, port, buf, n, now)
+            self.node.next_at = now
+        for i in range(n):
+            buf[i] = 0xA5
+
+    def put(self, now, parts):
+        manifest, signatures, index, payload = parts
+        release, why = self.store.add(manifest, signatures)
+        assert release is not None, why
+        assert self.store.put_index(release, index) is None
+        size = release.manifest.chunk_size
+        for n in range(release.manifest.chunks):
+            chunk = memoryview(payload)[n * size : n * size + size]
+            assert self.store.put_chunk(release, n, chunk) is None
+        self.node.news(now)
+
+
+def main(paths):
+    fs = platform.Fs()
+    for path in paths:
+        root = path + ".store"
+        replay = Replay(path, fs, root)
+        try:
+            replay.run()
+        except Differs as e:
+            print(path, e)
+            return 1
+        fs.rmtree(root)
+        print(to_hex(replay.hash.digest()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
