@@ -2,12 +2,12 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: help setup runtime demo test check size ipk vectors clean
+.PHONY: help setup runtime demo test check size ipk host-binary vectors clean soak bench
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Debian packages (as root) and .venv with all that the host side needs
 	@PYTHON=$(PYTHON) tools/setup.sh
@@ -34,6 +34,15 @@ size: setup runtime ## lines, .mpy bytes and resident memory of the device code,
 ipk: setup runtime ## build/ipk/*.ipk; CA=dir adds your keyring; the runtime takes minutes the first time
 	@$(PY) tools/ipk.py $(if $(CA),--ca $(CA))
 	@$(PY) tools/ipk_runtime.py
+
+host-binary: setup ## build/host/swdist: the host tool in one file, for machines without Python
+	@$(PY) tools/host_binary.py
+
+soak: setup ## random scenarios in the simulator on all cores: TIME=10m
+	@$(PY) -m swdist_host swarm --time $(or $(TIME),10m) --keep build/soak
+
+bench: setup ## the simulator's figures, printed with their seeds: BENCH=name for one of bench/
+	@for b in $(if $(BENCH),bench/$(BENCH).py,bench/*.py); do echo "== $$b"; $(PY) $$b || exit 1; done
 
 vectors: setup ## regenerate the golden vectors
 	@$(PY) tools/make_vectors.py
