@@ -1,6 +1,8 @@
 """swdist sim: the device code of a whole mesh in virtual time."""
 
+import itertools
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,4 +141,81 @@ def _say(result, report):
         terminal.say(runner.story(result))
 
 
-COMMANDS = (sim,)
+@click.command()
+@click.option("--time", "duration", metavar="TIME", help="Wall-clock time, like 90s or 8h.")
+@click.option("--seeds", metavar="A-B", help="Exactly these seeds.")
+@click.option("--jobs", metavar="N", type=click.IntRange(1), help="Processes; default all cores.")
+@click.option(
+    "--scheduler", metavar="ADDRESS",
+    help="A Dask cluster instead, like tcp://host:8786; or 'local' for one made here.",
+)  # fmt: skip
+@click.option("--keep", metavar="DIR", type=_FILE, help="Where violations go, made small, as TOML.")
+@as_json
+def swarm(duration, seeds, jobs, scheduler, keep, as_json):
+    """Run random scenarios, one for each seed, and stop for nothing but the time.
+
+    Exit status 1 if one was violated. Each violation is printed with its seed, and made as small
+    as it gets.
+
+    \b
+    Examples:
+      swdist swarm --time 10m
+      swdist swarm --seeds 1-500 --jobs 4 --keep found/
+    On many machines, after `dask scheduler` on one and `dask worker tcp://HOST:8786` on each:
+      swdist swarm --time 8h --scheduler tcp://HOST:8786
+    """
+    from swdist_host.sim import scenario as scenarios
+    from swdist_host.sim import swarm as swarms
+
+    chosen = _seeds(seeds)
+    until = None
+    if duration is not None:
+        parsed = scenarios.parse({"duration": duration}, "--time").duration
+        until = time.monotonic() + parsed
+    elif seeds is None:
+        raise BadValue("there is no end; give --time, like 10m, or --seeds, like 1-100")
+    if scheduler is None:
+        found = swarms.local(chosen, jobs, until)
+    else:
+        found = swarms.cluster(chosen, scheduler, until)
+    count, bad, virtual_s = 0, [], 0
+    started = time.monotonic()
+    for v in found:
+        count += 1
+        virtual_s += v.virtual_s
+        if not v.ok:
+            bad.append(v)
+        if as_json:
+            terminal.print_json({"seed": v.seed, "ok": v.ok, "rule": v.rule, "digest": v.digest})
+        elif not v.ok:
+            terminal.say(v.text)
+        if not as_json and count % 20 == 0:
+            spent = time.monotonic() - started
+            terminal.note(
+                f"{count} runs, {len(bad)} violations, {virtual_s / 3600:.1f} h of virtual time"
+                f" in {spent:.0f} s"
+            )
+    for v in bad[:5]:
+        small = swarms.shrink(v)
+        text = f"# {small.rule}: {small.text.splitlines()[0]}\n" + swarms.toml(small.data)
+        if keep is not None:
+            keep.mkdir(parents=True, exist_ok=True)
+            (keep / f"{small.rule}-{v.seed}.toml").write_text(text)
+        if not as_json:
+            terminal.say(f"seed {v.seed}, made small:\n{text}")
+    if not as_json:
+        terminal.say(f"{count} runs, {len(bad)} violations, {virtual_s / 3600:.1f} virtual hours")
+    if bad:
+        raise Refused("violated by seeds " + ", ".join(str(v.seed) for v in bad))
+
+
+def _seeds(text):
+    if text is None:
+        return itertools.count(int(time.time()))
+    first, dash, last = text.partition("-")
+    if not first.isdigit() or (dash and not last.isdigit()):
+        raise BadValue(f"seeds '{text}': give one like 7, or a range like 1-100")
+    return range(int(first), int(last or first) + 1)
+
+
+COMMANDS = (sim, swarm)

@@ -21,7 +21,7 @@ SETTLE_US = 180 * SECOND  # a node has prepared and switched by then, if nothing
 END_SLACK_S = 1
 NAMES = (
     "unverified", "experiment", "agreement", "floor", "bounds", "factory", "durable", "liveness",
-    "clock", "amplification", "expected",
+    "clock", "amplification", "expected", "crash",
 )  # fmt: skip
 AMPLIFY = 3
 UNASKED_BYTES = 100000  # per node: what comes late, to a port that was closed, is no attack

@@ -1,7 +1,9 @@
 """Runs a scenario: carries out its actions, measures, and checks what was expected."""
 
 import time
+import traceback
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import networkx as nx
 import numpy as np
@@ -62,6 +64,10 @@ class Runner:
             self._expected()
         except Violation as e:
             result.violation = e
+        except Exception as e:  # device code must never raise: that would end the daemon
+            where = traceback.extract_tb(e.__traceback__)[-1]
+            text = f"{type(e).__name__}: {e}, in {Path(where.filename).name} line {where.lineno}"
+            result.violation = Violation("crash", sim.world.now, None, text)
         result.digest = sim.digest()
         result.history = list(sim.checks.history)
         if result.violation is not None and result.violation.station is not None:

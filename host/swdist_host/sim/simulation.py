@@ -4,7 +4,7 @@ import random
 
 import networkx as nx
 
-from swdist_host.sim import crypto, radio, station
+from swdist_host.sim import crypto, disk, radio, station
 from swdist_host.sim.attackers import KINDS
 from swdist_host.sim.authority import EPOCH_S, Authority
 from swdist_host.sim.invariants import Checks
@@ -109,7 +109,11 @@ class Simulation:
         """As `swdist inject` on that node: through its store, by its own checks."""
         s = self.stations[number]
         self.note(f"release {swd.parsed.version} r{swd.parsed.revision} injected at node {number}")
-        self.put(s, swd)
+        try:
+            self.put(s, swd)
+        except disk.PowerCut:
+            s.down()
+            return
         self.checks.injected(number, swd)
 
     def put(self, s, swd):

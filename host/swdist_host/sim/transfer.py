@@ -85,7 +85,7 @@ class Packet:
             station.node.next_at = now
         elif side == "s":
             self.serve.receive(i, peer, sport, buf, n, now)
-        else:
+        elif station.world.stations[station.world.addresses[peer]].honest:
             station.unasked_bytes += n
 
     def _close(self, key):

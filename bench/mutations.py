@@ -1,0 +1,112 @@
+"""Does the simulator notice? Five deliberate bugs, each put into a copy of the device modules.
+
+    python bench/mutations.py [--limit SECONDS] [NAME...]
+
+The swarm runs on each copy, seed by seed, until a rule is violated. Exit status 1 if a bug was not
+noticed within the limit, or the unchanged code violates anything with the same seeds.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FIRST_SEED = 1
+CONTROL_SEEDS = 12  # at least so many are run on the unchanged code
+
+# name: (module, what is there, what is put in its place)
+MUTATIONS = {
+    "unsigned": ("verify.py", "if len(good) < self.threshold:", "if False:"),
+    "no-end": (
+        "choose.py",
+        "if m.experimental and not (synced and now_s < m.end_s):",
+        "if m.experimental and not synced:",
+    ),
+    "no-digest": ("store.py", "if sha256(view) != digest:", "if False:"),
+    "lost-rename": (
+        "slots.py",
+        'self._fs.write_atomic(self._state + "/" + name, data)',
+        'self._fs.write_atomic(self._state + "/" + name + ".new", data)',
+    ),
+    "one-clock": ("clock.py", "max(1, m - f) if self.synced else m // 2 + 1", "1"),
+}
+RUN = """
+import json, sys, time
+import swdist
+assert swdist.__file__.startswith(sys.argv[1]), swdist.__file__
+from swdist_host.sim import swarm
+first, count, limit_s = int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+until = time.monotonic() + limit_s
+seed = first
+while time.monotonic() < until and (not count or seed < first + count):
+    v = swarm.check(seed)
+    if not v.ok:
+        print(json.dumps({"seed": seed, "rule": v.rule, "text": v.text.splitlines()[0]}))
+        sys.exit(0)
+    seed += 1
+print(json.dumps({"seed": seed, "rule": None}))
+"""
+
+
+def run(device, count, limit_s):
+    """(what the swarm found, as its JSON line; wall-clock seconds)."""
+    started = time.monotonic()
+    environment = {**os.environ, "PYTHONPATH": f"{device}:{ROOT / 'host'}"}
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(device), str(FIRST_SEED), str(count), str(limit_s)],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout), time.monotonic() - started
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--limit", type=float, default=300)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    options = parser.parse_args()
+    for name in options.names:
+        if name not in MUTATIONS:
+            parser.error(f"no mutation {name}; there are: {', '.join(MUTATIONS)}")
+    missed = 0
+    highest = CONTROL_SEEDS
+    with tempfile.TemporaryDirectory(prefix="swdist-mutations-") as scratch:
+        for name in options.names or MUTATIONS:
+            module, old, new = MUTATIONS[name]
+            device = Path(scratch) / name
+            shutil.copytree(ROOT / "src/swdist", device / "swdist")
+            path = device / "swdist" / module
+            text = path.read_text()
+            if text.count(old) != 1:
+                raise SystemExit(f"{module} has changed: {old!r} is there {text.count(old)} times")
+            path.write_text(text.replace(old, new))
+            found, spent_s = run(device, 0, options.limit)
+            if found["rule"] is None:
+                missed += 1
+                print(
+                    f"{name:12} MISSED after {spent_s:.0f} s, seeds {FIRST_SEED}..{found['seed']}"
+                )
+            else:
+                highest = max(highest, found["seed"] - FIRST_SEED + 1)
+                print(f"{name:12} caught after {spent_s:.0f} s: {found['text']}")
+            sys.stdout.flush()
+        device = Path(scratch) / "unchanged"
+        shutil.copytree(ROOT / "src/swdist", device / "swdist")
+        found, spent_s = run(device, highest, 1e9)
+        if found["rule"] is None:
+            print(f"unchanged    holds with the same {highest} seeds, {spent_s:.0f} s")
+        else:
+            missed += 1
+            print(f"unchanged    {found['text']}")
+    sys.exit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+    main()
