@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: help setup runtime demo test check size ipk host-binary vectors clean soak bench
+.PHONY: help setup runtime demo test check size ipk host-binary lab vectors clean soak bench
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
@@ -43,6 +43,9 @@ soak: setup ## random scenarios in the simulator on all cores: TIME=10m
 
 bench: setup ## the simulator's figures, printed with their seeds: BENCH=name for one of bench/
 	@for b in $(if $(BENCH),bench/$(BENCH).py,bench/*.py); do echo "== $$b"; $(PY) $$b || exit 1; done
+
+lab: setup runtime ## four emulated routers of 32 MB (as root, some 10 minutes); SCENE=stress for less
+	@nice $(PY) tests/package/hardware/lab.py $(if $(SCENE),--scene $(SCENE))
 
 vectors: setup ## regenerate the golden vectors
 	@$(PY) tools/make_vectors.py
