@@ -67,7 +67,7 @@ class Console:
 class Router:
     """Linux on MIPS Malta, with as much memory for programs as a router of 32 MB has."""
 
-    def __init__(self, name, folder, boot, wires, memory_mib=36):
+    def __init__(self, name, folder, boot, wires, memory_mib=36, more=""):
         self.name = name
         self.folder = Path(folder) / name
         self.folder.mkdir(parents=True)
@@ -75,6 +75,7 @@ class Router:
         self.kernel, self.initramfs, root = boot
         self.wires = wires  # [(path of the router's socket, path of the other end)]
         self.memory_mib = memory_mib
+        self.more = more  # for the kernel's command line
         image.flash(root, self.ram)
         self.process = None
         self.boots = 0
@@ -101,7 +102,7 @@ class Router:
             ),
             *("-initrd", self.initramfs, "-append"),
             "nokaslr quiet console=ttyS0 panic=1 rdinit=/init "
-            f"mem={self.memory_mib}M@0x0 mem=8M@0x3000000 router={self.name}",
+            f"mem={self.memory_mib}M@0x0 mem=8M@0x3000000 router={self.name} {self.more}",
         ]
         for line in lines:
             words += ["-serial", f"unix:{line},server=on,wait=off"]
