@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 from swdist import config, manifest, netd, platform, verify
-from swdist.store import File
+from swdist.parts import File
 from swdist_host import release
 
 
@@ -40,6 +40,9 @@ class Lies:
         return b"\xee" * 8
 
     def wanted(self, release):
+        return False
+
+    def reuse(self):
         return False
 
     def newest_signed_at_s(self):

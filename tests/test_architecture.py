@@ -15,7 +15,7 @@ LAYERS = {
     "machines": {
         "neighbours", "announce", "clock", "tftpget", "tftpserve", "fetch", "switcher",
     },
-    "storage": {"store", "slots"},
+    "storage": {"store", "parts", "slots"},
     "wiring": {"config", "node"},
     "entry": {"netd", "switchd"},
 }  # fmt: skip
@@ -24,7 +24,7 @@ MAY = {
     "formats": {"formats"},
     "trust": {"formats", "trust"},
     "machines": {"formats", "trust"},
-    "storage": {"formats", "trust"},
+    "storage": {"formats", "trust", "storage"},
     "wiring": {"formats", "trust", "machines", "storage"},
     "entry": set(LAYERS),
 }

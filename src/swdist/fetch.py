@@ -17,6 +17,10 @@ LIE_MOST_S = 3600
 STALL_S = 1  # after a stall, which may be nobody's fault
 STALL_MOST_S = 16
 BUSY_US = 300000  # before a busy neighbour is asked again, and up to that much more
+CHECKS = 8  # signature checks that may turn out bad at once; then one each
+CHECK_US = 10000000
+BAD = 16  # digests of refused signatures remembered, so that no other neighbour costs a check
+PACE_MS = 200  # of a neighbour that we do not know
 
 
 class Slot:
@@ -37,6 +41,9 @@ class Fetch:
         self._log = log
         self._refused = [None] * REFUSED
         self._refused_at = 0
+        self._bad = [None] * BAD
+        self._bad_until = 0  # how far the time for bad signatures is spent
+        self._again = False  # is there more to do at once?
         self.refusals = 0
         self.bytes = 0
         self.news = False  # set when a release or chunk was added; the owner clears it
@@ -55,6 +62,8 @@ class Fetch:
             slot.get.tick(now)
             if slot.what is not None and slot.get.state in (DONE, FAILED):
                 self._finish(slot, now)
+        self._again = self._store.reuse()
+        self.news = self.news or self._again
         for slot in self.slots:
             if slot.what is None:
                 self._next(slot, now)
@@ -90,15 +99,23 @@ class Fetch:
         return n if n == "index" or n < release.manifest.chunks else None
 
     def _unknown(self, now):
-        """A release that a neighbour offers and we don't hold: (rid, row), or None."""
+        """A release that a neighbour offers and we don't hold: (rid, row), or None. Who has the
+        fewest faults comes first, then whom we know longest: a crowd of newcomers can't push
+        itself before an old neighbour. None while too many signatures were bad of late."""
+        best = None
+        if self._bad_until - now > (CHECKS - 1) * CHECK_US:
+            return None
         for i in range(len(self._rows)):
             row = self._rows[i]
             if row.peer is None or row.wait_until > now or not row.tftp_port or self._busy(i):
                 continue
+            if best is not None and (row.faults, row.since) >= best[2]:
+                continue
             for rid in row.offers:
                 if self._store.get(rid) is None and not self._working(rid):
-                    return rid, i
-        return None
+                    best = rid, i, (row.faults, row.since)
+                    break
+        return best
 
     def starved(self):
         """Is a release wanted of which nothing is being fetched?"""
@@ -120,7 +137,7 @@ class Fetch:
         return False
 
     def _source(self, rid, n, now):
-        """Row to get part n from: the one with fewest faults, idle ones first, or -1."""
+        """Row to get part n from, or -1: the fastest, idle ones and those without faults first."""
         best = -1
         best_cost = 0
         for i in range(len(self._rows)):
@@ -130,7 +147,8 @@ class Fetch:
             held = row.offers.get(rid, -1)
             if held <= (0 if n == "index" else n):
                 continue
-            cost = (row.faults + self._busy(i) * 4) * 16 + self._rand(16)
+            pace_ms = row.pace_ms or PACE_MS
+            cost = (pace_ms + self._rand(pace_ms + 1)) * (1 + row.faults + self._busy(i) * 4)
             if best < 0 or cost < best_cost:
                 best, best_cost = i, cost
         return best
@@ -164,7 +182,7 @@ class Fetch:
                     return  # an earlier chunk is still on its way: keep it in the buffer
                 why, lie = None, False  # somebody else was faster
             else:
-                why = self._take(slot, get.view[: get.length])
+                why = self._take(slot, get.view[: get.length], now)
                 lie = True
             if why == "":
                 self._start(slot, slot.rid, "signatures", slot.row, now)
@@ -177,7 +195,7 @@ class Fetch:
             return
         if why is None:
             self.bytes += get.length
-            row.praise()
+            row.praise(get.took_us if isinstance(what, int) else 0, get.length)
         elif why == "busy":
             row.wait_until = now + BUSY_US + self._rand(BUSY_US)
         elif lie and not why.startswith("store:"):
@@ -190,17 +208,23 @@ class Fetch:
         release = self._store.get(rid)
         return release.held if release is not None and release.indexed else None
 
-    def _take(self, slot, view):
+    def _take(self, slot, view, now):
         """None when it was good, "" when the signatures come next, else why it is refused."""
         store = self._store
         if slot.what == "manifest":
             slot.manifest = bytes(view)
             return "" if sha256(slot.manifest) == slot.rid else "manifest: digest is not the id"
         if slot.what == "signatures":
+            digest = sha256(slot.manifest + bytes(view))
+            if digest in self._bad:
+                return "signatures: refused before"
             release, why = store.add(slot.manifest, bytes(view))
             if release is not None:
                 self.news = True
                 self._log.info("verified release %s" % release.name())
+            elif why.startswith("signatures:"):
+                self._bad = self._bad[1:] + [digest]
+                self._bad_until = max(self._bad_until, now) + CHECK_US
             return why
         release = store.get(slot.rid)
         if release is None:
@@ -227,7 +251,7 @@ class Fetch:
 
     def next_at(self):
         """Counter at which a download wants to be woken, or None."""
-        soonest = None
+        soonest = 0 if self._again else None
         for s in self.slots:
             at = s.get.next_at if s.get.state == RUNNING else None
             if at is not None and (soonest is None or at < soonest):

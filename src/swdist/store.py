@@ -5,36 +5,13 @@ index comes whole by write_atomic, its chunks in order into `payload`, each flus
 cut `load` verifies everything again and goes on behind the last good chunk; ID.new is thrown away.
 """
 
-from swdist.bits import from_hex, number, to_hex
-from swdist.manifest import MAX_BYTES, MAX_CHUNKS
+from swdist.bits import from_hex, to_hex
+from swdist.manifest import MAX_BYTES
+from swdist.parts import File, chunk_bytes, open_part, same_chunk
 from swdist.ucryptolib import sha256
 
 MAX_VERSIONS = 64
 MAX_SIGNATURES_BYTES = 32768
-
-
-class File:
-    """A part of a file, for the TFTP server."""
-
-    def __init__(self, f, base, size):
-        self._f = f
-        self._base = base
-        self.size = size
-
-    def read_into(self, offset, view):
-        """Bytes read into the view, fewer only at the end."""
-        n = max(min(len(view), self.size - offset), 0)
-        self._f.seek(self._base + offset)
-        got = 0
-        while got < n:
-            more = self._f.readinto(memoryview(view)[got:n])
-            if not more:
-                break
-            got += more
-        return got
-
-    def close(self):
-        self._f.close()
 
 
 class Store:
@@ -95,7 +72,7 @@ class Store:
         """Sets indexed, held and complete by what the files hold."""
         m = release.manifest
         release.indexed = False
-        release.held = 0
+        release.held = release.sought = 0
         release.complete = m.withdrawn
         if m.withdrawn:
             return
@@ -114,7 +91,7 @@ class Store:
         try:
             with self._fs.open(path + "/payload", "rb") as f:
                 for n in range(m.chunks):
-                    file = File(f, n * m.chunk_size, _chunk_bytes(m, n))
+                    file = File(f, n * m.chunk_size, chunk_bytes(m, n))
                     view = buf[: file.size]
                     if file.read_into(0, view) != file.size:
                         break
@@ -155,28 +132,7 @@ class Store:
             return None
         rid = from_hex(parts[1], 32) if len(parts) == 3 and parts[0] == "1" else None
         release = self.get(rid) if rid is not None else None
-        if release is None:
-            return None
-        path = self._dir(release) + "/"
-        m = release.manifest
-        what = parts[2]
-        base = 0
-        if what in ("manifest", "signatures") or (what == "index" and release.indexed):
-            path += what
-            size = self._fs.size(path)
-            if not size:
-                return None
-        else:
-            n = number(what, 0, MAX_CHUNKS - 1)
-            if n is None or n >= release.held:
-                return None
-            path += "payload"
-            base = n * m.chunk_size
-            size = _chunk_bytes(m, n)
-        try:
-            return File(self._fs.open(path, "rb"), base, size)
-        except OSError:
-            return None
+        return open_part(self._fs, self._dir(release), release, parts[2]) if release else None
 
     # --- what comes in
 
@@ -267,8 +223,8 @@ class Store:
         m = release.manifest
         if release.complete or not release.indexed or n != release.held:
             return "store: chunk %d is not the next" % n
-        if len(view) != _chunk_bytes(m, n):
-            return "chunk %d: %d bytes, not %d" % (n, len(view), _chunk_bytes(m, n))
+        if len(view) != chunk_bytes(m, n):
+            return "chunk %d: %d bytes, not %d" % (n, len(view), chunk_bytes(m, n))
         path = self._dir(release)
         try:
             with self._fs.open(path + "/index", "rb") as f:
@@ -289,6 +245,19 @@ class Store:
         release.held = n + 1
         release.complete = release.held == m.chunks
         return None
+
+    def reuse(self):
+        """Takes one chunk that a wanted release lacks from another release that holds the same.
+        True if there was one."""
+        for r in self.releases:
+            if r.indexed and r.sought <= r.held and self.wanted(r):
+                r.sought = r.held + 1  # looked for once
+                for other in self.releases:
+                    if other is not r and other.held:
+                        view = same_chunk(self._fs, self._dir(r), r, self._dir(other), other)
+                        if view is not None and self.put_chunk(r, r.held, view) is None:
+                            return True
+        return False
 
     # --- room
 
@@ -358,7 +327,3 @@ class Store:
             self._fs.rmtree(path)
         except OSError as e:
             self._log.warn("store: %s not removed: %s" % (path, e))
-
-
-def _chunk_bytes(manifest, n):
-    return min(manifest.chunk_size, manifest.payload_size - n * manifest.chunk_size)

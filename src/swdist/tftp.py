@@ -41,8 +41,8 @@ RTO_MIN_US = 20000
 RTO_MAX_US = 3000000
 
 STALL_US = 10000000  # a transfer without progress ends after that
-TRICKLE_US = 20000000  # a transfer may last that long ...
-TRICKLE_US_PER_KIB = 1000000  # ... and this longer for each KiB that has arrived
+TRICKLE_US = 15000000  # a transfer may last that long ...
+TRICKLE_US_PER_KIB = 300000  # ... and this longer for each KiB that has arrived
 
 
 class Timer:

@@ -31,6 +31,7 @@ class Get:
         self._peer = None
         self._port = self._port_before = 0
         self.length = 0
+        self.took_us = 0
         self.reason = ""
         self.rejects = 0  # datagrams that were for nothing
         self.next_at = None
@@ -217,6 +218,7 @@ class Get:
         self._ahead = 0
         if size < self._blksize:
             self._ack(now)
+            self.took_us = now - self._began_at
             self.state = DONE
             self.next_at = None
         elif tftp.too_slow(now - self._began_at, self.length):

@@ -366,3 +366,50 @@ def test_a_full_flash_is_a_reason_not_an_exception():
         fs.full = False
         fill(b.store, r)
         assert b.again().releases[0].complete
+
+
+def test_chunks_that_another_release_holds_are_taken_from_there():
+    a, b = chunks(PAYLOAD)[:2]
+    new = b + a + b"new" * CHUNK
+    new = new[: 3 * CHUNK]
+    with Box() as box:
+        fill(box.store, add(box.store))
+        r = add(box.store, "1.1.0", payload=new)
+        assert not box.store.reuse()  # without its index nothing is known
+        assert box.store.put_index(r, index(new)) is None
+        assert box.store.reuse() and box.store.reuse()
+        assert r.held == 2 and not box.store.reuse()
+        assert box.store.put_chunk(r, 2, memoryview(chunks(new)[2])) is None
+        assert content(box.again(), ("1/%s/1" % to_hex(r.rid)).encode()) == a
+
+
+def test_last_chunk_of_another_length_is_no_match_and_the_same_last_chunk_is():
+    with Box() as box:
+        fill(box.store, add(box.store))
+        same = b"x" * CHUNK + PAYLOAD[2 * CHUNK :]
+        r = add(box.store, "1.1.0", payload=same)
+        assert box.store.put_index(r, index(same)) is None
+        assert not box.store.reuse()
+        assert box.store.put_chunk(r, 0, memoryview(chunks(same)[0])) is None
+        assert box.store.reuse() and r.complete
+
+
+def test_spoilt_chunk_of_another_release_is_not_taken():
+    with Box() as box:
+        old = add(box.store)
+        fill(box.store, old)
+        with open(box.dir(old) + "/payload", "r+b") as f:
+            f.write(b"rot")
+        r = add(box.store, "1.1.0", payload=PAYLOAD[: 2 * CHUNK])
+        assert box.store.put_index(r, index(PAYLOAD[: 2 * CHUNK])) is None
+        assert not box.store.reuse() and r.held == 0
+
+
+def test_release_with_the_same_payload_moves_nothing():
+    with Box() as box:
+        fill(box.store, add(box.store))
+        r = add(box.store, "2.0.0")
+        assert box.store.put_index(r, index(PAYLOAD)) is None
+        while box.store.reuse():
+            pass
+        assert r.complete

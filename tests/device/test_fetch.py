@@ -1,0 +1,191 @@
+"""What is fetched next, and from whom; what lies cost."""
+
+from swdist import fetch
+from swdist.neighbours import Neighbours
+from swdist.tftpget import DONE, IDLE, RUNNING
+from swdist.ucryptolib import sha256
+
+S = 1000000
+
+
+class Get:
+    """A download that ends as the test says."""
+
+    def __init__(self):
+        self.state = IDLE
+        self.next_at = None
+        self.took_us = 0
+        self.reason = ""
+
+    def start(self, peer, port, name, limit, now):
+        self.peer, self.name, self.state = peer, name, RUNNING
+
+    def give(self, data, took_us=1000):
+        self.view = memoryview(bytearray(data))
+        self.length = len(data)
+        self.took_us = took_us
+        self.state = DONE
+
+    def stop(self):
+        self.state = IDLE
+
+    def tick(self, now):
+        pass
+
+
+class Manifest:
+    chunks = 100
+    chunk_size = 4096
+
+
+class Release:
+    def __init__(self):
+        self.rid = bytes(32)
+        self.manifest = Manifest()
+        self.complete = False
+        self.indexed = True
+        self.held = 0
+
+    def order(self):
+        return (1,)
+
+
+class Store:
+    """Holds what the test says, and takes no signature."""
+
+    def __init__(self):
+        self.releases = []
+        self.checks = 0
+
+    def get(self, rid):
+        for r in self.releases:
+            if r.rid == rid:
+                return r
+        return None
+
+    def wanted(self, release):
+        return True
+
+    def reuse(self):
+        return False
+
+    def add(self, manifest, signatures):
+        self.checks += 1
+        return None, "signatures: 0 of the 1 needed"
+
+    def put_chunk(self, release, n, view):
+        release.held = n + 1
+
+
+class Log:
+    def info(self, text):
+        pass
+
+    warn = debug = info
+
+
+class World:
+    def __init__(self, neighbours):
+        self.now = 1000 * S
+        self.table = Neighbours()
+        self.store = Store()
+        self.gets = [Get(), Get()]
+        self.rolls = 0
+        self.f = fetch.Fetch(self.gets, self.table, self.store, self.rand, Log())
+        for i in range(neighbours):
+            self.meet(i)
+
+    def rand(self, n):
+        self.rolls += 1
+        return self.rolls % n
+
+    def meet(self, i):
+        row = self.table.rows[i]
+        row.take(bytes([i + 1] * 20), i, self.now)
+        row.tftp_port = 7
+        return row
+
+    def tick(self, seconds=0):
+        self.now += seconds * S
+        self.f.tick(self.now)
+
+
+def lie(w, i, count):
+    """Neighbour i offers a release whose signature is wrong; True if it costs a check."""
+    manifest = b"manifest %d" % count
+    before = w.store.checks
+    w.f.offer(i, sha256(manifest), 1, 8)
+    w.tick()
+    for get in w.gets:
+        if get.state == RUNNING and get.name.endswith(b"/manifest"):
+            get.give(manifest)
+    w.tick()
+    for get in w.gets:
+        if get.state == RUNNING and get.name.endswith(b"/signatures"):
+            get.give(b"signatures")
+    w.tick()
+    return w.store.checks > before
+
+
+def test_bad_signatures_cost_a_bounded_share_of_time_whoever_sends_them():
+    w = World(0)
+    count = checked = 0
+    for _ in range(100):  # new identities without end, three hundred seconds long
+        for i in range(16):
+            w.meet(i)
+            count += 1
+            checked += lie(w, i, count)
+        w.tick(3)
+    assert fetch.CHECKS <= checked <= fetch.CHECKS + 300 * S // fetch.CHECK_US + 2
+
+
+def test_same_bad_signature_costs_one_check_whoever_offers_it():
+    w = World(10)
+    assert [lie(w, i, 1) for i in range(10)] == [True] + [False] * 9
+    assert w.store.checks == 1 and w.f.refusals == 10
+
+
+def test_old_neighbour_comes_before_a_crowd_of_new_ones():
+    w = World(16)
+    w.table.rows[9].since -= 1
+    for i in range(16):
+        w.f.offer(i, sha256(b"%d" % i), 1, 8)
+    w.tick()
+    assert w.gets[0].peer == w.table.rows[9].peer
+
+
+def test_neighbour_with_faults_comes_last():
+    w = World(2)
+    w.table.rows[0].since -= 1
+    w.table.rows[0].faults = 1
+    for i in range(2):
+        w.f.offer(i, sha256(b"%d" % i), 1, 8)
+    w.tick()
+    assert w.gets[0].peer == w.table.rows[1].peer
+
+
+def test_two_downloads_are_spread_over_neighbours_and_the_faster_one_gets_more():
+    w = World(2)
+    r = Release()
+    w.store.releases.append(r)
+    for i in range(2):
+        w.f.offer(i, r.rid, 100, 8)
+    asked = {w.table.rows[0].peer: 0, w.table.rows[1].peer: 0}
+    pace_us = {w.table.rows[0].peer: 10000, w.table.rows[1].peer: 2000000}
+    w.tick()
+    assert w.gets[0].peer != w.gets[1].peer
+    busy = {}
+    began = w.now
+    for _ in range(3000):  # of 10 ms
+        w.now += 10000
+        for get in w.gets:
+            if get.state == RUNNING and get.name not in busy:
+                busy[get.name] = w.now + pace_us[get.peer]
+                asked[get.peer] += 1
+            if get.state == RUNNING and busy[get.name] <= w.now:
+                get.give(bytes(4096), pace_us[get.peer])
+        w.f.tick(w.now)
+        if r.held >= 100:
+            break
+    fast, slow = asked[w.table.rows[0].peer], asked[w.table.rows[1].peer]
+    assert r.held == 100 and fast > 10 * slow and w.now - began < 8 * S, asked
