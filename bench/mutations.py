@@ -34,7 +34,11 @@ MUTATIONS = {
         'self._fs.write_atomic(self._state + "/" + name, data)',
         'self._fs.write_atomic(self._state + "/" + name + ".new", data)',
     ),
-    "one-clock": ("clock.py", "max(1, m - f) if self.synced else m // 2 + 1", "1"),
+    "one-clock": (
+        "clock.py",
+        "a = _window(aheads, max(1, m - f) if self.synced else m // 2 + 1)",
+        "a = aheads[-1] if aheads else None",
+    ),
 }
 RUN = """
 import json, sys, time

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+import swdist
 from swdist_host.sim import record, simulation, station, topology
 
 ROOT = Path(__file__).resolve().parents[2]
+SRC = str(Path(swdist.__file__).parent.parent)
 BIN = ROOT / "build/runtime/bin"
 NODES = 20
 
@@ -46,12 +48,11 @@ def recorded(tmp_path_factory):
 @pytest.mark.parametrize("interpreter", ["cpython", "micropython", "micropython-noffi"])
 def test_what_each_of_20_nodes_sends_is_the_same_on(interpreter, recorded):
     paths, digests = recorded
-    src = str(ROOT / "src")
     if interpreter == "cpython":
-        command, environment = [sys.executable], {"PYTHONPATH": src}
+        command, environment = [sys.executable], {"PYTHONPATH": SRC}
     else:
         command = [str(BIN / interpreter), "-X", "heapsize=4M"]
-        environment = {"MICROPYPATH": f".frozen:{src}"}
+        environment = {"MICROPYPATH": f".frozen:{SRC}"}
         assert (BIN / interpreter).exists(), "`make runtime` builds it"
     done = subprocess.run(
         [*command, str(ROOT / "tests/sim/replay.py"), *paths],
@@ -70,6 +71,6 @@ def test_a_replay_notices_one_changed_byte(recorded):
     changed.write_text("\n".join(lines))
     done = subprocess.run(
         [sys.executable, str(ROOT / "tests/sim/replay.py"), str(changed)],
-        env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, timeout=100,
+        env={"PYTHONPATH": SRC}, capture_output=True, text=True, timeout=100,
     )  # fmt: skip
     assert done.returncode == 1 and f"line {at + 1}" in done.stdout

@@ -4,11 +4,12 @@ Installed into the device modules from outside; their answers do not change.
 """
 
 import hashlib
+import sys
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from swdist import fetch, manifest, slots, store, switchd, ucryptolib
+from swdist import ucryptolib
 
 MAX_KEPT = 65536  # answers; beyond that all are forgotten
 _digests = {}  # {id of a bytes object: (the object, so that the id stays its own, digest)}
@@ -41,20 +42,24 @@ def verify(key, signature, message):
     return _checks[call]
 
 
-_MODULES = (ucryptolib, fetch, manifest, slots, store, switchd)
 _DEVICE_SHA256 = ucryptolib.sha256
 
 
 def install():
     ucryptolib.use("memo", verify)
-    for module in _MODULES:
-        module.sha256 = sha256
+    _replace(_DEVICE_SHA256, sha256)
 
 
 def uninstall():
     ucryptolib.use(None, None)
-    for module in _MODULES:
-        module.sha256 = _DEVICE_SHA256
+    _replace(sha256, _DEVICE_SHA256)
+
+
+def _replace(old, new):
+    """In all device modules that have imported it."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("swdist.") and getattr(module, "sha256", None) is old:
+            module.sha256 = new
 
 
 class Pieces:

@@ -68,9 +68,23 @@ def draw(seed):
         "attacker": [],
     }
     _releases(rand, data, minutes * 60)
+    if rand.random() < 0.15:
+        _liar_in_peace(rand, data)
+        return data
     _events(rand, data, minutes * 60)
     _attackers(rand, data, nodes)
     return data
+
+
+def _liar_in_peace(rand, data):
+    """Nothing happens but that one neighbour lies about the time, and that is never believed."""
+    data["topology"] = {"kind": "geometric", "nodes": 16, "degree": 8}
+    data["node"].update(clock="right", boot_horizon_s=60)
+    data["expect"] = {"clock_error": f"{LIAR_LIMIT_S}s", "clock_from": "60s"}
+    where = _outvoted(data)
+    if where:
+        kind = rand.choice(("time-constant", "time-two-faced"))
+        data["attacker"] = [{"kind": kind, "nodes": [rand.choice(where)]}]
 
 
 def _releases(rand, data, end_s):
@@ -206,9 +220,9 @@ def _try(data):
 def _smaller(found):
     """Scenarios with less in them, the boldest first."""
     data = found.data
-    end = f"{int(found.virtual_s) + 2}s"
-    if data["duration"] != end:
-        yield {**data, "duration": end}
+    end_s = int(found.virtual_s) + 2
+    if end_s < scenario.parse({"duration": data["duration"]}).duration:
+        yield {**data, "duration": f"{end_s}s"}
     for key in ("attacker", "do", "release"):
         for i in range(len(data[key])):
             rest = data[key][:i] + data[key][i + 1 :]

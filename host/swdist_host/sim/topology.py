@@ -5,6 +5,7 @@ import json
 import math
 import random
 import re
+from pathlib import Path
 
 import networkx as nx
 
@@ -79,9 +80,20 @@ KINDS = {
 }  # fmt: skip
 
 
+SAMPLES = Path(__file__).parent / "topologies"
+
+
 def make(kind, n, seed, degree=8, **more):
+    if (SAMPLES / f"{kind}.json").exists():
+        return load(SAMPLES / f"{kind}.json")
     if kind not in KINDS:
-        known = ", ".join([*KINDS, "or the path of a NetJSON, batctl or OLSR file"])
+        known = ", ".join(
+            [
+                *KINDS,
+                "valley (a sample of a real shape)",
+                "or the path of a NetJSON, batctl or OLSR file",
+            ]
+        )
         raise BadValue(f"topology '{kind}' is not known; give {known}")
     if n < 1:
         raise BadValue(f"nodes is {n}; give at least 1")

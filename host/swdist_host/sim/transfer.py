@@ -17,6 +17,7 @@ UPLOADS = 6
 MAX_CHUNK_BYTES = 65536
 TFTP_PORT = 27183
 FIRST_PORT = 32768
+LOST_US = 300000  # a timeout, mostly doubled, and the window again; by bench/fidelity.py
 SMALL_BYTES = 40  # a request, OACK or acknowledgement, on average
 
 
@@ -122,6 +123,7 @@ class ChunkGet:
         self.state = IDLE
         self.view = memoryview(b"")
         self.length = 0
+        self.took_us = 0
         self.reason = ""
         self.next_at = None
         self.token = 0  # of the transfer that counts; answers to earlier ones are late
@@ -133,6 +135,7 @@ class ChunkGet:
         self.length = 0
         self.reason = ""
         self._limit = min(limit, MAX_CHUNK_BYTES)
+        self._began_at = now
         self.next_at = now + tftp.STALL_US
         world = station.world
         b = world.addresses.get(peer)
@@ -170,6 +173,8 @@ class ChunkGet:
         else:
             self.view = memoryview(data)
             self.length = len(data)
+            station = self._station
+            self.took_us = station.counter(station.world.now) - self._began_at
             self.state = DONE
             self.next_at = None
 
@@ -283,7 +288,7 @@ def cost(radio, link, cpu_us, size):
     air, wait, frames, risk = found
     if radio.chance(frames * risk if risk < 0.001 else 1):
         lost = sum(1 for _ in range(frames) if radio.chance(risk)) if risk >= 0.001 else 1
-        wait += lost * tftp.RTO_AGAIN_US
+        wait += lost * LOST_US
     return air, wait
 
 
@@ -299,7 +304,7 @@ def _cost(s, link, cpu_us, size):
     for _ in range(s.retries):
         air += int(once * risk)
         risk *= link.loss
-    wait = 2 * (windows + 1) * (link.delay_us + s.jitter_us) + (windows + 3) * cpu_us
+    wait = 2 * (windows + 1) * (link.delay_us + s.jitter_us) + (2 * windows + 3) * cpu_us
     wait += max(0, n * (cpu_us - large))
     return air, wait, n + windows + 3, risk
 

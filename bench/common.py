@@ -1,0 +1,60 @@
+"""What the simulator's benches share: a mesh that is up, and a release that spreads in it."""
+
+import resource
+import time
+
+import networkx as nx
+
+from swdist_host.sim import bounds, radio, simulation, station, topology
+from swdist_host.sim.world import SECOND
+
+SEED = 1
+UP_S = 30  # the mesh runs for so long before the injection
+GIVE_UP_S = 24 * 3600
+
+
+def mesh(kind, nodes, seed=SEED, *, loss=0.0, fidelity="chunk", degree=8, **settings):
+    """A Simulation of nodes whose clocks are right, up for UP_S seconds."""
+    graph = topology.make(kind, nodes, seed, degree=degree)
+    ipc_us = 1000 if fidelity == "packet" else 1000000
+    node = station.Settings(fidelity=fidelity, clock="right", ipc_us=ipc_us, **settings)
+    air = radio.Settings(loss=loss)
+    sim = simulation.Simulation(graph, seed, node, air)
+    sim.boot()
+    sim.run(UP_S)
+    return sim
+
+
+def spread(sim, size, chunk_size=16384, start_s=7 * 86400):
+    """One release into node 0. A dict of figures once all have it."""
+    swd = sim.release("1.1.0", start_s=sim.now_s() + start_s, size=size, chunk_size=chunk_size)
+    count = len(sim.stations)
+    hops = max(nx.single_source_shortest_path_length(sim.graph, 0).values())
+    began = sim.world.now
+    sim.inject(0, swd)
+    holders = sim.checks.holders[swd.rid]
+    sim.run(GIVE_UP_S, lambda: len(holders) == count)
+    took_us = max(holders.values()) - began
+    lower_us = bounds.lower_us(sim, len(swd.payload), chunk_size, hops)
+    return {
+        "covered": len(holders) == count,
+        "hops": hops,
+        "took_s": took_us / SECOND,
+        "lower_s": lower_us / SECOND,
+        "ratio": took_us / lower_us,
+        "swd": swd,
+    }
+
+
+class Stopwatch:
+    """CPU seconds of this process, and the most memory it has had."""
+
+    def __init__(self):
+        self._began = time.process_time()
+
+    def cpu_s(self):
+        return time.process_time() - self._began
+
+    @staticmethod
+    def rss_mib():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

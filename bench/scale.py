@@ -1,0 +1,34 @@
+"""How fast the simulator is: a 4 MiB release to full coverage, on one core.
+
+    python bench/scale.py [--nodes N...] [--chunk-size BYTES]
+
+The aim: 1,000 nodes in under 60 s, 10,000 in under 15 minutes, under 4 GiB.
+"""
+
+import argparse
+
+from common import SEED, Stopwatch, mesh, spread
+
+MIB = 1048576
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--nodes", type=int, nargs="+", default=[1000, 10000])
+    parser.add_argument("--chunk-size", type=int, default=65536)
+    options = parser.parse_args()
+    print(f"seed {SEED}, random geometric, degree 8, 4 MiB, chunks of {options.chunk_size} bytes")
+    for nodes in options.nodes:
+        watch = Stopwatch()
+        sim = mesh("geometric", nodes)
+        got = spread(sim, 4 * MIB, options.chunk_size)
+        print(
+            f"{nodes:6} nodes, {got['hops']:3} hops: {watch.cpu_s():6.1f} s of CPU"
+            f" for {sim.world.now / 1e6:.1f} virtual s, {sim.world.events} events,"
+            f" {watch.rss_mib():.0f} MiB; covered {got['covered']}; digest {sim.digest()[:16]}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

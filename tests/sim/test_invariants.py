@@ -1,0 +1,218 @@
+"""Each rule is broken once, on purpose: a check that has never failed is no check."""
+
+import pytest
+
+from swdist_host.sim import disk, record, runner, scenario, simulation, station, swarm, topology
+from swdist_host.sim.invariants import Violation
+
+
+def mesh(nodes=3, **settings):
+    sim = simulation.Simulation(
+        topology.make("line", nodes, 1), 1, station.Settings(clock="right", **settings)
+    )
+    sim.boot()
+    sim.run(10)
+    return sim
+
+
+def covered(sim, size=40000, **more):
+    swd = sim.release("1.1.0", size=size, **more)
+    sim.inject(0, swd)
+    sim.run(60)
+    assert sim.coverage(swd.rid) == len(sim.stations)
+    return swd
+
+
+def broken(sim, rule, seconds=400):
+    with pytest.raises(Violation) as caught:
+        sim.run(seconds)
+    assert caught.value.rule == rule
+
+
+def test_release_that_the_ca_has_not_signed_is_noticed():
+    sim = mesh()
+    covered(sim)
+    del sim.authority.released[next(iter(sim.authority.released))]
+    sim.checks._truth.clear()
+    sim.stations[1].down()
+    with pytest.raises(Violation) as caught:
+        sim.stations[1].boot()
+    assert caught.value.rule == "unverified"
+
+
+def test_wrong_bytes_in_a_held_chunk_are_noticed():
+    sim = mesh()
+    swd = sim.release("1.1.0", size=40000)
+    sim.inject(0, swd)
+    s = sim.stations[1]
+    share = s.fs.share
+    s.fs.share = lambda data: share(bytes(data)[:-1] + b"!" if len(data) > 8192 else data)
+    broken(sim, "unverified", 60)
+
+
+def test_wrong_file_in_the_active_slot_is_noticed():
+    sim = mesh()
+    swd = covered(sim, start_s=sim.now_s() + 120)
+    root = sim.stations[2].switch.slots.path(swd.rid)
+    sim.stations[2].fs.files[root + "/etc/settings"].set(b"changed")
+    broken(sim, "unverified")
+
+
+def test_experiment_that_does_not_end_is_noticed():
+    sim = mesh()
+    now_s = sim.now_s()
+    covered(sim, start_s=now_s + 20, end_s=now_s + 120)
+    for r in sim.stations[0].switch.switcher.releases:
+        r.manifest.end_s += 1000
+    broken(sim, "experiment")
+
+
+def test_another_version_than_equal_sets_and_time_give_is_noticed():
+    sim = mesh()
+    covered(sim)
+    switcher = sim.stations[1].switch.switcher
+    switcher._choose = lambda now_s: switcher._factory
+    broken(sim, "agreement", 800)
+
+
+def test_clock_below_the_newest_signature_is_noticed():
+    sim = mesh()
+    covered(sim)
+    sim.stations[1].clock.offset_us -= 3600 * 10**6
+    broken(sim, "floor")
+
+
+def test_table_that_grows_is_noticed():
+    sim = mesh()
+    row = sim.stations[1].node.neighbours.rows[0]
+    row.offers.update({bytes([i]) * 32: 0 for i in range(20)})
+    broken(sim, "bounds", 5)
+
+
+def test_memory_that_grows_is_noticed():
+    sim = mesh()
+    for s in sim.stations:
+        s.node.rejects += [0] * 20000
+    broken(sim, "bounds", 5)
+
+
+def test_lost_factory_release_is_noticed():
+    sim = mesh()
+    sim.stations[1].switch.slots.fail(bytes(32), "gone")
+    broken(sim, "factory", 5)
+
+
+def test_chunk_that_was_flushed_and_is_lost_is_noticed():
+    sim = mesh()
+    swd = covered(sim)
+    s = sim.stations[1]
+    s.down()
+    del s.fs.files["/store/" + swd.rid.hex() + "/payload"]
+    with pytest.raises(Violation) as caught:
+        s.boot()
+    assert caught.value.rule == "durable"
+
+
+def test_release_that_does_not_arrive_is_noticed():
+    sim = mesh()
+    swd = sim.release("1.1.0", size=40000)
+    sim.stations[1].open = lambda name: None
+    sim.stations[1].transfer.serve._open = lambda name: None
+    sim.inject(0, swd)
+    with pytest.raises(Violation) as caught:
+        for _ in range(100):
+            sim.run(60)
+    assert caught.value.rule == "liveness" and caught.value.station == 2
+
+
+def test_clock_that_is_led_astray_is_noticed():
+    sim = mesh()
+    sim.checks.clock_error_us = 1000000
+    sim.run(60)
+    assert sim.stations[1].clock.synced
+    sim.stations[1].clock.offset_us += 3 * 10**6
+    broken(sim, "clock", 0)
+
+
+def test_exception_in_device_code_is_a_violation_with_its_place(monkeypatch):
+    from swdist.announce import Announce
+
+    monkeypatch.setattr(Announce, "say", lambda *_: 1 / 0)
+    s = scenario.parse({"duration": "20s", "topology": {"kind": "line", "nodes": 2}})
+    done = runner.run(s)
+    assert done.violation.rule == "crash" and "ZeroDivisionError" in done.violation.text
+
+
+def test_violation_prints_seed_event_and_history():
+    s = scenario.load("one-injection")
+    s.topology["nodes"] = 5
+    s.duration = 80
+    s.expect = {"active": "7.0.0"}
+    text = runner.story(runner.run(s))
+    assert "'expected' with seed 1 after 80.0" in text
+    assert "injected at node 0" in text and "holds manifest" in text
+
+
+def test_shrinking_keeps_the_rule_and_makes_the_scenario_smaller():
+    data = swarm.draw(16)
+    data["duration"] = "90s"
+    data["topology"] = {"kind": "grid", "nodes": 6}
+    data["do"] = [
+        {"at": "10s", "what": "down", "nodes": "30%"},
+        {"at": "20s", "what": "up", "nodes": "off"},
+    ]
+    data["expect"] = {"active": "7.0.0"}
+    found = swarm.verdict(data)
+    small = swarm.shrink(found, 20)
+    assert not small.ok and small.rule == found.rule == "expected"
+    assert small.data["do"] == small.data["attacker"] == small.data["release"] == []
+    assert small.data["topology"] == {"kind": "line", "nodes": 2}
+
+
+# --- the flash
+
+
+def files(fs):
+    return {path: inode.whole() for path, inode in fs.files.items()}
+
+
+def test_power_cut_keeps_what_was_flushed_and_tears_the_rest():
+    for seed in range(200):
+        rand = simulation.random.Random(seed).randrange
+        fs = disk.Fs(rand)
+        fs.mkdirs("/a")
+        fs.write_atomic("/a/f", b"old")
+        with fs.open("/a/g", "wb") as f:
+            f.write(b"flushed")
+            fs.sync(f)
+            f.write(b" and not")
+        fs.open("/a/f.tmp", "wb").write(b"new")
+        fs.rename_only("/a/f.tmp", "/a/f")
+        fs.power_cut()
+        left = files(fs)
+        assert left["/a/g"].startswith(b"flushed")
+        assert left["/a/f"] == b"old" or b"new".startswith(left["/a/f"])
+
+
+def test_power_cut_in_the_midst_of_an_atomic_write_leaves_the_old_file_or_the_new_one():
+    seen = set()
+    for steps in range(8):
+        for seed in range(50):
+            fs = disk.Fs(simulation.random.Random(seed).randrange)
+            fs.mkdirs("/a")
+            fs.write_atomic("/a/f", b"old")
+            fs.cut_after = steps
+            try:
+                fs.write_atomic("/a/f", b"new")
+            except disk.PowerCut:
+                fs.power_cut()
+            seen.add(files(fs)["/a/f"])
+    assert seen == {b"old", b"new"}
+
+
+def test_record_of_a_node_names_all_that_came_and_went():
+    sim = simulation.Simulation(topology.make("line", 2, 1), 1, station.Settings(clock="right"))
+    tap = record.Tap(sim.stations[0])
+    sim.boot()
+    sim.run(20)
+    assert {line[0] for line in tap.lines} >= set("BNTAr>")
