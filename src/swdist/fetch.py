@@ -201,6 +201,8 @@ class Fetch:
         elif lie and not why.startswith("store:"):
             self._refuse(row, slot.rid, what, why, now)
         else:
+            if what in ("manifest", "signatures") and why[:7] in ("refused", "store: "):
+                row.offers.pop(slot.rid, None)  # it has it no more, or we want it no more
             self._log.debug("fetch of %s %s: %s" % (to_hex(slot.rid[:4]), what, why))
             row.blame(now, STALL_S, STALL_MOST_S)
 

@@ -217,11 +217,11 @@ class Node:
         self._digest = unpack_from("!I", self.store.digest())[0]
 
     def _ask(self, now):
-        """Queries, ever more rarely, while a neighbour's set is unlike ours and it offers nothing,
-        or something is missing and nothing is on its way: an announcement may have been lost."""
+        """Queries, ever more rarely, while a neighbour's set is unlike ours, or something is
+        missing and nothing is on its way: an announcement may have been lost."""
         ask = self.fetch.starved()
         for row in self.neighbours.rows:
-            if row.peer is not None and row.digest not in (0, self._digest) and not row.offers:
+            if row.peer is not None and row.digest not in (0, self._digest):
                 ask = True
         if ask:
             self.writer.query()
