@@ -1,0 +1,24 @@
+"""Replays what fuzzing has found, without a fuzzer: crashes stay mended."""
+
+import pytest
+
+from fuzz.__main__ import CORPUS
+from fuzz.targets import TARGETS
+
+MAX_BYTES = 500000
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_corpus_is_replayed_without_a_crash(name):
+    inputs = sorted((CORPUS / name).iterdir())
+    assert inputs
+    for path in inputs:
+        try:
+            TARGETS[name](path.read_bytes())
+        except Exception as e:
+            raise AssertionError(f"{path.relative_to(CORPUS)}: {e!r}") from e
+
+
+def test_corpus_is_small_and_of_known_parsers():
+    assert {path.name for path in CORPUS.iterdir()} == set(TARGETS)
+    assert sum(path.stat().st_size for path in CORPUS.glob("*/*")) < MAX_BYTES
