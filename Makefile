@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: help setup runtime demo test check size ipk host-binary lab vectors clean soak bench
+.PHONY: help setup runtime demo test check size ipk host-binary lab fuzz vectors clean soak bench
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
@@ -46,6 +46,10 @@ bench: setup ## the simulator's figures, printed with their seeds: BENCH=name fo
 
 lab: setup runtime ## four emulated routers of 32 MB (as root, some 10 minutes); SCENE=stress for less
 	@nice $(PY) tests/package/hardware/lab.py $(if $(SCENE),--scene $(SCENE))
+
+fuzz: setup ## fuzz each parser for SECONDS=60; only those in NAMES='manifest archive'
+	@$(PY) -m fuzz.seeds
+	@$(PY) -m fuzz --seconds $(or $(SECONDS),60) $(NAMES)
 
 vectors: setup ## regenerate the golden vectors
 	@$(PY) tools/make_vectors.py
