@@ -141,7 +141,7 @@ def test_image_builder_starts_nothing_and_enables_it(tmp_path, packages, router)
     assert {n for n in router.files() if not n.startswith("image")} == before
     assert "swdist:*:471:471:" in (image / "etc/passwd").read_text()
     link = image / "etc/init.d/S99swdist"
-    assert str(link.readlink()) == "../../usr/lib/swdist/plain"
+    assert str(link.readlink()) == "../../usr/bin/swdist"
     assert (image / "etc/swdist/ca/network").exists()
     # Installed twice, the user is there once; with rc.common the links are those of rc.d.
     (image / "etc/rc.common").write_text("")

@@ -103,7 +103,7 @@ class Lab:
         interfaces = "\n".join(f"\tlist interface '{n}'" for n in self.interfaces(router))
         text = CONFIG.format(interfaces=interfaces)
         router.run(f"cat >/etc/config/swdist <<'EOF'\n{text}EOF\n")
-        router.run("/usr/lib/swdist/plain restart")
+        router.run("/usr/bin/swdist restart")
         self.say(f"{router.name} up after {took:.1f} s, packages installed")
         return before
 

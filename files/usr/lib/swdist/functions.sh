@@ -1,4 +1,4 @@
-# Sourced by init.d/swdist, plain, hotplug and the `swdist` command; runs nothing by itself.
+# Sourced by /etc/init.d/swdist and /usr/bin/swdist; runs nothing by itself.
 # shellcheck shell=sh disable=SC2034  # whoever sources this uses them
 
 SWDIST_RUN=/var/run/swdist
@@ -27,7 +27,7 @@ swdist_mtd() {
 swdist_pid() {
 	pid=$(cat "$SWDIST_PIDS$1.$2" 2>/dev/null) || return 1
 	case $({ tr '\0' ' ' <"/proc/$pid/cmdline"; } 2>/dev/null) in
-	*" -m swdist.$1 "* | *"/plain supervise $1 "*) echo "$pid" ;;
+	*" -m swdist.$1 "* | *"/swdist supervise $1 "*) echo "$pid" ;;
 	*) return 1 ;;
 	esac
 }
