@@ -41,29 +41,32 @@ MUTATIONS = {
     ),
 }
 RUN = """
-import json, sys, time
+import itertools, json, sys, time
 import swdist
 assert swdist.__file__.startswith(sys.argv[1]), swdist.__file__
 from swdist_host.sim import swarm
-first, count, limit_s = int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
-until = time.monotonic() + limit_s
-seed = first
-while time.monotonic() < until and (not count or seed < first + count):
-    v = swarm.check(seed)
-    if not v.ok:
-        print(json.dumps({"seed": seed, "rule": v.rule, "text": v.text.splitlines()[0]}))
-        sys.exit(0)
-    seed += 1
-print(json.dumps({"seed": seed, "rule": None}))
+if __name__ == "__main__":
+    first, count, limit_s = int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+    seeds = range(first, first + count) if count else itertools.count(first)
+    last, found = first, None
+    for v in swarm.local(seeds, None, time.monotonic() + limit_s):
+        last = max(last, v.seed)
+        if not v.ok:
+            found = v
+            break
+    text = found.text.splitlines()[0] if found else ""
+    print(json.dumps({"seed": last, "rule": found.rule if found else None, "text": text}))
 """
 
 
 def run(device, count, limit_s):
     """(what the swarm found, as its JSON line; wall-clock seconds)."""
     started = time.monotonic()
+    script = device / "run.py"  # a file: the processes of the swarm have to find it
+    script.write_text(RUN)
     environment = {**os.environ, "PYTHONPATH": f"{device}:{ROOT / 'host'}"}
     done = subprocess.run(
-        [sys.executable, "-c", RUN, str(device), str(FIRST_SEED), str(count), str(limit_s)],
+        [sys.executable, str(script), str(device), str(FIRST_SEED), str(count), str(limit_s)],
         env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:

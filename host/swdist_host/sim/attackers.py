@@ -14,7 +14,7 @@ from swdist_host.sim.station import TFTP_PORT, Station, address
 from swdist_host.sim.world import SECOND
 
 DAY_US = 86400 * SECOND
-FLOOD_GAP_US = 50000
+FLOOD_GAP_US = 100000
 FORGE_GAP_US = 20 * SECOND
 IDENTITIES = 40
 TRICKLE_US = 3 * SECOND  # between two blocks
@@ -209,7 +209,7 @@ class FalseProgress(Attacker):
 
 
 class Flooder(Attacker):
-    """Announces releases that nobody has, and queries, twenty times a second."""
+    """Announces releases that nobody has, and queries, ten times a second."""
 
     gap_us = FLOOD_GAP_US
 

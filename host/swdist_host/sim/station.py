@@ -318,7 +318,9 @@ class Station:
 
     def ask(self, client, get, token, name):
         """A request of a transfer of the fidelity `chunk`. It moves nothing but the server."""
-        if self.up and not self._inbox and self.world.now >= self._blocked_until:
+        if not self.up:
+            return
+        if not self._inbox and self.world.now >= self._blocked_until:
             self._blocked_until = self.world.now + self.settings.cpu_us
             self.serve.ask(client, get, token, name)
         else:

@@ -141,7 +141,8 @@ def _events(rand, data, end_s):
 def _attackers(rand, data, nodes):
     kinds = []
     if nodes >= 5 and rand.random() < 0.6:
-        kinds = [rand.choice(sorted(attackers.KINDS)) for _ in range(rand.choice((1, 1, 2)))]
+        often = sorted(attackers.KINDS) + ["forger", "garbage"] * 2
+        kinds = [rand.choice(often) for _ in range(rand.choice((1, 1, 2)))]
         data["node"]["boot_horizon_s"] = 60
     for kind in kinds:
         row = {"kind": kind}
