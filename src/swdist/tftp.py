@@ -18,6 +18,7 @@ E_TID = 5
 E_OPTION = 8
 BUSY = b"busy"  # text of E_UNDEFINED: ask again a little later
 
+KEEP = b"keep"  # our own option: the client keeps blocks behind a gap
 DEFAULT_BLKSIZE = 512
 MIN_BLKSIZE = 8
 MAX_BLKSIZE = 1428  # what fits an Ethernet frame over IPv6
@@ -37,8 +38,8 @@ REJECT_BUSY = -4  # no slot: the client asks again
 
 RTO_FIRST_US = 250000  # neighbours are one hop away
 RTO_AGAIN_US = 100000  # for a request to a peer that answered before
-RTO_MIN_US = 20000
-RTO_MAX_US = 3000000
+RTO_MIN_US = 40000
+RTO_MAX_US = 1000000
 
 STALL_US = 10000000  # a transfer without progress ends after that
 TRICKLE_US = 15000000  # a transfer may last that long ...
@@ -136,6 +137,7 @@ def put_request(buf, name, blksize, window):
     at = put_text(buf, put_text(buf, 2, name), b"octet")
     at = put_option(buf, at, b"blksize", blksize)
     at = put_option(buf, at, b"windowsize", window)
+    at = put_option(buf, at, KEEP, 1)
     return put_option(buf, at, b"tsize", 0)
 
 

@@ -56,6 +56,8 @@ class Get:
         self._next = 1  # block that is to come, not wrapped
         self._in_window = 0
         self._ahead = 0  # of the blocks behind a gap the last one, counted from _next
+        self._keeps = False  # may blocks behind a gap be kept? Else the server sends them again
+        self._kept = 0  # bit i: the block _next + i is here
         self._fresh = True  # nothing has come since the last transmission, and that was no gap's
         self._tries = 0
         self._began_at = self._progress_at = now
@@ -154,7 +156,7 @@ class Get:
         if options is None or len(options) * 2 != len(words):
             return self._fail("malformed options", tftp.E_OPTION)
         for name in options:
-            if name not in (b"blksize", b"windowsize", b"tsize"):
+            if name not in (b"blksize", b"windowsize", b"tsize", tftp.KEEP):
                 return self._fail("option that was not asked for", tftp.E_OPTION)
         blksize = options.get(b"blksize", tftp.DEFAULT_BLKSIZE)
         window = options.get(b"windowsize", 1)
@@ -164,6 +166,7 @@ class Get:
             return self._fail("file too large", tftp.E_OPTION)
         self._blksize = blksize
         self._window = window
+        self._keeps = options.get(tftp.KEEP) == 1
         self._agreed = True
         self._progress(now)
         self._ack(now)
@@ -195,9 +198,10 @@ class Get:
                 # RFC 7440, section 4: an ACK once a gap. A number that goes back shows that the
                 # server has gone back, and lost the block again.
                 self._measure(now)
+                self._keep(ahead, buf, n)
                 told = self._ahead
                 self._ahead = ahead
-                if not told or (ahead <= told and self._overdue(now)):
+                if not told or ((self._keeps or ahead <= told) and self._overdue(now)):
                     self._ack(now)
                     self._fresh = False  # what comes next may still be of the old window
             elif ahead >= 0x10000 - self._window and not self._in_window and self._overdue(now):
@@ -215,7 +219,14 @@ class Get:
         self.length = end
         self._next += 1
         self._in_window += 1
+        filled = self._ahead != 0
         self._ahead = 0
+        self._kept >>= 1
+        while self._kept & 1:
+            self._next += 1
+            self._in_window += 1
+            self.length += self._blksize
+            self._kept >>= 1
         if size < self._blksize:
             self._ack(now)
             self.took_us = now - self._began_at
@@ -223,11 +234,19 @@ class Get:
             self.next_at = None
         elif tftp.too_slow(now - self._began_at, self.length):
             self._fail("too slow", tftp.E_UNDEFINED)
-        elif self._in_window >= self._window:
+        elif self._in_window >= self._window or (filled and self._keeps):
             self._ack(now)
         else:
             self._wait(now)
         return 0
+
+    def _keep(self, ahead, buf, n):
+        """Puts a block behind a gap in its place; not a last one, whose length ends the file."""
+        at = self.length + ahead * self._blksize
+        full = n - tftp.HEAD_BYTES == self._blksize
+        if self._keeps and full and at + self._blksize <= self._limit:
+            self.view[at : at + self._blksize] = memoryview(buf)[tftp.HEAD_BYTES : n]
+            self._kept |= 1 << ahead
 
 
 def printable(data):

@@ -22,7 +22,7 @@ class Slot:
 
     def __init__(self):
         self.file = None
-        self.peer = None
+        self.peer = self.last_peer = None
         self.port = 0
         self.name = None
         self.buf = bytearray(tftp.PACKET_BYTES)
@@ -31,13 +31,18 @@ class Slot:
         self.wake_at = 0
 
     def begin(self, peer, port, name, file, now):
-        self.peer = peer
+        if peer == self.last_peer:
+            self.timer.resume()
+        else:
+            self.timer.reset()
+        self.peer = self.last_peer = peer
         self.port = port
         self.name = name
         self.file = file
         self.blksize = tftp.DEFAULT_BLKSIZE
         self.window = 1
         self.oack = False
+        self.keep = False  # does the peer keep blocks behind a gap?
         self.heard = False  # has the peer acknowledged anything?
         self.credit = 0  # bytes that may be sent before that
         self.acked = 0
@@ -46,7 +51,6 @@ class Slot:
         self.again = -1  # highest block that was sent more than once
         self.tries = 0  # of the timer, without progress
         self.asked_again = 0  # repeated acknowledgements that were followed, without progress
-        self.timer.reset()
         self.began_at = self.progress_at = self.sent_at = now
 
     def finishing(self, now):
@@ -132,7 +136,8 @@ class Serve:
         for i in range(len(self._slots)):
             s = self._slots[i]
             if s.file is None:
-                free = i if free < 0 else free
+                if free < 0 or s.last_peer == peer:  # which knows the round trip
+                    free = i
                 continue
             if not s.heard and now - s.began_at > HALF_OPEN_US:
                 if oldest < 0 or s.began_at < self._slots[oldest].began_at:
@@ -184,6 +189,9 @@ class Serve:
         if 1 <= asked <= 255:  # RFC 2349: so long at most; what is measured may be shorter
             s.timer.max_us = min(asked * 1000000, tftp.RTO_MAX_US)
             at = tftp.put_option(s.buf, at, b"timeout", asked)
+        if options.get(tftp.KEEP) == 1:
+            s.keep = True
+            at = tftp.put_option(s.buf, at, tftp.KEEP, 1)
         if b"tsize" in options:
             at = tftp.put_option(s.buf, at, b"tsize", s.file.size)
         s.last = s.file.size // s.blksize + 1  # number of the last block, which is short
@@ -227,11 +235,13 @@ class Serve:
         if block == s.acked:
             return self._asked_again(s, i, now)
         s.heard = True
-        if block > s.again:
+        if s.acked < 0:
+            pass  # the OACK's round trip says nothing of a window's: so much waits in the queues
+        elif block > s.again:
             s.timer.sample(now - s.sent_at)
         else:
             s.timer.answered_late(now - s.progress_at)
-        s.acked = s.sent = block  # if it is not the last one sent, the next was lost
+        s.acked = block  # if it is not the last one sent, the next was lost
         s.tries = s.asked_again = 0
         s.progress_at = now
         if block >= s.last:
@@ -240,7 +250,7 @@ class Serve:
         elif tftp.too_slow(now - s.began_at, block * s.blksize):
             self._close(s)
         else:
-            self._send_window(s, i, now)
+            self._send_lost(s, i, now)
         return 0
 
     def _asked_again(self, s, i, now):
@@ -252,7 +262,7 @@ class Serve:
         if now - s.sent_at < s.timer.shortest_us():
             return tftp.REJECT_STALE
         s.asked_again += 1
-        self._send_again(s, i, now)
+        self._send_lost(s, i, now)
         return 0
 
     def _send_oack(self, s, i, now):
@@ -261,6 +271,20 @@ class Serve:
             self._send(i, s.peer, s.port, s.buf, s.oack_bytes)
             s.sent_at = now
         s.wake_at = now + s.timer.rto_us
+
+    def _send_lost(self, s, i, now):
+        """The block behind the acknowledged one, if that was sent before; of those behind it only
+        what a peer that keeps nothing has lost; and as much as the window allows."""
+        if s.keep and s.acked < s.sent:
+            sent = s.sent
+            s.again = s.high
+            s.sent = s.acked
+            if not self._send_block(s, i, now):
+                return
+            s.sent = sent
+        else:
+            s.sent = s.acked
+        self._send_window(s, i, now)
 
     def _send_again(self, s, i, now):
         """Back to what is not acknowledged."""
@@ -277,24 +301,31 @@ class Serve:
             s.again = s.high
         end = min(s.acked + s.window, s.last)
         while s.sent < end:
-            offset = s.sent * s.blksize
-            want = min(s.blksize, s.file.size - offset)
-            at = tftp.HEAD_BYTES
-            if not s.heard:
-                if s.credit < at + want:
-                    break
-                s.credit -= at + want
-            if want and s.file.read_into(offset, s.view[at : at + want]) != want:
-                # What was verified is gone. No other bytes are sent in its place.
-                self._refuse(i, s.peer, s.port, tftp.E_UNDEFINED, b"gone", now)
-                self._close(s)
-                return
-            s.sent += 1
-            tftp.put_head(s.buf, tftp.DATA, s.sent)
-            self._send(i, s.peer, s.port, s.buf, at + want)
-            s.sent_at = now
-        s.high = max(s.high, s.sent)
-        s.wake_at = now + s.timer.rto_us
+            if not self._send_block(s, i, now):
+                break
+        if s.file is not None:
+            s.high = max(s.high, s.sent)
+            s.wake_at = now + s.timer.rto_us
+
+    def _send_block(self, s, i, now):
+        """The block behind s.sent, if there is credit for it. False if it was not sent."""
+        offset = s.sent * s.blksize
+        want = min(s.blksize, s.file.size - offset)
+        at = tftp.HEAD_BYTES
+        if not s.heard:
+            if s.credit < at + want:
+                return False
+            s.credit -= at + want
+        if want and s.file.read_into(offset, s.view[at : at + want]) != want:
+            # What was verified is gone. No other bytes are sent in its place.
+            self._refuse(i, s.peer, s.port, tftp.E_UNDEFINED, b"gone", now)
+            self._close(s)
+            return False
+        s.sent += 1
+        tftp.put_head(s.buf, tftp.DATA, s.sent)
+        self._send(i, s.peer, s.port, s.buf, at + want)
+        s.sent_at = now
+        return True
 
     def tick(self, now):
         if self.next_at is None or now < self.next_at:

@@ -120,6 +120,33 @@ def test_transfer_survives_loss_repetition_and_reordering():
             assert all([wire.serve.idle(i) for i in range(4)])
 
 
+def test_lost_blocks_cost_little_more_than_themselves():
+    for loss, most in ((0, 101), (5, 120), (10, 140), (20, 190)):  # percent of the file's size
+        sent = size = 0
+        for seed in range(1, 11):
+            wire = Wire((PAYLOAD * 4)[:65536], loss=loss, seed=seed * 4242).start().run()
+            assert wire.get.length == 65536
+            sent += wire.to_client_bytes
+            size += 65536
+        assert sent * 100 < size * most, (loss, sent, size)
+
+
+def test_blocks_behind_a_gap_are_kept_only_where_the_server_agrees():
+    for option, block in ((b"", b"\x02"), (b"keep\x001\x00", b"\x04"), (b"keep\x002\x00", b"\x02")):
+        wire = Wire().start()
+        sent = []
+        wire.get._send = lambda peer, port, buf, n: sent.append(bytes(buf[:n]))
+        oack = b"\x00\x06blksize\x00512\x00windowsize\x0016\x00" + option
+        wire.get.receive(B, 50000, oack, len(oack), wire.now + 1000)
+        for number in (1, 3, 4, 2):
+            data = bytes([0, 3, 0, number]) + bytes([number]) * 512
+            wire.get.receive(B, 50000, data, len(data), wire.now + 1000)
+        assert wire.get.length == block[0] * 512, option
+        got = bytes(wire.get.view[: wire.get.length])
+        assert got == b"".join([bytes([i + 1]) * 512 for i in range(block[0])])
+        assert sent[1] == b"\x00\x04\x00\x01"  # the gap was said at once
+
+
 def test_silent_server_is_given_up():
     wire = Wire(loss=100).start().run()
     assert wire.get.state == FAILED and wire.get.reason == "stalled"
