@@ -6,12 +6,13 @@ fuzz/corpus/NAME, where the tests replay it, and mend the parser.
 """
 
 import argparse
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent  # where libFuzzer runs: no path needs quotes
 CORPUS = ROOT / "fuzz/corpus"
 WORK = ROOT / "build/fuzz"
 CRASHES = WORK / "crashes"
@@ -25,13 +26,16 @@ def run(name, arguments):
 
     with atheris.instrument_imports(include=["swdist"]):
         from fuzz.targets import TARGETS
-    atheris.Setup([sys.argv[0], *arguments], TARGETS[name])
+    # For a merge libFuzzer starts itself again, in a shell: it takes the first word for itself.
+    own = f"{shlex.quote(sys.executable)} -m fuzz --libfuzzer {name}"
+    atheris.Setup([own, *arguments], TARGETS[name])
     atheris.Fuzz()
 
 
 def libfuzzer(name, arguments, **more):
     """Exit status. In a process of its own: there no module is loaded before it is instrumented."""
-    own = [sys.executable, "-m", "fuzz", "--libfuzzer", name, *map(str, arguments)]
+    words = [str(a.relative_to(ROOT)) if isinstance(a, Path) else a for a in arguments]
+    own = [sys.executable, "-m", "fuzz", "--libfuzzer", name, *words]
     return subprocess.run(own, cwd=ROOT, **more).returncode
 
 
@@ -41,7 +45,7 @@ def fuzz(name, seconds):
     new.mkdir(parents=True, exist_ok=True)
     CRASHES.mkdir(parents=True, exist_ok=True)
     limits = [f"-max_total_time={seconds}", f"-max_len={MAX_BYTES}", f"-timeout={MAX_INPUT_S}"]
-    limits += [f"-artifact_prefix={CRASHES}/{name}-", "-print_final_stats=1"]
+    limits += [f"-artifact_prefix={CRASHES.relative_to(ROOT)}/{name}-", "-print_final_stats=1"]
     return libfuzzer(name, [*limits, new, corpus(name)])
 
 
