@@ -223,7 +223,7 @@ def _interfaces(conf, names):
 def _board(fs):
     data = fs.read(BOARD_FILE, 128)
     try:
-        return (str(data, "ascii").strip() if data else "") or "unknown"
+        return (str(data, "ascii").strip().split("\n")[0] if data else "") or "unknown"
     except (UnicodeError, ValueError):
         return "unknown"
 

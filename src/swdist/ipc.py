@@ -14,7 +14,6 @@ STORE = 2
 ACTIVE = 3
 
 MAX_FAILED = 16  # failed releases told to the network side
-MAX_BYTES = 32 + 32 * MAX_FAILED
 
 _TIME = "!4sQqIBBH"  # magic, counter_us, offset_us, error_us, synced, neighbours, confirming
 _ACTIVE = "!4s32sHHHHBB"  # magic, release id, version, revision, experimental, failed count

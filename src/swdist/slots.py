@@ -20,8 +20,9 @@ class Slots:
         self._fs = fs
         self._store = store
         self._state = state
+        # Oldest first. What is too long, or no text, is not ours, and cut rather than believed.
         lines = (fs.read(state + "/failed", 8192) or b"").split(b"\n")
-        self._failed = [line for line in lines if _rid(line) is not None]  # oldest first
+        self._failed = [line[: 65 + MAX_REASON] for line in lines if _rid(line) is not None]
         try:
             fs.mkdirs(state + "/slots")
             self._sweep(None)
@@ -76,7 +77,7 @@ class Slots:
     def fail(self, rid, why):
         """Also after an OSError it counts as failed, until the next start."""
         if rid not in self.failed():
-            line = to_hex(rid) + " " + why[:MAX_REASON]
+            line = to_hex(rid) + " " + why.replace("\n", " ")[:MAX_REASON]
             self._failed = self._failed[1 - MAX_FAILED :] + [line.encode()]
         self._write("failed", b"\n".join(self._failed) + b"\n")
 

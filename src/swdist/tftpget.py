@@ -213,6 +213,8 @@ class Get:
             return tftp.REJECT_MALFORMED
         if self.length + size > self._limit:
             return self._fail("file too large", tftp.E_ILLEGAL)
+        if size < self._blksize and self._kept:
+            return self._fail("blocks behind the last", tftp.E_ILLEGAL)
         self._progress(now)
         end = self.length + size
         self.view[self.length : end] = memoryview(buf)[tftp.HEAD_BYTES : n]
