@@ -83,7 +83,7 @@ def seeds():
     plain = b"\0\1name\0octet\0"
     ack = [pack("!HH", tftp.ACK, n) for n in range(8)]
     oack = b"\0\6blksize\x001428\0windowsize\x0016\0tsize\x001500\0"
-    keep = b"\0\6blksize\x001428\0windowsize\x0016\0keep\x001\0"
+    keep = b"\0\6blksize\x00100\0windowsize\x0016\0keep\x001\0"
     error = packet(tftp.put_error, 0, tftp.BUSY)
     here, near = 2 << 5, 1 << 5  # 20 ms and 0.5 ms later
     return {
@@ -119,7 +119,7 @@ def seeds():
             join([(here, oack)]
                  + [(near, data_packet(n, bytes(1428))) for n in (1, 2, 4, 5, 2, 3)]),
             join([(here, keep)]
-                 + [(near, data_packet(n, bytes(1428))) for n in (1, 3, 4, 2, 6, 5, 7)]
+                 + [(near, data_packet(n, bytes(100))) for n in (1, 3, 4, 2, 6, 5, 7)]
                  + [(near, data_packet(8, b""))]),
             join([(here, error), (255, b""), (here + 1, data_packet(1, b"z"))]),
             join([(here, b"\0\6blksize\x008\0"), (here, oack), (224, b"")] * 2),

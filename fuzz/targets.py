@@ -131,8 +131,7 @@ def read_config(data):
     """The last of the parts between zero bytes is the file, those before it are flags."""
     *flags, file = data.split(b"\0")
     argv = [f.decode("utf-8", "replace") for f in flags[:8]]
-    board = file[:200].split(b"\n")[0]
-    fs = Memory({"/etc/config/swdist": file, "/tmp/sysinfo/board_name": board})
+    fs = Memory({"/etc/config/swdist": file, "/tmp/sysinfo/board_name": file[:120]})
     err, out = io.StringIO(), io.StringIO()
     keep = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = out, err
@@ -180,7 +179,27 @@ def unpack(data, piece):
     return why, fs
 
 
+def repaired(data):
+    """With true checksums: no fuzzer guesses them, and behind them the parser begins."""
+    data = bytearray(data)
+    at = 0
+    while at + 512 <= len(data):
+        if any(data[at : at + 512]):
+            data[at + 148 : at + 156] = b" " * 8
+            data[at + 148 : at + 156] = b"%06o\0 " % sum(data[at : at + 512])
+        size = bytes(data[at + 124 : at + 136]).rstrip(b"\0 ")
+        size = int(size, 8) if size and set(size) <= set(b"01234567") else 0
+        at += 512 + (size + 511) // 512 * 512
+    return bytes(data)
+
+
 def read_archive(data):
+    unpack_twice(data)
+    unpack_twice(repaired(data))
+
+
+def unpack_twice(data):
+    """Whole and in pieces."""
     why, fs = unpack(data, max(len(data), 1))
     for path in fs.touched:
         assert (path + "/").startswith("/slot/"), path
@@ -277,7 +296,7 @@ def download(data):
         assert peer == b"a" * 20 and 0 < n <= len(buf)
         sent.append(n)
 
-    limit = 20000
+    limit = 3000  # less than what one input may carry
     get = Get(send, dice(), 65536)
     get.view[:] = b"\xa7" * len(get.view)
     now = 1000000

@@ -1,8 +1,10 @@
 """Manifests, signatures, keys, messages between the processes, numbers and times: what is written
 is read back, and each cut or changed bit of a good one is noticed."""
 
+import datetime
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fuzz import targets
@@ -179,6 +181,7 @@ def test_time_is_read_as_told(counter, offset, error, synced, neighbours):
 
 @quick
 @given(ID, VERSION, U16, st.booleans(), st.lists(ID, max_size=20))
+@example(b"r" * 32, (1, 2, 3), 4, True, [b"f" * 32] * 17)  # one more than is told
 def test_active_is_read_as_told(rid, version, revision, experimental, failed):
     data = ipc.pack_active(rid, version, revision, experimental, failed)
     told = (ipc.ACTIVE, rid, version, revision, experimental, failed[: ipc.MAX_FAILED])
@@ -208,15 +211,20 @@ def test_messages_with_one_bit_changed_are_read_or_dropped():
 
 @quick
 @given(SECONDS)
+@example(4107542400)  # 1 March 2100: not a leap year
+@example(951782400)  # 29 February 2000: one
 def test_time_is_read_as_written(seconds):
     text = bits.time_text(seconds)
+    known = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)
+    assert text == known.isoformat() + "Z"
     assert bits.time_s(text) == seconds
     for n in range(len(text)):
         assert bits.time_s(text[:n]) is None
 
 
 @quick
-@given(st.text(max_size=24))
+@given(st.text(max_size=24) | st.text("0123456789.af", max_size=12))
+@example("01")
 def test_small_forms_have_one_spelling(text):
     value = bits.number(text, 0, 1 << 40)
     assert value is None or str(value) == text
