@@ -68,23 +68,26 @@ def draw(seed):
         "attacker": [],
     }
     _releases(rand, data, minutes * 60)
-    if rand.random() < 0.15:
-        _liar_in_peace(rand, data)
+    if rand.random() < 0.3:
+        _one_attacker(rand, data)
         return data
     _events(rand, data, minutes * 60)
     _attackers(rand, data, nodes)
     return data
 
 
-def _liar_in_peace(rand, data):
-    """Nothing happens but that one neighbour lies about the time, and that is never believed."""
+def _one_attacker(rand, data):
+    """Nothing happens but that one neighbour is hostile: forges, or lies about the time to
+    neighbours of whom none need believe it alone."""
     data["topology"] = {"kind": "geometric", "nodes": 16, "degree": 8}
+    data["duration"] = "15m"
     data["node"].update(clock="right", boot_horizon_s=60)
-    data["expect"] = {"clock_error": f"{LIAR_LIMIT_S}s", "clock_from": "60s"}
-    where = _outvoted(data)
+    kind = rand.choice(("time-constant", "time-two-faced", "forger", "forger", "replay"))
+    where = _outvoted(data) if kind in TIME_LIARS else [rand.randrange(4, 16)]
     if where:
-        kind = rand.choice(("time-constant", "time-two-faced"))
         data["attacker"] = [{"kind": kind, "nodes": [rand.choice(where)]}]
+    limit = LIAR_LIMIT_S if kind in TIME_LIARS else HONEST_LIMIT_S
+    data["expect"] = {"clock_error": f"{limit}s", "clock_from": "60s"}
 
 
 def _releases(rand, data, end_s):
