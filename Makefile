@@ -38,8 +38,10 @@ ipk: setup runtime ## build/ipk/*.ipk; CA=dir adds your keyring; the runtime tak
 host-binary: setup ## build/host/swdist: the host tool in one file, for machines without Python
 	@$(PY) tools/host_binary.py
 
-soak: setup ## random scenarios in the simulator on all cores: TIME=10m
+soak: setup runtime ## random scenarios on all cores for TIME=10m, then what is too long for `make test`
 	@$(PY) -m swdist_host swarm --time $(or $(TIME),10m) --keep build/soak
+	@$(PY) -m pytest -q -m soak tests
+	@SWDIST_DEPTH=4 $(PY) -m pytest -q tests/exhaustive
 
 bench: setup ## the simulator's figures, printed with their seeds: BENCH=name for one of bench/
 	@for b in $(if $(BENCH),bench/$(BENCH).py,bench/*.py); do echo "== $$b"; $(PY) $$b || exit 1; done

@@ -85,6 +85,7 @@ def test_runtime_package_is_within_its_budget_and_provides_micropython(program, 
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_second_build_gives_the_same_bytes(program, tmp_path):
     again = tmp_path / "program"
     tool = ROOT / "tools/ipk_runtime.py"
