@@ -11,12 +11,13 @@ from fuzz.targets import TARGETS
 from .common import quick
 
 SEEDS = seeds()
-EDITS = st.lists(st.tuples(st.integers(0, 4095), st.integers(0, 4), st.binary(max_size=4)))
+EDITS = st.lists(st.tuples(st.integers(0, 4095), st.integers(0, 5), st.binary(max_size=4)))
 
 
 def edited(data, edits):
     for at, drop, insert in edits:
         at %= len(data) + 1
+        drop = len(insert) if drop == 5 else drop  # of the same length: nothing moves
         data = data[:at] + insert + data[at + drop :]
     return data
 

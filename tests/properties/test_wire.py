@@ -215,6 +215,14 @@ def test_file_of_any_size_arrives_whole(size, first):
 
 
 @quick
+@given(st.integers(0, 65536), st.sets(st.integers(0, 80), max_size=6))
+def test_file_arrives_whole_though_packets_are_lost(size, lost):
+    data = bytes((i * 7 + (i >> 8)) & 255 for i in range(size))
+    get = transfer(data, lambda n, sent: b"" if n in lost else sent)
+    assert get.state == DONE and bytes(get.view[: get.length]) == data
+
+
+@quick
 @given(st.integers(0, 5000), st.integers(0, 12), st.integers(0, 1 << 14), st.booleans())
 def test_one_spoilt_packet_never_hangs_a_transfer(size, which, bit, short):
     """One bit or the end is lost. UDP has a checksum, and the chunk's digest comes after: so what
