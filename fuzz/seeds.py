@@ -51,16 +51,20 @@ def public_key(key_id, key):
     )
 
 
-def archive():
+def archive(*entries):
+    """(name, data, or None for a directory)."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, data in (("d", None), ("d/a", b"a" * 700), ("e" * 90 + "/" + "f" * 40, b"")):
+        for name, data in entries:
             info = tarfile.TarInfo(name)
             info.mode = 0o755
             info.type = tarfile.DIRTYPE if data is None else tarfile.REGTYPE
             info.size = len(data or b"")
             tar.addfile(info, io.BytesIO(data or b""))
     return out.getvalue()[:4096]
+
+
+LONG = "e" * 90 + "/" + "f" * 40
 
 
 def packet(write, *values):
@@ -89,7 +93,7 @@ def seeds():
     return {
         "manifest": [bytes.fromhex(c["hex"]) for c in vectors("manifests")],
         "signatures": signatures,
-        "key": keys + signatures,
+        "key": [*keys, *signatures, usign.COMMENT + b"k\nRWQ=\n", usign.COMMENT + b"\nRWR=\n"],
         "ca": [join([(0, network), (1, b"2\n"), *((2 + n, k) for n, k in enumerate(keys))])],
         "ipc": [
             ipc.pack_time(1 << 40, -(1 << 50), 1000, True, 3), ipc.pack_store(),
@@ -103,7 +107,12 @@ def seeds():
             b"--check\0" + CONFIG, b"--help\0", b"--version\0", b"--config\0/none\0",
             b"--config=/etc/config/swdist\0" + CONFIG,
         ],
-        "archive": [archive(), archive()[:1024], bytes(1024)],
+        "archive": [
+            archive(("d", None), ("d/a", b"a" * 700), (LONG, b"")), archive()[:1024],
+            *(archive((name, b"x")) for name in ("../outside", "/outside", "a//b", "a/../b", ".")),
+            archive(("a", b"x"), ("a", b"y"), ("a/b", b"z")), archive(("a", None), ("a", b"x")),
+            archive(("a", b"x" * 2000))[:2600], b"\n".ljust(512),
+        ],
         "datagram": datagrams,
         "node": [
             join([(n, d) for n in (33, 2, 99, 225)]) for d in datagrams if len(d) < 200
