@@ -93,7 +93,7 @@ def seeds():
     return {
         "manifest": [bytes.fromhex(c["hex"]) for c in vectors("manifests")],
         "signatures": signatures,
-        "key": [*keys, *signatures, usign.COMMENT + b"k\nRWQ=\n", usign.COMMENT + b"\nRWR=\n"],
+        "key": [*keys, *signatures, usign.COMMENT + b"k\nWHk=\n", usign.COMMENT + b"\nWHl6\n"],
         "ca": [join([(0, network), (1, b"2\n"), *((2 + n, k) for n, k in enumerate(keys))])],
         "ipc": [
             ipc.pack_time(1 << 40, -(1 << 50), 1000, True, 3), ipc.pack_store(),
