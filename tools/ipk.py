@@ -15,6 +15,8 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import ipk_const
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
@@ -177,11 +179,12 @@ def modules(kind):
         sys.exit(f"ipk: {MPY_CROSS} is missing: `make runtime` builds it")
     found = {}
     with tempfile.TemporaryDirectory(prefix="swdist-ipk-") as folder:
-        out = Path(folder, "out.mpy")
-        for path in sorted(DEVICE.glob("*.py")):
+        source, out = Path(folder, "source.py"), Path(folder, "out.mpy")
+        for stem, text in ipk_const.device().items():
+            source.write_text(text)
             # Without asserts and line numbers (docs/decisions/0004-size.md).
-            subprocess.run([MPY_CROSS, "-O3", "-s", path.stem, "-o", out, path], check=True)
-            found[f"{MODULES}/{path.stem}.mpy"] = (0o644, out.read_bytes())
+            subprocess.run([MPY_CROSS, "-O3", "-s", stem, "-o", out, source], check=True)
+            found[f"{MODULES}/{stem}.mpy"] = (0o644, out.read_bytes())
     return found
 
 

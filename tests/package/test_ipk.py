@@ -24,7 +24,11 @@ def members(data):
 
 def read(data, name):
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tar:
-        return tar.extractfile(name).read().decode()
+        return tar.extractfile(name).read()
+
+
+def text_of(data, name):
+    return read(data, name).decode()
 
 
 def test_two_builds_give_the_same_bytes(tmp_path, packages, ca):
@@ -41,7 +45,7 @@ def test_date_of_the_source_is_the_date_of_each_file(tmp_path, packages):
     assert other.read_bytes() != packages["swdist"].read_bytes()
     data = parts(other)
     assert {m.mtime for m in members(data["./data.tar.gz"])} == {86400}
-    assert "\nSourceDateEpoch: 86400\n" in read(data["./control.tar.gz"], "./control")
+    assert "\nSourceDateEpoch: 86400\n" in text_of(data["./control.tar.gz"], "./control")
 
 
 def test_package_is_within_its_budget(packages):
@@ -74,7 +78,7 @@ def test_form_is_that_of_openwrt(packages, name):
 
 def test_control_tells_what_opkg_wants_to_know(packages):
     about = parts(packages["swdist"])["./control.tar.gz"]
-    fields = [line.partition(": ") for line in read(about, "./control").splitlines()]
+    fields = [line.partition(": ") for line in text_of(about, "./control").splitlines()]
     found = {key: value for key, _, value in fields if not key.startswith(" ")}
     order = (
         "Package Version Depends Source SourceName License Section Require-User SourceDateEpoch "
@@ -86,7 +90,7 @@ def test_control_tells_what_opkg_wants_to_know(packages):
     assert found["Require-User"] == "swdist=471:swdist=471"
     data = members(parts(packages["swdist"])["./data.tar.gz"])
     assert int(found["Installed-Size"]) == sum(m.size for m in data)
-    assert read(about, "./conffiles") == "/etc/config/swdist\n"
+    assert text_of(about, "./conffiles") == "/etc/config/swdist\n"
 
 
 def test_every_device_module_is_in_it_compiled(packages):
@@ -100,19 +104,19 @@ def test_every_device_module_is_in_it_compiled(packages):
 def test_source_may_be_packed_instead(tmp_path):
     data = parts(make(tmp_path, "--modules", "py")["swdist"])["./data.tar.gz"]
     text = (ROOT / "src/swdist/netd.py").read_text()
-    assert read(data, "./usr/lib/micropython/swdist/netd.py") == text
+    assert text_of(data, "./usr/lib/micropython/swdist/netd.py") == text
 
 
 def test_comments_and_indentation_go_and_nothing_else(packages):
     data = parts(packages["swdist"])["./data.tar.gz"]
     for name in ("usr/bin/swdist", "etc/init.d/swdist"):
-        packed = read(data, "./" + name)
+        packed = text_of(data, "./" + name)
         text = (ROOT / "files" / name).read_text()
         assert packed.splitlines()[0] == text.splitlines()[0]
         assert "\n#" not in packed
         lines = [x.lstrip("\t") for x in text.splitlines() if not x.lstrip().startswith("#")]
         assert packed.splitlines()[1:] == lines
-    conffile = read(data, "./etc/config/swdist")
+    conffile = text_of(data, "./etc/config/swdist")
     assert conffile == (ROOT / "files/etc/config/swdist").read_text()
 
 

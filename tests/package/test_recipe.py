@@ -10,7 +10,7 @@ import subprocess
 import pytest
 from packing import ROOT
 from router import BIN
-from test_ipk import members, parts
+from test_ipk import members, parts, read
 
 RULES = """
 INCLUDE_DIR := $(TOPDIR)
@@ -71,7 +71,8 @@ def test_recipe_installs_what_make_ipk_packs(make, tmp_path, packages):
         if member.isfile():
             assert found[member.name] & 0o100 == member.mode & 0o100, member.name
     for path in (tmp_path / "swdist/usr/lib/micropython/swdist").iterdir():
-        assert path.read_bytes()[:2] == b"M\x06"
+        name = "./" + str(path.relative_to(tmp_path / "swdist"))
+        assert path.read_bytes() == read(parts(packages["swdist"])["./data.tar.gz"], name)
 
 
 def test_recipe_packs_a_community_s_keys_and_no_others(make, tmp_path, packages, ca):
