@@ -163,9 +163,9 @@ class Checks:
         node = s.node
         if len(node.neighbours.rows) != MAX_NEIGHBOURS or len(s.store.releases) > MAX_VERSIONS:
             self.fail("bounds", s, "more neighbours or releases than there may be")
-        for row in node.neighbours.rows:
-            if len(row.offers) > MAX_OFFERS:
-                self.fail("bounds", s, f"{len(row.offers)} offers of one neighbour")
+        most = max(map(len, s.offers))
+        if most > MAX_OFFERS:
+            self.fail("bounds", s, f"{most} offers of one neighbour")
 
     # --- the switch side
 
@@ -257,6 +257,7 @@ class Checks:
             if not s.honest:
                 continue
             if s.node is not None and s.up:
+                s.offers = [row.offers for row in s.node.neighbours.rows]
                 self._bounds(s)
                 factory = s.switch.switcher._factory
                 if factory.rid != FACTORY or FACTORY in s.switch.slots.failed():

@@ -266,6 +266,7 @@ class Station:
                 self.broadcast, self.rand, self.log,
             )  # fmt: skip
             self.node.beacon_us = s.beacon_ms * 1000
+            self.offers = [row.offers for row in self.node.neighbours.rows]
             self.serve = self.transfer.serve
             if self.tap is not None:
                 self.tap.boot(self, now)
@@ -401,11 +402,8 @@ class Station:
             wake = self.serve.next_at
         if wake > self._save_at:
             wake = self._save_at
-        if wake > now + STATUS_US:
-            for row in node.neighbours.rows:
-                if row.offers:  # the loop turns once a second; else there is nothing to be done
-                    wake = now + STATUS_US
-                    break
+        if wake > now + STATUS_US and any(self.offers):
+            wake = now + STATUS_US  # the loop turns once a second; else it would do nothing
         t = self.world.now
         self._blocked_until = t + self.settings.cpu_us * taken + self.fs.spent_us
         self.fs.spent_us = 0
