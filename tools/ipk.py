@@ -237,9 +237,9 @@ def main():
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
     epoch = source_epoch()
-    write(swdist(arguments.modules), arguments.out, epoch)
-    if arguments.ca:
+    if arguments.ca:  # first, since it may be refused
         write(keyring(arguments.ca), arguments.out, epoch)
+    write(swdist(arguments.modules), arguments.out, epoch)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ name stands, and forgets a name that begins with an underscore: smaller, faster,
 source stays as plain as it is.
 """
 
+import functools
 import io
 import re
 import sys
@@ -19,6 +20,7 @@ CONSTANT = re.compile(
 )
 
 
+@functools.cache
 def names_of(text):
     """[(name, offset, what stands before, and after)] of a module, each time it stands there."""
     starts = [0]
@@ -29,10 +31,12 @@ def names_of(text):
         for token in tokenize.generate_tokens(io.StringIO(text).readline)
         if token.type not in (tokenize.NL, tokenize.COMMENT)
     ]
+    found = []
     for before, token, after in zip([tokens[0], *tokens], tokens, tokens[1:]):
         if token.type == tokenize.NAME:
-            row, column = token.start
-            yield token.string, starts[row - 1] + column, before.string, after.string
+            at = starts[token.start[0] - 1] + token.start[1]
+            found.append((token.string, at, before.string, after.string))
+    return found
 
 
 def private(name, stem, texts):
@@ -60,7 +64,7 @@ def constants(texts):
         }
         rename = {n for n in once if not n.startswith("_") and private(n, stem, texts)}
         changed = text
-        for name, at, _, _ in reversed(list(names_of(text))):
+        for name, at, _, _ in reversed(names_of(text)):
             if name in rename:
                 changed = f"{changed[:at]}_{changed[at:]}"
 
