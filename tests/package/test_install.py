@@ -47,7 +47,7 @@ def up(router):
 
 def gone(router):
     """Their helpers (timeout's watchers) see within seconds that there is nothing left to do."""
-    router.wait("ps -o args | grep -q '[m]icropython' || echo gone")
+    router.wait("ps -o user,args | grep -q '[s]wdist' || echo gone")
 
 
 def daemons(router):
