@@ -135,7 +135,11 @@ def test_blocks_behind_a_gap_are_kept_only_where_the_server_agrees():
     for option, block in ((b"", b"\x02"), (b"keep\x001\x00", b"\x04"), (b"keep\x002\x00", b"\x02")):
         wire = Wire().start()
         sent = []
-        wire.get._send = lambda peer, port, buf, n: sent.append(bytes(buf[:n]))
+
+        def note(peer, port, buf, n, sent=sent):
+            sent.append(bytes(buf[:n]))
+
+        wire.get._send = note
         oack = b"\x00\x06blksize\x00512\x00windowsize\x0016\x00" + option
         wire.get.receive(B, 50000, oack, len(oack), wire.now + 1000)
         for number in (1, 3, 4, 2):
