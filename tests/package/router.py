@@ -21,6 +21,7 @@ PASSWD = "root:x:0:0:root:/root:/bin/ash\nnobody:*:65534:65534:nobody:/var:/bin/
 INITTAB = """::sysinit:/bin/touch /tmp/up
 ::respawn:/bin/busybox syslogd -n -O /var/log/messages
 """
+OF_INIT = ("var/log/messages", "var/run/syslogd.pid", "var/run/utmp")
 GROUP = "root:x:0:\nnogroup:x:65534:\n"
 FIRST = """set -e
 mount -t proc proc "$1/proc"
@@ -159,6 +160,6 @@ class Router:
         found = set()
         for path in self.root.rglob("*"):
             name = str(path.relative_to(self.root))
-            if name.split("/")[0] not in ("proc", "sys", "dev") and name != "var/log/messages":
+            if name.split("/")[0] not in ("proc", "sys", "dev") and name not in OF_INIT:
                 found.add(name)
         return found
