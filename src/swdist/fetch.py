@@ -43,7 +43,8 @@ class Fetch:
         self._refused_at = 0
         self._bad = [None] * BAD
         self._bad_until = 0  # how far the time for bad signatures is spent
-        self._again = False  # is there more to do at once?
+        self.look = True  # may there be something to start? What changes that sets it
+        self._look_at = None  # counter at which a neighbour may be asked again, or None
         self.refusals = 0
         self.bytes = 0
         self.news = False  # set when a release or chunk was added; the owner clears it
@@ -53,24 +54,48 @@ class Fetch:
         offers = self._rows[row].offers
         if (self._rows[row].peer, rid) in self._refused:
             return
-        if rid in offers or len(offers) < max_offers:
+        if offers.get(rid) != held and (rid in offers or len(offers) < max_offers):
             offers[rid] = held
+            self.look = True
 
     def tick(self, now):
         """Takes what has arrived and starts what can be started."""
         for slot in self.slots:
             slot.get.tick(now)
-            if slot.what is not None and slot.get.state in (DONE, FAILED):
-                self._finish(slot, now)
-        self._again = self._store.reuse()
-        self.news = self.news or self._again
+        ended = True
+        while ended:  # a chunk may be the one that another slot waits for
+            ended = False
+            for slot in self.slots:
+                if slot.what is not None and slot.get.state in (DONE, FAILED):
+                    ended = self._finish(slot, now) or ended
+            self.look = self.look or ended
+        if not self.look and (self._look_at is None or now < self._look_at):
+            return
+        self._look_at = None
+        self.look = self._store.reuse()
+        self.news = self.news or self.look
         for slot in self.slots:
-            if slot.what is None:
-                self._next(slot, now)
+            if slot.what is None and not self._next(slot, now):
+                self._set_look_at(now)
+
+    def _set_look_at(self, now):
+        """There is room, and nothing to start: look again when somebody's penalty is over."""
+        at = self._bad_until - (CHECKS - 1) * CHECK_US
+        soonest = at if at > now else None
+        for row in self._rows:
+            at = row.wait_until
+            if row.offers and at > now and (soonest is None or at < soonest):
+                soonest = at
+        self._look_at = soonest
 
     # --- what to do next
 
     def _next(self, slot, now):
+        """Starts what is best; False if there is nothing."""
+        unknown = self._unknown(now)
+        if unknown is not None:
+            self._start(slot, unknown[0], "manifest", unknown[1], now)
+            return True
         best = None
         for r in self._store.releases:
             if not r.complete and self._store.wanted(r):
@@ -79,11 +104,9 @@ class Fetch:
                     row = self._source(r.rid, n, now)
                     if row >= 0:
                         best = (r, n, row)
-        unknown = self._unknown(now)
-        if unknown is not None:
-            self._start(slot, unknown[0], "manifest", unknown[1], now)
-        elif best is not None:
+        if best is not None:
             self._start(slot, best[0].rid, best[1], best[2], now)
+        return best is not None
 
     def _free_part(self, release):
         """`index`, or the first chunk's number that no slot works on, or None."""
@@ -172,6 +195,7 @@ class Fetch:
     # --- what came of it
 
     def _finish(self, slot, now):
+        """False if the slot is not free yet."""
         what = slot.what
         get = slot.get
         if get.state == FAILED:
@@ -179,21 +203,21 @@ class Fetch:
         else:
             if isinstance(what, int) and what != self._held(slot.rid):
                 if self._held(slot.rid) is not None and what > self._held(slot.rid):
-                    return  # an earlier chunk is still on its way: keep it in the buffer
+                    return False  # an earlier chunk is still on its way: keep it in the buffer
                 why, lie = None, False  # somebody else was faster
             else:
                 why = self._take(slot, get.view[: get.length], now)
                 lie = True
             if why == "":
                 self._start(slot, slot.rid, "signatures", slot.row, now)
-                return
+                return False
         slot.what = None
         slot.manifest = None
         get.stop()
         row = self._rows[slot.row]
         if row.peer != slot.peer:
-            return
-        if why is None:
+            pass
+        elif why is None:
             self.bytes += get.length
             row.praise(get.took_us if isinstance(what, int) else 0, get.length)
         elif why == "busy":
@@ -205,6 +229,7 @@ class Fetch:
                 row.offers.pop(slot.rid, None)  # it has it no more, or we want it no more
             self._log.debug("fetch of %s %s: %s" % (to_hex(slot.rid[:4]), what, why))
             row.blame(now, STALL_S, STALL_MOST_S)
+        return True
 
     def _held(self, rid):
         release = self._store.get(rid)
@@ -253,7 +278,7 @@ class Fetch:
 
     def next_at(self):
         """Counter at which a download wants to be woken, or None."""
-        soonest = 0 if self._again else None
+        soonest = 0 if self.look else self._look_at
         for s in self.slots:
             at = s.get.next_at if s.get.state == RUNNING else None
             if at is not None and (soonest is None or at < soonest):

@@ -176,6 +176,7 @@ class Node:
                 pinned.append(r.rid)
         fallback = choose.choose(self.store.releases, now_s, False, self.board, self.factory)
         self.store.collect(pinned + [fallback.rid])
+        self.fetch.look = True
 
     # --- what goes out
 
@@ -224,6 +225,7 @@ class Node:
             if row.peer is not None and row.digest not in (0, self._digest):
                 ask = True
         if ask:
+            self.fetch.look = True
             self.writer.query()
             self._send(self.writer.buf, self.writer.n)
         self._query_at = now + self._query_gap + self._rand(self._query_gap // 4)

@@ -402,8 +402,6 @@ class Station:
             wake = self.serve.next_at
         if wake > self._save_at:
             wake = self._save_at
-        if wake > now + STATUS_US and any(self.offers):
-            wake = now + STATUS_US  # the loop turns once a second; else it would do nothing
         t = self.world.now
         self._blocked_until = t + self.settings.cpu_us * taken + self.fs.spent_us
         self.fs.spent_us = 0
