@@ -5,6 +5,8 @@ from swdist import datagram
 IMIN_US = 250000
 DOUBLINGS = 12
 K = 2
+NEWS_US = 10000  # what we have got is told so soon, at random
+NEWS_GAP_US = 50000  # and at most that often
 QUERY_GAP_US = 1000000  # queries are answered at most that often
 
 
@@ -15,6 +17,8 @@ class Announce:
         self._writer = writer
         self._interval = 0
         self._answered_at = None
+        self._fired = True
+        self._said_at = 0
         self.next_at = None
 
     def start(self, now):
@@ -38,6 +42,14 @@ class Announce:
         if self._interval != IMIN_US:
             self._begin(IMIN_US, now)
 
+    def news(self, now):
+        """We have more than before: a chunk shall run through many hops as through a pipe."""
+        at = max(now + self._rand(NEWS_US), self._said_at + NEWS_GAP_US)
+        if not self._fired:
+            at = min(at, self.next_at)
+        self._begin(IMIN_US, now)
+        self.next_at = at
+
     def query(self, now):
         if self._answered_at is None or now - self._answered_at > QUERY_GAP_US:
             self._answered_at = now
@@ -51,6 +63,7 @@ class Announce:
             self._fired = True
             self.next_at = self._end
             if self._heard < K:
+                self._said_at = now
                 self.say(store, port, failed)
         else:
             self._begin(min(self._interval * 2, IMIN_US << DOUBLINGS), now)

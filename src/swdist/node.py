@@ -211,7 +211,7 @@ class Node:
         self._query_gap = QUERY_FIRST_US
         self._query_at = min(self._query_at, now + QUERY_FIRST_US)
         self._digest_changed()
-        self.announce.inconsistent(now)
+        self.announce.news(now)
         self.clock.floor(self.store.newest_signed_at_s() * 1000000, now)
 
     def _digest_changed(self):

@@ -10,6 +10,8 @@ from swdist import tftp
 
 AMPLIFY = 3
 PER_PEER = 2  # slots that one neighbour may hold
+BRISK = 3  # transfers at once that go well: more would share the same air, and all be late
+LONG_US = 5000000  # after that a transfer does not go well
 HALF_OPEN_US = 1000000  # after that a slot that was never acknowledged can be taken by another
 OWED_US = 1000000  # between two DATA 1 to a peer that has not yet acknowledged anything
 TRIES = 8
@@ -129,27 +131,31 @@ class Serve:
 
     def _place(self, peer, now):
         """The slot for a new request, or -1. It may still be in use: then it is to be taken from
-        one that never acknowledged (the oldest first), or, where the peer has its share, from
-        one of its own that only waits for a last ACK that was lost."""
+        one that never acknowledged or takes too long (the oldest first), or, where the peer has
+        its share, from one of its own that only waits for a last ACK that was lost."""
         free = oldest = own = ended = -1
-        same = 0
+        same = brisk = 0
         for i in range(len(self._slots)):
             s = self._slots[i]
             if s.file is None:
                 if free < 0 or s.last_peer == peer:  # which knows the round trip
                     free = i
                 continue
-            if not s.heard and now - s.began_at > HALF_OPEN_US:
+            age = now - s.began_at
+            brisk += s.heard and age <= LONG_US
+            if age > (LONG_US if s.heard else HALF_OPEN_US):
                 if oldest < 0 or s.began_at < self._slots[oldest].began_at:
                     oldest = i
             if s.peer == peer:
                 same += 1
-                if not s.heard and now - s.began_at > HALF_OPEN_US:
+                if not s.heard and age > HALF_OPEN_US:
                     own = i
                 elif s.finishing(now):
                     ended = i
         if same >= PER_PEER:
             return ended if ended >= 0 else own
+        if brisk >= BRISK:
+            return -1
         return free if free >= 0 else oldest
 
     def _refuse(self, i, peer, port, code, text, now):

@@ -65,6 +65,21 @@ def test_news_is_announced_within_a_quarter_of_a_second():
     assert b.sent[0][0] - at <= 250000
 
 
+def test_progress_is_told_at_once_but_not_more_often_than_useful():
+    b = Bench()
+    b.run(3600)
+    b.sent.clear()
+    at = b.now
+    for _ in range(100):  # a chunk each 10 ms
+        b.announce.news(b.now)
+        b.run(0)
+        b.now += 10000
+    assert b.sent[0][0] - at <= announce.NEWS_US
+    gaps = [y[0] - x[0] for x, y in zip(b.sent, b.sent[1:])]
+    assert min(gaps) >= announce.NEWS_GAP_US
+    assert max(gaps) <= announce.NEWS_GAP_US + announce.NEWS_US + 10000
+
+
 def test_quiet_mesh_becomes_ever_more_silent():
     b = Bench()
     b.run(3600)

@@ -308,6 +308,27 @@ def test_half_open_requests_give_their_slots_away():
     assert sent == [(-1, B), (0, B)]
 
 
+def test_few_transfers_go_well_at_once_and_slow_ones_bar_nobody():
+    wire = Wire()
+    request = b"\x00\x01" + NAME + b"\x00octet\x00blksize\x00512\x00"
+    sent = []
+    serve = tftpserve.Serve(lambda *a: sent.append(a[:2]), wire.open, wire.rand, 6)
+    for i in range(tftpserve.BRISK):
+        serve.request(bytes([i]) * 20, 3000, request, len(request), wire.now)
+        serve.receive(i, bytes([i]) * 20, 3000, b"\x00\x04\x00\x00", 4, wire.now)
+    sent.clear()
+    serve.request(B, 3000, request, len(request), wire.now)
+    assert sent == [(-1, B)]  # busy, though three slots are free
+    now = wire.now + tftpserve.LONG_US + 1
+    for i in range(3):  # each trickles on, and three more come
+        serve.receive(i, bytes([i]) * 20, 3000, b"\x00\x04\x00\x01", 4, now)
+        serve.request(bytes([9 + i]) * 20, 3000, request, len(request), now)
+    assert [serve.idle(i) for i in range(6)] == [False] * 6
+    sent.clear()
+    serve.request(B, 3000, request, len(request), now)
+    assert sent == [(0, B)]  # that of the oldest
+
+
 def test_refusal_comes_from_the_well_known_port_and_takes_no_slot():
     wire = Wire()
     tail = b"\x00octet\x00blksize\x001428\x00"

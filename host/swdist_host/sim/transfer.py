@@ -205,7 +205,7 @@ class ChunkServe:
         same = sum(1 for peer in holders.values() if peer == client.peer)
         file = None
         why = None
-        if same >= tftpserve.PER_PEER or len(holders) >= UPLOADS:
+        if same >= tftpserve.PER_PEER or len(holders) >= tftpserve.BRISK:
             why = "busy"
             self.rejects += 1
         else:
