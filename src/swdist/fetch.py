@@ -124,10 +124,14 @@ class Fetch:
     def _unknown(self, now):
         """A release that a neighbour offers and we don't hold: (rid, row), or None. Who has the
         fewest faults comes first, then whom we know longest: a crowd of newcomers can't push
-        itself before an old neighbour. None while too many signatures were bad of late."""
+        itself before an old neighbour. One at a time: no crowd can keep all downloads busy with
+        nothing. None while too many signatures were bad of late."""
         best = None
         if self._bad_until - now > (CHECKS - 1) * CHECK_US:
             return None
+        for s in self.slots:
+            if s.what in ("manifest", "signatures"):
+                return None
         for i in range(len(self._rows)):
             row = self._rows[i]
             if row.peer is None or row.wait_until > now or not row.tftp_port or self._busy(i):

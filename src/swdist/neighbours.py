@@ -3,7 +3,8 @@
 MAX_NEIGHBOURS = 16
 MAX_OFFERS = 8  # releases that one neighbour has and we want
 SILENT_US = 100000000  # dropped after that
-YOUNG_US = 20000000  # a full table gives nobody's place away who was heard so lately
+YOUNG_US = 20000000  # a full table gives nobody's place away who was heard so lately, but that
+TRIAL_US = 16000000  # of one who has given nothing yet, at most so often: a crowd shall not fill it
 
 
 class Neighbour:
@@ -24,6 +25,7 @@ class Neighbour:
         self.state = 0
         self.offers.clear()
         self.pace_ms = 0  # what 16 KiB from it take, on average; 0: unknown
+        self.gave = False  # anything that was right?
         self.faults = 0  # failures that count against it; each success halves them
         self.wait_until = now  # nothing is fetched from it before
 
@@ -36,6 +38,7 @@ class Neighbour:
     def praise(self, took_us, size):
         """It has given what it should. took_us, where not 0, decides whom we ask next."""
         self.faults //= 2
+        self.gave = True
         if took_us:
             pace_ms = took_us * 16 // (1000 * (size // 1024 + 1)) + 1
             self.pace_ms = (self.pace_ms * 3 + pace_ms) // 4 if self.pace_ms else pace_ms
@@ -44,6 +47,7 @@ class Neighbour:
 class Neighbours:
     def __init__(self):
         self.rows = [Neighbour() for _ in range(MAX_NEIGHBOURS)]
+        self._trial_at = 0  # the next one
 
     def find(self, peer):
         """Row number, or -1."""
@@ -52,16 +56,27 @@ class Neighbours:
                 return i
         return -1
 
-    def place(self, now):
-        """Row number for a newcomer: a free one, or that of the longest silent, or -1."""
-        best = -1
+    def place(self, now, rand):
+        """Row number for a newcomer: a free one, or that of the longest silent, or now and then
+        that of anyone who has given nothing, those with faults first; or -1."""
+        best = trial = -1
+        most = 0
         for i in range(MAX_NEIGHBOURS):
             row = self.rows[i]
             if row.peer is None:
                 return i
             if best < 0 or row.heard_at < self.rows[best].heard_at:
                 best = i
-        return best if now - self.rows[best].heard_at > YOUNG_US else -1
+            weight = 0 if row.gave else 1 + row.faults * 16 + rand(16)
+            if weight > most:
+                most = weight
+                trial = i
+        if now - self.rows[best].heard_at > YOUNG_US:
+            return best
+        if now < self._trial_at:
+            return -1
+        self._trial_at = now + TRIAL_US + rand(TRIAL_US)
+        return trial
 
     def fresh(self, now, within_us):
         count = 0

@@ -89,7 +89,7 @@ class Node:
     def _row(self, peer, nonce, now):
         row = self.neighbours.find(peer)
         if row < 0:
-            row = self.neighbours.place(now)
+            row = self.neighbours.place(now, self._rand)
             if row < 0:
                 return -1
         neighbour = self.neighbours.rows[row]

@@ -189,3 +189,38 @@ def test_two_downloads_are_spread_over_neighbours_and_the_faster_one_gets_more()
             break
     fast, slow = asked[w.table.rows[0].peer], asked[w.table.rows[1].peer]
     assert r.held == 100 and fast > 10 * slow and w.now - began < 8 * S, asked
+
+
+def test_crowd_that_offers_what_nobody_has_leaves_one_download_to_others():
+    w = World(16)
+    w.store.releases.append(Release())
+    w.f.offer(15, bytes(32), 50, 8)
+    for i in range(15):
+        w.f.offer(i, bytes([i + 1] * 32), 9, 8)
+    w.tick()
+    parts = [s.what for s in w.f.slots]
+    assert sorted(map(str, parts)) == ["0", "manifest"]
+    for n in range(20):  # the manifest never comes
+        for get in w.gets:
+            if get.name.endswith(b"/%d" % n):
+                get.give(b"chunk")
+        w.tick()
+    assert w.store.releases[0].held == 20
+
+
+def test_full_table_lets_newcomers_in_now_and_then_but_keeps_who_gave():
+    w = World(16)
+    for i in (3, 4):
+        w.table.rows[i].praise(0, 0)
+    w.table.rows[7].blame(w.now, 1, 16)
+    taken = []
+    for _ in range(1000):
+        w.now += S
+        for row in w.table.rows:
+            row.heard_at = w.now
+        i = w.table.place(w.now, w.rand)
+        if i >= 0:
+            taken.append(i)
+            w.meet(i)
+    assert taken[0] == 7 and 3 not in taken and 4 not in taken
+    assert 1000 // 32 <= len(taken) <= 1000 // 16 + 1

@@ -10,7 +10,7 @@ import pytest
 from swdist_host.sim import runner, scenario
 
 FOUND = sorted((Path(__file__).parent / "found").glob("*.toml"))
-STILL_THERE = {"identities"}
+STILL_THERE = set()
 
 
 @pytest.mark.parametrize("path", FOUND, ids=lambda path: path.stem)
