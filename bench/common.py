@@ -13,12 +13,23 @@ UP_S = 30  # the mesh runs for so long before the injection
 GIVE_UP_S = 24 * 3600
 
 
-def mesh(kind, nodes, seed=SEED, *, loss=0.0, fidelity="chunk", degree=8, kbps=24000, **settings):
+def mesh(
+    kind,
+    nodes,
+    seed=SEED,
+    *,
+    loss=0.0,
+    fidelity="chunk",
+    degree=8,
+    kbps=24000,
+    air=None,
+    **settings,
+):
     """A Simulation of nodes whose clocks are right, up for UP_S seconds."""
     graph = topology.make(kind, nodes, seed, degree=degree)
     ipc_us = 1000 if fidelity == "packet" else 1000000
     node = station.Settings(fidelity=fidelity, clock="right", ipc_us=ipc_us, **settings)
-    air = radio.Settings(loss=loss, unicast_kbps=kbps)
+    air = air or radio.Settings(loss=loss, unicast_kbps=kbps)
     sim = simulation.Simulation(graph, seed, node, air)
     sim.boot()
     sim.run(UP_S)

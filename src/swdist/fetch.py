@@ -49,14 +49,16 @@ class Fetch:
         self.bytes = 0
         self.news = False  # set when a release or chunk was added; the owner clears it
 
-    def offer(self, row, rid, held, max_offers):
-        """A neighbour has a release that we miss or have in part: `held` chunks of it."""
+    def offer(self, row, rid, held, max_offers, ours=-1):
+        """A neighbour has a release that we miss or have in part: `held` chunks of it; we: ours."""
         offers = self._rows[row].offers
         if (self._rows[row].peer, rid) in self._refused:
             return
-        if offers.get(rid) != held and (rid in offers or len(offers) < max_offers):
+        was = offers.get(rid, -1)
+        if was != held and (was >= 0 or len(offers) < max_offers):
             offers[rid] = held
-            self.look = True
+            if was <= ours + len(self.slots) and held > ours:  # else it has nothing new for us
+                self.look = True
 
     def tick(self, now):
         """Takes what has arrived and starts what can be started."""

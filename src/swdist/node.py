@@ -161,7 +161,7 @@ class Node:
         if mine.complete:
             self.neighbours.rows[row].offers.pop(rid, None)
         else:
-            self.fetch.offer(row, rid, held, MAX_OFFERS)
+            self.fetch.offer(row, rid, held, MAX_OFFERS, mine.held)
         return held >= mine.held
 
     def set_active(self, now, rid, version, revision, experimental, failed):
