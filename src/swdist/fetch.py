@@ -17,6 +17,8 @@ LIE_MOST_S = 3600
 STALL_S = 1  # after a stall, which may be nobody's fault
 STALL_MOST_S = 16
 BUSY_US = 300000  # before a busy neighbour is asked again, and up to that much more
+PROBE_US = 60000  # who gave the last chunk is asked for the next one, said or not, after that and
+PROBE_MOST_US = 960000  # ever more rarely; later a query asks all
 CHECKS = 8  # signature checks that may turn out bad at once; then one each
 CHECK_US = 10000000
 BAD = 16  # digests of refused signatures remembered, so that no other neighbour costs a check
@@ -44,6 +46,9 @@ class Fetch:
         self._bad = [None] * BAD
         self._bad_until = 0  # how far the time for bad signatures is spent
         self.look = True  # may there be something to start? What changes that sets it
+        self._last = None  # the slot that got the last chunk
+        self._probe_at = None
+        self._probe_us = PROBE_US
         self._look_at = None  # counter at which a neighbour may be asked again, or None
         self.refusals = 0
         self.bytes = 0
@@ -77,13 +82,37 @@ class Fetch:
         self.look = self._store.reuse()
         self.news = self.news or self.look
         for slot in self.slots:
-            if slot.what is None and not self._next(slot, now):
+            if slot.what is None and not self._next(slot, now) and not self._probe(now):
                 self._set_look_at(now)
+
+    def _probe(self, now):
+        """The announcement of the next chunk may have been lost: asks who gave the last one."""
+        s = self._last
+        if s is None or s.what is not None or self._working(s.rid):
+            self._probe_at = None
+            return False
+        r = self._store.get(s.rid)
+        row = self._rows[s.row]
+        if r is None or r.complete or row.peer != s.peer or self._probe_us > PROBE_MOST_US:
+            self._last = None
+            return False
+        if self._probe_at is None:
+            self._probe_at = now + self._probe_us
+        self._probe_at = max(self._probe_at, row.wait_until)
+        if now < self._probe_at:
+            return False
+        self._probe_at = None
+        self._probe_us *= 2
+        self._start(s, s.rid, r.held, s.row, now)
+        return True
 
     def _set_look_at(self, now):
         """There is room, and nothing to start: look again when somebody's penalty is over."""
         at = self._bad_until - (CHECKS - 1) * CHECK_US
         soonest = at if at > now else None
+        at = self._probe_at
+        if self._last and at is not None and (soonest is None or at < soonest):
+            soonest = at
         for row in self._rows:
             at = row.wait_until
             if row.offers and at > now and (soonest is None or at < soonest):
@@ -225,7 +254,13 @@ class Fetch:
             pass
         elif why is None:
             self.bytes += get.length
+            if isinstance(what, int):
+                self._last = slot
+                self._probe_us = PROBE_US
+                self._probe_at = None
             row.praise(get.took_us if isinstance(what, int) else 0, get.length)
+        elif isinstance(what, int) and row.offers.get(slot.rid, 0) <= what:
+            pass  # a probe: not there yet
         elif why == "busy":
             row.wait_until = now + BUSY_US + self._rand(BUSY_US)
         elif lie and not why.startswith("store:"):

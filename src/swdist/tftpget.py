@@ -13,7 +13,7 @@ FAILED = 3
 
 ASK_BLKSIZE = 1428
 ASK_WINDOW = 16
-TRIES = 10  # transmissions without progress; tftp.STALL_US ends most transfers earlier
+TRIES = 6  # transmissions without progress: the server may have given us up, and says nothing
 MAX_REASON = 60
 
 

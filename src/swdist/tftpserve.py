@@ -153,6 +153,9 @@ class Serve:
                 elif s.finishing(now):
                     ended = i
         if same >= PER_PEER:
+            # One more while one seems to have ended: its peer may be asking for a lost block yet.
+            if same == PER_PEER and ended >= 0 and free >= 0:
+                return free
             return ended if ended >= 0 else own
         if brisk >= BRISK:
             return -1

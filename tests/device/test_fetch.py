@@ -2,7 +2,7 @@
 
 from swdist import fetch
 from swdist.neighbours import Neighbours
-from swdist.tftpget import DONE, IDLE, RUNNING
+from swdist.tftpget import DONE, FAILED, IDLE, RUNNING
 from swdist.ucryptolib import sha256
 
 S = 1000000
@@ -224,3 +224,27 @@ def test_full_table_lets_newcomers_in_now_and_then_but_keeps_who_gave():
             w.meet(i)
     assert taken[0] == 7 and 3 not in taken and 4 not in taken
     assert 1000 // 32 <= len(taken) <= 1000 // 16 + 1
+
+
+def test_who_gave_the_last_chunk_is_asked_for_the_next_one_unannounced():
+    w = World(2)
+    w.store.releases.append(Release())
+    w.f.offer(1, bytes(32), 1, 8)
+    w.tick()
+    w.gets[0].give(b"chunk 0")
+    w.tick()
+    assert w.gets[0].state == IDLE  # nobody has said that there is more
+    asked = []
+    while len(asked) < 9 and w.f.next_at() is not None:
+        w.now = w.f.next_at()
+        w.f.tick(w.now)
+        assert w.f.next_at() is None or w.f.next_at() > w.now
+        get = w.gets[0]
+        if get.state == RUNNING:
+            asked.append(w.now)
+            assert get.peer == bytes([2] * 20) and get.name.endswith(b"/1")
+            get.state, get.reason = FAILED, "refused, error 1 not here"
+            w.f.tick(w.now)
+            assert w.table.rows[1].faults == 0
+    gaps = [b - a for a, b in zip(asked, asked[1:])]
+    assert gaps == [fetch.PROBE_US << n for n in range(1, 5)]  # then a query asks all

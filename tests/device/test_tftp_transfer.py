@@ -329,6 +329,23 @@ def test_few_transfers_go_well_at_once_and_slow_ones_bar_nobody():
     assert sent == [(0, B)]  # that of the oldest
 
 
+def test_transfer_that_only_seems_to_have_ended_is_left_in_peace():
+    """A lost block is asked for no sooner than a lost last ACK would be missed."""
+    wire = Wire()
+    request = b"\x00\x01" + NAME + b"\x00octet\x00blksize\x001428\x00windowsize\x0064\x00"
+    serve = tftpserve.Serve(lambda *a: None, wire.open, wire.rand, 6)
+    now = wire.now
+    for i in range(2):
+        serve.request(A, 3000 + i, request, len(request), now)
+        serve.receive(i, A, 3000 + i, b"\x00\x04\x00\x00", 4, now)
+    now += 90000  # all has been sent, and no ACK has come
+    serve.request(A, 3002, request, len(request), now)
+    assert [serve.idle(i) for i in range(6)].count(False) == 3
+    assert serve.receive(0, A, 3000, b"\x00\x04\x00\x01", 4, now) == 0
+    serve.request(A, 3003, request, len(request), now)
+    assert [serve.idle(i) for i in range(6)].count(False) == 3
+
+
 def test_refusal_comes_from_the_well_known_port_and_takes_no_slot():
     wire = Wire()
     tail = b"\x00octet\x00blksize\x001428\x00"
