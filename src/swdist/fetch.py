@@ -17,8 +17,8 @@ LIE_MOST_S = 3600
 STALL_S = 1  # after a stall, which may be nobody's fault
 STALL_MOST_S = 16
 BUSY_US = 300000  # before a busy neighbour is asked again, and up to that much more
-PROBE_US = 60000  # who gave the last chunk is asked for the next one, said or not, after that and
-PROBE_MOST_US = 960000  # ever more rarely; later a query asks all
+PROBE_US = 60000  # who gave the last chunk is asked for the next one, said or not: after that, or
+PROBE_MOST_US = 960000  # twice what a chunk takes, and ever more rarely; later a query asks all
 CHECKS = 8  # signature checks that may turn out bad at once; then one each
 CHECK_US = 10000000
 BAD = 16  # digests of refused signatures remembered, so that no other neighbour costs a check
@@ -84,6 +84,7 @@ class Fetch:
         for slot in self.slots:
             if slot.what is None and not self._next(slot, now) and not self._probe(now):
                 self._set_look_at(now)
+                break
 
     def _probe(self, now):
         """The announcement of the next chunk may have been lost: asks who gave the last one."""
@@ -256,7 +257,7 @@ class Fetch:
             self.bytes += get.length
             if isinstance(what, int):
                 self._last = slot
-                self._probe_us = PROBE_US
+                self._probe_us = max(PROBE_US, get.took_us * 2)
                 self._probe_at = None
             row.praise(get.took_us if isinstance(what, int) else 0, get.length)
         elif isinstance(what, int) and row.offers.get(slot.rid, 0) <= what:
