@@ -4,6 +4,7 @@ import itertools
 import sys
 import time
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -13,6 +14,17 @@ from swdist_host.commands_keys import as_json
 from swdist_host.errors import BadValue, Refused
 
 _FILE = click.Path(path_type=Path)
+
+
+def _simulator(*names):
+    """Modules of the simulator. The host tool in one file comes without it and its libraries."""
+    try:
+        return [import_module(f"swdist_host.sim.{name}") for name in names]
+    except ImportError as e:
+        raise Refused(
+            f"the simulator is not part of this installation (no {e.name}):"
+            " run it from the source, after `make setup`"
+        ) from e
 
 
 @click.command()
@@ -46,9 +58,7 @@ def sim(name, seed, topology, nodes, fidelity, duration, report, listing, quiet,
       swdist sim --scenario one-injection --seed 7 --report out.html
       swdist sim --scenario hostile --topology villages --nodes 200 --fidelity chunk
     """
-    from swdist_host.sim import runner
-    from swdist_host.sim import scenario as scenarios
-
+    runner, scenarios = _simulator("runner", "scenario")
     if listing:
         for known in scenarios.names():
             terminal.say(f"{known:18} {scenarios.load(known).about}")
@@ -164,9 +174,7 @@ def swarm(duration, seeds, jobs, scheduler, keep, as_json):
     On many machines, after `dask scheduler` on one and `dask worker tcp://HOST:8786` on each:
       swdist swarm --time 8h --scheduler tcp://HOST:8786
     """
-    from swdist_host.sim import scenario as scenarios
-    from swdist_host.sim import swarm as swarms
-
+    scenarios, swarms = _simulator("scenario", "swarm")
     chosen = _seeds(seeds)
     until = None
     if duration is not None:

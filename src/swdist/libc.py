@@ -13,7 +13,21 @@ except ImportError:
 
 _NAMES = ("libc.so.6", "libc.so", "libc.musl-mipsel-sf.so.1", "libc.musl-mips-sf.so.1")
 _lib = None
-MIPS = "mips" in getattr(sys.implementation, "_machine", "")  # some numbers differ there
+
+
+def _is_mips(program):
+    """By the runtime's word, which not each build gives, or the ELF header of the program."""
+    if "mips" in getattr(sys.implementation, "_machine", ""):
+        return True
+    try:
+        with open(program, "rb") as f:
+            head = f.read(20)
+    except OSError:
+        return False
+    return head[18:20] in (b"\x08\x00", b"\x00\x08")  # e_machine is EM_MIPS
+
+
+MIPS = _is_mips("/proc/self/exe")  # some numbers differ there
 
 
 def open_fd(path):
@@ -71,7 +85,7 @@ def stop_fd():
     signals = array.array("L", [1 << 1 | 1 << 14] + [0] * 31)  # SIGINT is 2, SIGTERM 15
     if call("i", "sigprocmask", "iPP", 1 if MIPS else 0, signals, None) != 0:
         return None
-    fd = call("i", "signalfd", "iPi", -1, signals, 0)
+    fd = call("i", "signalfd", "iPi", -1, signals, 0x80000)  # SFD_CLOEXEC
     return fd if fd is not None and fd >= 0 else None
 
 

@@ -12,6 +12,7 @@ from binascii import hexlify
 
 from swdist.datagram import PORT
 from swdist.ifaces import has_link_local, ifname, interfaces, ipv4_of, lines
+from swdist.unixsock import datagram_socket
 
 MICROPYTHON = sys.implementation.name == "micropython"
 GROUP = b"\xff\x12" + bytes(10) + b"\xa2\xfd\x15\x71"
@@ -139,7 +140,7 @@ class Udp:
 
 
 def _socket6(port, reuse):
-    sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    sock = datagram_socket(socket.AF_INET6)
     try:
         sock.setsockopt(_IPPROTO_IPV6, _V6ONLY, 1)
         sock.setsockopt(_IPPROTO_IPV6, _MULTICAST_LOOP, 0)
@@ -153,7 +154,7 @@ def _socket6(port, reuse):
 
 
 def _socket4(port, reuse, name):
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock = datagram_socket(socket.AF_INET)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         if reuse:

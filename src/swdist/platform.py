@@ -140,7 +140,11 @@ class Fs:
         for part in path.split("/"):
             done += part + "/"
             if part and not self.is_dir(done):
-                os.mkdir(done)
+                try:
+                    os.mkdir(done)
+                except OSError:  # the other process was faster?
+                    if not self.is_dir(done):
+                        raise
 
     def remove(self, path):
         os.remove(path)

@@ -7,6 +7,18 @@ import sys
 
 MICROPYTHON = sys.implementation.name == "micropython"
 MAX_DATAGRAM = 2048
+SOCK_CLOEXEC = 0x80000
+
+
+def datagram_socket(family):
+    """One that the programs which we start don't inherit: else a port would still be in use when
+    this process has long been replaced by a new one. CPython's are always so."""
+    if MICROPYTHON:
+        try:
+            return socket.socket(family, socket.SOCK_DGRAM | SOCK_CLOEXEC)
+        except OSError:
+            pass  # a kernel before 2.6.27
+    return socket.socket(family, socket.SOCK_DGRAM)
 
 
 def _address_unix(path):
@@ -24,7 +36,7 @@ class Unix:
         except OSError:
             pass
         self._path = path
-        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._sock = datagram_socket(socket.AF_UNIX)
         try:
             self._sock.bind(_address_unix(path))
         except OSError as e:
@@ -71,7 +83,7 @@ class UnixSender:
         for _ in range(2):
             try:
                 if self._sock is None:
-                    self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                    self._sock = datagram_socket(socket.AF_UNIX)
                     self._sock.setblocking(False)
                     self._sock.connect(_address_unix(self._path))
                 self._sock.send(data)

@@ -2,7 +2,7 @@
 
 import sys
 
-from swdist import libc, platform
+from swdist import libc, net, platform, unixsock
 from swdist.bits import to_hex
 
 FS = platform.Fs()
@@ -54,6 +54,65 @@ def test_pipe_in_the_place_of_a_file_holds_nobody():
         assert FS.read(root + "/pipe", 100) in (None, b"")
         with FS.open(root + "/pipe", "rb") as f:
             assert not f.readinto(bytearray(10))
+
+
+class SlowFs(platform.Fs):
+    """Another process makes each folder right after this one has looked for it."""
+
+    def __init__(self):
+        self.looked = []
+
+    def is_dir(self, path):
+        there = platform.Fs.is_dir(self, path)
+        if not there and path not in self.looked:
+            self.looked.append(path)
+            FS.mkdirs(path)
+        return there
+
+
+def test_two_processes_can_make_the_same_folders_at_once():
+    with Folder() as root:
+        fs = SlowFs()
+        fs.mkdirs(root + "/a/b/c")
+        assert FS.is_dir(root + "/a/b/c") and len(fs.looked) == 3
+        FS.write_atomic(root + "/file", b"")
+        try:
+            FS.mkdirs(root + "/file/sub")
+            raise AssertionError("made")
+        except OSError:
+            pass
+
+
+def inherited_sockets(root):
+    """Of a program started by us, as the kernel shows them."""
+    script = "ls -l /proc/self/fd >" + root + "/fds"
+    assert platform.run(("sh", "-c", script), 5) == 0
+    return FS.read(root + "/fds", 9999).count(b"socket:")
+
+
+def test_programs_that_we_start_inherit_no_socket():
+    with Folder() as root:
+        before = inherited_sockets(root)
+        path = root + "/socket"
+        kept = [
+            unixsock.unix_socket(path),
+            net.Udp(net._socket4(0, False, None), True, None, None, 1),
+        ]
+        sender = unixsock.unix_sender(path)
+        assert sender.send(b"x") and kept[0].recv() == b"x"
+        assert inherited_sockets(root) == before
+        sender.close()
+        for sock in kept:
+            sock.close()
+
+
+def test_machine_is_known_by_the_program_s_header():
+    with Folder() as root:
+        elf = b"\x7fELF\x01\x02\x01" + bytes(9) + b"\x00\x02"
+        for machine, mips in ((b"\x00\x08", True), (b"\x08\x00", True), (b"\x00\x3e", False)):
+            FS.write_atomic(root + "/program", elf + machine + bytes(30))
+            assert libc._is_mips(root + "/program") == (mips or libc.MIPS)
+        assert libc._is_mips(root + "/missing") == libc.MIPS
 
 
 def test_command_gets_its_words_as_they_are_and_says_its_status():

@@ -147,3 +147,15 @@ def test_truncated_release_is_refused_wherever_it_is_cut(folder):
         (folder / "cut.swd").write_bytes(data[:n])
         done = swdist("release", "verify", "cut.swd", "--ca", "ca", cwd=folder)
         assert done.returncode == 1 and done.stderr.count("\n") == 1, n
+
+
+def test_installation_without_the_simulator_says_so(tmp_path):
+    (tmp_path / "networkx.py").write_text("raise ImportError(name='networkx')")
+    done = subprocess.run(
+        [sys.executable, "-m", "swdist_host", "sim", "--list"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "no networkx" in done.stderr and "make setup" in done.stderr
