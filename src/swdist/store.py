@@ -240,6 +240,8 @@ class Store:
                 f.seek(n * m.chunk_size)
                 f.write(view)
                 self._fs.sync(f)
+            if not there:
+                self._fs.sync_dir(path)  # its name, too
         except OSError as e:
             return "store: %s" % e
         release.held = n + 1

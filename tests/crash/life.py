@@ -1,0 +1,179 @@
+"""A node's life with two releases, on the real store, slots and switcher, and their switch side.
+
+A neighbour has all that was released. What the network side does with sockets is done here by hand:
+one part is fetched a turn.
+"""
+
+from crash.flash import Flash
+from swdist import choose
+from swdist.choose import FACTORY
+from swdist.store import Store
+from swdist_host import payload
+from swdist_host.sim import crypto, station
+from swdist_host.sim.authority import Authority
+
+S = 1_000_000
+CHUNK = 4096
+DAY_S = 1_800_000_000  # the mesh time when the life begins
+CONFIRM_S = 30
+DOWN_S = 3  # without power
+STABLE_S, BEGIN_S, END_S = DAY_S + 100, DAY_S + 200, DAY_S + 300
+NEXT_S = DAY_S + 500
+LAST_S = DAY_S + 700
+QUOTA = 256 * 1024
+
+
+def install():
+    station.install()
+    crypto.install()
+
+
+def tree(folder, version):
+    """A payload of some files, directories and chunks."""
+    (folder / "hooks").mkdir(parents=True)
+    (folder / "etc/deep").mkdir(parents=True)
+    (folder / "hooks/activate").write_text("true\n")
+    (folder / "version").write_text(version)
+    (folder / "etc/deep/a").write_bytes(version.encode() * 900)
+
+
+class World:
+    """What was released: stable 1.1.0, experimental 1.2.0 within it, and later 1.3.0. `revised`:
+    1.1.0 once more with the same payload, as a correction of its description."""
+
+    def __init__(self, folder):
+        self.authority = Authority(1)
+        self.trust = self.authority.trust()
+        self.folder = folder
+        self.trees = {}  # release id: {name: content}
+        self.stable = self._build("1.1.0", STABLE_S)
+        self.revised = self._build("1.1.0", STABLE_S, revision=1)
+        self.experiment = self._build("1.2.0", BEGIN_S, end_s=END_S)
+        self.next = self._build("1.3.0", NEXT_S)
+
+    def _build(self, version, start_s, **more):
+        folder = self.folder / version
+        if not folder.exists():
+            tree(folder, version)
+        swd = self.authority.build(
+            version, start_s, DAY_S - 10,
+            data=payload.from_dir(folder), chunk_size=CHUNK, **more,
+        )  # fmt: skip
+        self.trees[swd.rid] = {
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
+        return swd
+
+
+def installed():
+    """A node's flash before its first start: the package has made the folders."""
+    flash = Flash()
+    for path in (station.STORE, station.STATE + "/slots", station.RUN):
+        flash.mkdirs(path)
+    flash.flush_all()
+    flash.steps = 0
+    return flash
+
+
+class Log:
+    def __init__(self):
+        self.lines = []
+
+    def _say(self, text):
+        self.lines.append(text)
+
+    error = warn = info = debug = _say
+
+
+class Node:
+    """On `flash`, from one start of its power to the next."""
+
+    settings = station.Settings(confirm_s=CONFIRM_S)
+
+    def __init__(self, world, flash, now_s, quota=QUOTA):
+        self.world = self  # what station.Switch asks for the time
+        self.released = world
+        self.now = now_s * S  # of mesh time, which is known from the start
+        self.fs = flash
+        self.log = Log()
+        self.records = []
+        self.turns = 0
+        self.sick = ()  # versions whose hooks/health fails
+        self.store = Store(flash, station.STORE, world.trust, self.log, quota)
+        self.store.load()
+        self.switch = station.Switch(self, world.trust)
+        self.slots = self.switch.slots
+        self.tell_time()
+        self.switch.begin(self.now)
+
+    def counter(self, t):
+        return t
+
+    def hook(self, release, name):
+        return int(name == "health" and release.manifest.version in self.sick)
+
+    def switched(self, record):
+        self.records.append((record["to"], record["reason"]))
+
+    def from_switch(self, message):
+        _, rid, *_ = message
+        pinned = [rid]
+        now_s = self.now // S
+        for r in self.store.releases:
+            if r.manifest.start_s > now_s or r.manifest.end_s > now_s:
+                pinned.append(r.rid)
+        fallback = choose.choose(
+            self.store.releases, now_s, False, "sim", choose.factory((1, 0, 0))
+        )
+        self.store.collect([*pinned, fallback.rid])
+
+    def tell_time(self):
+        self.switch.switcher.set_time(self.now, 0, 1000, True, 1, self.now)
+
+    def fetch(self, offered):
+        """One more part of what the neighbour offers. True if there was one."""
+        for swd in offered:
+            r = self.store.get(swd.rid)
+            if r is None:
+                why = self.store.add(swd.manifest, swd.signatures)[1]
+                if why is None or "later" not in why:
+                    return True
+            elif self.store.wanted(r):
+                if not r.indexed:
+                    self.store.put_index(r, swd.index)
+                else:
+                    chunk = swd.payload[r.held * CHUNK : (r.held + 1) * CHUNK]
+                    self.store.put_chunk(r, r.held, memoryview(chunk))
+                return True
+        return False
+
+    def turn(self, offered):
+        """What the two processes do, one after the other; then the time goes on."""
+        self.turns += 1
+        busy = self.store.reuse() or self.fetch(offered)
+        if busy:
+            self.switch._look_at = self.now
+        if busy or self.turns % 4 == 0:
+            self.tell_time()
+        wake = self.switch.turn(self.now)
+        self.now = min(max(wake, self.now + S), self.now + 10 * S)
+
+    def run(self, until_s, offered, after=None):
+        while self.now < until_s * S:
+            self.turn(offered)
+            if after is not None:
+                after(self)
+
+    def check_slot(self, rid):
+        """Is it the release's own tree, whole?"""
+        if rid == FACTORY:
+            return
+        root = self.slots.path(rid)
+        for name, data in self.released.trees[rid].items():
+            assert self.fs.read(root + "/" + name, 1 << 20) == data, (rid.hex()[:8], name)
+
+    def check_settled(self, swd):
+        assert self.slots.active() == self.slots.confirmed() == swd.rid, self.log.lines[-20:]
+        self.check_slot(swd.rid)
