@@ -13,15 +13,18 @@ class File:
         self.size = size
 
     def read_into(self, offset, view):
-        """Bytes read into the view, fewer only at the end."""
+        """Bytes read into the view, fewer only at the end, or where the disk has a fault."""
         n = max(min(len(view), self.size - offset), 0)
-        self._f.seek(self._base + offset)
         got = 0
-        while got < n:
-            more = self._f.readinto(memoryview(view)[got:n])
-            if not more:
-                break
-            got += more
+        try:
+            self._f.seek(self._base + offset)
+            while got < n:
+                more = self._f.readinto(memoryview(view)[got:n])
+                if not more:
+                    break
+                got += more
+        except OSError:
+            pass
         return got
 
     def close(self):

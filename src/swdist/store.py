@@ -29,6 +29,7 @@ class Store:
         self._digest = None
         self._deserving = None  # release ids whose payloads fit, or None: to be computed
         self._told = []  # release ids that don't fit, once said
+        self._fault = None  # of the disk, that was said last
 
     def _dir(self, release):
         return self._path + "/" + to_hex(release.rid)
@@ -101,7 +102,7 @@ class Store:
                     if tick is not None:
                         tick()
         except OSError as e:
-            self._log.warn("store: %s: %s" % (release.name(), e))
+            self._disk(e)
         release.complete = release.held == m.chunks
 
     # --- what is held
@@ -163,7 +164,7 @@ class Store:
             self._write(release, manifest, signatures)
         except OSError as e:
             self._remove(self._dir(release) + ".new")
-            return None, "store: %s" % e
+            return None, self._disk(e)
         if older is not None:
             self._supersede(older, release)
             self.releases.remove(older)
@@ -180,6 +181,7 @@ class Store:
     def _write(self, release, manifest, signatures):
         fs = self._fs
         path = self._dir(release)
+        fs.rmtree(path)  # left where only the last flush failed
         fs.rmtree(path + ".new")
         fs.mkdirs(path + ".new")
         for name, data in (("/manifest", manifest), ("/signatures", signatures)):
@@ -199,7 +201,7 @@ class Store:
                     try:
                         fs.rename(source, self._dir(new) + name)
                     except OSError as e:
-                        self._log.warn("store: %s" % e)
+                        self._disk(e)
         self._remove(self._dir(old))
 
     def put_index(self, release, data):
@@ -214,7 +216,7 @@ class Store:
         try:
             self._fs.write_atomic(self._dir(release) + "/index", data)
         except OSError as e:
-            return "store: %s" % e
+            return self._disk(e)
         self._scan(release)
         return None
 
@@ -242,8 +244,9 @@ class Store:
                 self._fs.sync(f)
             if not there:
                 self._fs.sync_dir(path)  # its name, too
+            self._fault = None
         except OSError as e:
-            return "store: %s" % e
+            return self._disk(e)
         release.held = n + 1
         release.complete = release.held == m.chunks
         return None
@@ -324,8 +327,16 @@ class Store:
         self._digest = None
         self._deserving = None
 
+    def _disk(self, e):
+        """Why not; said once until a chunk is kept again, for it is tried again and again."""
+        why = "store: %s" % e
+        if self._fault != e.args[0]:
+            self._fault = e.args[0]
+            self._log.error(why)
+        return why
+
     def _remove(self, path):
         try:
             self._fs.rmtree(path)
         except OSError as e:
-            self._log.warn("store: %s not removed: %s" % (path, e))
+            self._disk(e)

@@ -54,8 +54,8 @@ class _Dir:
 
 
 class Flash(disk.Fs):
-    """steps: changes so far. fault: errno of those in fault_from <= step < fault_to. reads_fail:
-    reading fails too."""
+    """steps: changes so far. fault: errno of each change from step fault_from on, or None.
+    reads_fail: reading fails too. faults: how many changes have failed."""
 
     inode = Inode
 
@@ -63,7 +63,7 @@ class Flash(disk.Fs):
         super().__init__(None, capacity=capacity)
         self.steps = 0
         self.fault = None
-        self.fault_from = self.fault_to = 0
+        self.fault_from = 0
         self.faults = 0
         self.reads_fail = False
         self._nodes = {"": _Dir()}  # path: _Dir
@@ -72,9 +72,16 @@ class Flash(disk.Fs):
     def step(self, size=0):
         super().step(size)
         self.steps += 1
-        if self.fault is not None and self.fault_from <= self.steps < self.fault_to:
+        if self.fault is not None and self.steps >= self.fault_from:
             self.faults += 1
             raise OSError(self.fault, "injected")
+
+    def rename(self, a, b):
+        held, self.fault = self.fault, None if b.startswith("/run/") else self.fault  # in RAM
+        try:
+            super().rename(a, b)
+        finally:
+            self.fault = held
 
     def read(self, path, limit):
         return None if self.reads_fail else super().read(path, limit)  # as platform.Fs.read does

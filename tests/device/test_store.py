@@ -32,7 +32,7 @@ class Log:
     def info(self, text):
         self.lines.append(text)
 
-    warn = info
+    error = warn = info
 
 
 class Box:
