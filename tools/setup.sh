@@ -9,8 +9,10 @@ python=${PYTHON:-python3}
 # What builds the runtime comes with it, so that one message names all that is missing.
 # shellcheck disable=SC2046 # a list of names
 tools/packages.sh python3 python3-venv iproute2 nftables procps shellcheck signify-openbsd libsodium23 \
-	"busybox|busybox-static" atftp curl dnsmasq-base zopfli qemu-user binutils-mipsel-linux-gnu \
+	"busybox|busybox-static" atftp curl dnsmasq-base tftp-hpa zopfli qemu-user binutils-mipsel-linux-gnu \
 	$("$python" tools/runtime.py --packages)
+
+tools/peers.sh build/peers
 
 # The caller's Python settings must not leak into the venv, nor pip's idea of where to install.
 unset PYTHONPATH PYTHONHOME PYTHONSAFEPATH PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV

@@ -46,6 +46,7 @@ class Fetch:
         self._bad = [None] * BAD
         self._bad_until = 0  # how far the time for bad signatures is spent
         self.look = True  # may there be something to start? What changes that sets it
+        self._strange = False  # is a release offered that we don't hold?
         self._last = None  # the slot that got the last chunk
         self._probe_at = None
         self._probe_us = PROBE_US
@@ -64,6 +65,7 @@ class Fetch:
             offers[rid] = held
             if was <= ours + len(self.slots) and held > ours:  # else it has nothing new for us
                 self.look = True
+                self._strange = self._strange or ours < 0
 
     def tick(self, now):
         """Takes what has arrived and starts what can be started."""
@@ -159,20 +161,21 @@ class Fetch:
         itself before an old neighbour. One at a time: no crowd can keep all downloads busy with
         nothing. None while too many signatures were bad of late."""
         best = None
-        if self._bad_until - now > (CHECKS - 1) * CHECK_US:
+        if not self._strange or self._bad_until - now > (CHECKS - 1) * CHECK_US:
             return None
         for s in self.slots:
             if s.what in ("manifest", "signatures"):
                 return None
+        self._strange = False
         for i in range(len(self._rows)):
             row = self._rows[i]
-            if row.peer is None or row.wait_until > now or not row.tftp_port or self._busy(i):
-                continue
-            if best is not None and (row.faults, row.since) >= best[2]:
-                continue
             for rid in row.offers:
-                if self._store.get(rid) is None and not self._working(rid):
-                    best = rid, i, (row.faults, row.since)
+                if self._store.get(rid) is None:
+                    self._strange = True
+                    if row.wait_until > now or not row.tftp_port or self._busy(i):
+                        break
+                    if best is None or (row.faults, row.since) < best[2]:
+                        best = rid, i, (row.faults, row.since)
                     break
         return best
 
