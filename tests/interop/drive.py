@@ -6,6 +6,7 @@ drive.py get ADDRESS PORT NAME FILE BLKSIZE WINDOW  asks without options if BLKS
 get says what became of it in one line of JSON, and writes FILE only when all has come.
 """
 
+import gc
 import json
 import os
 import sys
@@ -121,6 +122,8 @@ def get(address, port, name, path, blksize, window):
         sock.send(peer, port, memoryview(buf)[:n])
 
     machine = tftpget.Get(send, platform.rand, MAX_BYTES)
+    if hasattr(gc, "threshold"):
+        gc.threshold(1 << 22)  # a node's buffer has 64 KiB; each collection would search all of this
     machine.start(peer_of(address), port, name.encode(), MAX_BYTES, clock.counter_us())
     while machine.state == tftpget.RUNNING:
         now = clock.counter_us()

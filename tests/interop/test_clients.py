@@ -7,6 +7,7 @@ import peers
 import pytest
 
 SIZES = (0, 1, 511, 512, 513, 1428, 100 * 1024, 1 << 20)
+pytestmark = pytest.mark.slow
 PYPI = """
 import sys, tftp
 host, port, name, path, blksize, window = sys.argv[1:]

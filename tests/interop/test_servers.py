@@ -9,6 +9,7 @@ SIZES = (0, 1, 511, 512, 513, 1428, 100 * 1024, 1 << 20)
 SERVERS = ("tftpd-hpa", "atftpd", "dnsmasq", "tftp")  # Debian's busybox has only the client
 # Block size 0: a request without options, as RFC 1350 has it.
 CELLS = ((0, 1), (1428, 1), (1428, 16))
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
