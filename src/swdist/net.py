@@ -79,6 +79,8 @@ class Udp:
         self.name = name
         self.index = index
         self.fd = sock.fileno()
+        self._source = self._from = None  # of the last datagram of a transfer, raw and understood
+        self._peer = self._port = self._to = None  # of the last one sent
         sock.setblocking(False)
 
     def recv(self):
@@ -88,6 +90,8 @@ class Udp:
                 data, source = self._sock.recvfrom(MAX_DATAGRAM)
             except OSError:
                 return None
+            if source == self._source:
+                return data, self._from[0], self._from[1]
             if self._v4:
                 address, port = _from4(source)
                 index = self._index4(address)
@@ -99,7 +103,11 @@ class Udp:
                 if self._interfaces is not None and index not in self._interfaces.index.values():
                     continue
             if index and port:
-                return data, address + struct.pack("!I", index), port
+                peer = address + struct.pack("!I", index)
+                if self._interfaces is None:  # else what is ours may change
+                    self._source = source
+                    self._from = (peer, port)
+                return data, peer, port
         return None
 
     def _index4(self, address):
@@ -115,11 +123,15 @@ class Udp:
 
     def send(self, peer, port, data):
         try:
-            if self._v4:
-                to = _address4(bytes(peer[12:16]), port)
-            else:
-                to = _address6(bytes(peer[:16]), port, struct.unpack_from("!I", peer, 16)[0])
-            self._sock.sendto(data, to)
+            if port != self._port or peer != self._peer:
+                if self._v4:
+                    self._to = _address4(bytes(peer[12:16]), port)
+                else:
+                    index = struct.unpack_from("!I", peer, 16)[0]
+                    self._to = _address6(bytes(peer[:16]), port, index)
+                self._peer = bytes(peer)
+                self._port = port
+            self._sock.sendto(data, self._to)
         except OSError:
             return False
         return True
