@@ -2,6 +2,7 @@
 
 from swdist.bits import number
 from swdist.manifest import MAX_CHUNKS
+from swdist.ucryptolib import sha256
 
 
 class File:
@@ -57,6 +58,25 @@ def open_part(fs, path, release, what):
         return File(fs.open(path, "rb"), base, size)
     except OSError:
         return None
+
+
+def holds(fs, path, release, n):
+    """Is chunk n on flash what the index says?"""
+    m = release.manifest
+    size = chunk_bytes(m, n)
+    if (fs.size(path + "/payload") or 0) < n * m.chunk_size + size:
+        return False
+    try:
+        with fs.open(path + "/index", "rb") as f:
+            f.seek(32 * n)
+            digest = f.read(32)
+        with fs.open(path + "/payload", "rb") as f:
+            view = memoryview(bytearray(size))
+            return File(f, n * m.chunk_size, size).read_into(0, view) == size and (
+                sha256(view) == digest
+            )
+    except OSError:
+        return False
 
 
 def same_chunk(fs, path, release, other_path, other):

@@ -7,11 +7,12 @@ cut `load` verifies everything again and goes on behind the last good chunk; ID.
 
 from swdist.bits import from_hex, to_hex
 from swdist.manifest import MAX_BYTES
-from swdist.parts import File, chunk_bytes, open_part, same_chunk
+from swdist.parts import File, chunk_bytes, holds, open_part, same_chunk
 from swdist.ucryptolib import sha256
 
 MAX_VERSIONS = 64
 MAX_SIGNATURES_BYTES = 32768
+SCRUB_TURNS = 24  # of collect(), each some 5 s after the last
 
 
 class Store:
@@ -29,6 +30,8 @@ class Store:
         self._digest = None
         self._deserving = None  # release ids whose payloads fit, or None: to be computed
         self._told = []  # release ids that don't fit, once said
+        self._turns = 0
+        self._scrubbed = (b"", 0)  # release and chunk that were read again last
         self._fault = None  # of the disk, that was said last
 
     def _dir(self, release):
@@ -251,12 +254,32 @@ class Store:
         release.complete = release.held == m.chunks
         return None
 
+    def _scrub(self):
+        """Reads the next chunk again: flash forgets. What does not hold is fetched anew."""
+        rid, n = self._scrubbed
+        release = self.get(rid)
+        n += 1
+        if release is None or n >= release.held:
+            held = [r for r in self.releases if r.held]
+            if not held:
+                return
+            release = min([r for r in held if r.rid > rid] or held, key=lambda r: r.rid)
+            n = 0
+        self._scrubbed = release.rid, n
+        if not holds(self._fs, self._dir(release), release, n):
+            self._log.warn("chunk %d of release %s is spoilt" % (n, release.name()))
+            self._scan(release)  # or the index is
+
     def reuse(self):
-        """Takes one chunk that a wanted release lacks from another release that holds the same.
-        True if there was one."""
+        """Takes one chunk that a wanted release lacks from what lies behind a gap, or from another
+        release that holds the same. True if there was one."""
         for r in self.releases:
             if r.indexed and r.sought <= r.held and self.wanted(r):
                 r.sought = r.held + 1  # looked for once
+                if holds(self._fs, self._dir(r), r, r.held):
+                    r.held += 1
+                    r.complete = r.held == r.manifest.chunks
+                    return True
                 for other in self.releases:
                     if other is not r and other.held:
                         view = same_chunk(self._fs, self._dir(r), r, self._dir(other), other)
@@ -284,7 +307,11 @@ class Store:
 
     def collect(self, pinned):
         """pinned: ids of releases (active, fallback, scheduled) whose payloads are never
-        removed to make room. Removes payloads while more than the quota is held."""
+        removed to make room. Removes payloads while more than the quota is held, and now and then
+        reads one chunk again."""
+        self._turns += 1
+        if self._turns % SCRUB_TURNS == 0:
+            self._scrub()
         if set(pinned) != set(self._pinned):
             self._pinned = tuple(pinned)
             self._deserving = None

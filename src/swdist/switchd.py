@@ -15,6 +15,8 @@ from swdist.slots import Slots
 from swdist.switcher import Switcher
 from swdist.ucryptolib import sha256
 
+HOOKS = "/usr/lib/swdist/hooks/"  # the operator's: prepare.d, activate.d, confirm.d, rollback.d
+MAX_HOOKS = 8  # of each that are run
 HOOK_S = 20  # a hook that takes longer has failed
 TELL_US = 5000000  # the network side is told at least so often what runs
 LOOK_US = 60000000  # the store is read at least so often: a message may be lost
@@ -143,10 +145,21 @@ class Switchd:
         self._seen = self._seen[-MAX_NAMES:] + [rid]
 
     def _hook(self, release, name):
+        """The slot's own hook, then the operator's, in order: the first status that is not 0."""
         path = self.slots.path(release.rid)
-        hook = path + "/hooks/" + name
-        if self.fs.size(hook) is None:
-            return 0
+        hooks = [path + "/hooks/" + name] if name in ("activate", "health") else []
+        folder = HOOKS + ("confirm" if name == "health" else name) + ".d/"
+        for file in sorted(self.fs.listdir(folder))[:MAX_HOOKS]:
+            hooks.append(folder + file)
+        for hook in hooks:
+            if self.fs.size(hook) is not None:
+                status = self._run(hook, path)
+                if status:
+                    self.log.warn("%s exited with %d" % (hook, status))
+                    return status
+        return 0
+
+    def _run(self, hook, path):
         # SIGTERM is held back (libc.stop_fd), and busybox's sh hands that on: then no timeout could
         # end the hook, and nobody what it starts.
         how = 3 if libc.MIPS else 2  # SIG_SETMASK

@@ -21,7 +21,8 @@ LATE_S = 2
 
 
 class Switcher:
-    """hook(release, name) -> exit status of a slot's hook, 0 where there is none.
+    """hook(release, name) -> exit status of the hooks of that name, 0 where there is none. Those
+    of `prepare` and `rollback` are told only, whatever their status.
     record(dict) is called after each switch. floor_s: the mesh time as it was last kept, seconds;
     a start value only, for as a bound it would make a clock set forward once wrong for ever."""
 
@@ -271,6 +272,7 @@ class Switcher:
             self._deadline = None
             self.next_at = now
             self._remember(self.active, why)
+            self._hook(self.active, "rollback")
 
     def _remember(self, release, why):
         release.failed = True
@@ -313,6 +315,7 @@ class Switcher:
             release.complete = True
             self._retry_us = RETRY_US
             self._log.info("prepared release %s" % release.name())
+            self._hook(release, "prepare")
             return
         self._log.error("release %s failed: %s" % (release.name(), why))
         self._bad = self._bad[-63:] + [release.rid]

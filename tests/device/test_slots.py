@@ -1,6 +1,6 @@
 """Slots on real files, with a power cut before and after each operation, and disks that fail."""
 
-from test_untar import END, file, folder
+from test_untar import END, file, folder, head
 
 from swdist import choose, platform, slots, verify
 from swdist.bits import to_hex
@@ -156,6 +156,87 @@ def test_what_the_store_says_is_verified_again_while_it_is_unpacked():
             assert not held.prepared(r.rid) and REAL.listdir(w.state + "/slots") == []
         w.release()
         assert prepare(held, r)[0] is None
+
+
+def snapshot(path):
+    """All below a folder, {path: content or None for a folder}."""
+    found = {}
+    for name in REAL.listdir(path):
+        below = path + "/" + name
+        if REAL.is_dir(below):
+            found[below] = None
+            found.update(snapshot(below))
+        else:
+            found[below] = REAL.read(below, 1 << 20)
+    return found
+
+
+def broken_sum(archive):
+    return archive[:150] + b"7" + archive[151:]
+
+
+HOSTILE = (
+    file(b"../evil"),
+    file(b"a/../../../evil"),
+    file(b"evil", prefix=b"../.."),
+    file(b"/tmp/swdist-evil"),
+    file(b"evil", prefix=b"/tmp"),
+    folder(b"../evil/"),
+    folder(b"/tmp/swdist-evil/"),
+    file(b"./a"),
+    head(b"in", kind=b"2", link=b"z"),
+    head(b"out", kind=b"2", link=b"../../active") + file(b"out", b"bad"),
+    head(b"out", kind=b"2", link=b"/tmp") + file(b"out/swdist-evil", b"bad"),
+    head(b"hard", kind=b"1", link=b"/etc/passwd"),
+    head(b"hard", kind=b"1", link=b"z"),
+    head(b"character", kind=b"3"),
+    head(b"block", kind=b"4"),
+    head(b"pipe", kind=b"6"),
+    head(b"a", kind=b"L") + file(b"x" * 300),
+    head(b"a", kind=b"x"),
+    head(b"a", kind=b"S"),
+    head(b"bomb", 0o77777777777),
+    head(b"bomb", b"\x80" + bytes(10) + b"\x01"),
+    file(b"b" * 100, prefix=b"p" * 155),
+    file(b"/".join([b"d"] * 33)),
+    file(b"a", mode=b"0004755\0"),
+    file(b"a", mode=b"0002755\0"),
+    file(b"a") + file(b"a", b"other"),
+    folder(b"a/") + file(b"a"),
+    file(b"a") + file(b"a/b"),
+    broken_sum(file(b"a")),
+    file(b"a\nb"),
+    file(b"a", magic=b"ustar  \0"),
+    file(b"a", b"x" * 700)[:-600],
+)
+
+
+def test_hostile_archives_are_refused_and_nothing_outside_of_the_slot_is_touched():
+    with World() as w:
+        held = w.slots()
+        old = w.release((1, 0, 0))
+        assert prepare(held, old)[0] is None
+        held.activate(old.rid)
+        held.confirm(old.rid)
+        for i, case in enumerate(HOSTILE):
+            for before in (b"", TREE):  # also when files have been written already
+                r = w.release((2, i, len(before)), before + case + END)
+                was = snapshot(w.root)
+                why, _ = prepare(held, r)
+                assert why is not None and why.startswith("archive: "), (i, why)
+                assert snapshot(w.root) == was, i
+                assert not held.prepared(r.rid) and held.active() == old.rid
+                assert REAL.size("/tmp/swdist-evil") is None and REAL.size("/tmp/evil") is None
+
+
+def test_archive_without_its_end_is_refused_at_each_length():
+    with World() as w:
+        held = w.slots()
+        for n in range(512, len(ARCHIVE) - 512, 512):
+            r = w.release((2, n // 512, 0), ARCHIVE[:n])
+            why, _ = prepare(held, r)
+            assert why in ("archive: it ends early", "archive: larger than itself"), (n, why)
+            assert REAL.listdir(w.state + "/slots") == []
 
 
 def test_payload_with_an_index_of_its_own_is_not_taken_for_the_releases():

@@ -3,7 +3,7 @@ import os
 from swdist import manifest as manifest_format
 from swdist.bits import to_hex
 from swdist.platform import Fs
-from swdist.store import MAX_VERSIONS, Store
+from swdist.store import MAX_VERSIONS, SCRUB_TURNS, Store
 from swdist.ucryptolib import sha256
 from swdist.verify import Release
 
@@ -413,3 +413,53 @@ def test_release_with_the_same_payload_moves_nothing():
         while box.store.reuse():
             pass
         assert r.complete
+
+
+def spoil(path, at):
+    with open(path, "r+b") as f:
+        f.seek(at)
+        byte = f.read(1)
+        f.seek(at)
+        f.write(bytes([byte[0] ^ 0x10]))
+
+
+def scrub(store, chunks):
+    """So many chunks are read again, one at a time."""
+    for _ in range(chunks * SCRUB_TURNS):
+        store.collect([])
+
+
+def test_spoilt_chunk_is_found_and_only_that_one_is_fetched_again():
+    with Box() as b:
+        other = add(b.store, "1.0.0", payload=PAYLOAD[:5000])
+        fill(b.store, other, PAYLOAD[:5000])
+        r = add(b.store, "1.1.0")
+        fill(b.store, r)
+        scrub(b.store, 5)
+        assert r.complete and other.complete
+        spoil(b.dir(r) + "/payload", CHUNK + 7)
+        scrub(b.store, 5)
+        assert (r.held, r.complete, other.complete) == (1, False, True)
+        assert b.store.wanted(r) and b.store.open(b"1/%s/1" % to_hex(r.rid).encode()) is None
+        assert len([line for line in b.log.lines if "spoilt" in line]) == 1
+        assert not b.store.reuse()
+        assert b.store.put_chunk(r, 1, memoryview(chunks(PAYLOAD)[1])) is None
+        assert b.store.reuse() and r.complete  # what lay behind it was good
+        assert b.fs.read(b.dir(r) + "/payload", 99999) == PAYLOAD
+
+
+def test_spoilt_index_is_fetched_again_and_costs_no_neighbour_anything():
+    with Box() as b:
+        r = add(b.store)
+        fill(b.store, r)
+        spoil(b.dir(r) + "/index", 3)
+        scrub(b.store, 1)
+        assert (r.indexed, r.held) == (False, 0) and b.store.wanted(r)
+        assert b.store.put_index(r, index(PAYLOAD)) is None and r.complete
+
+
+def test_nothing_is_read_again_where_nothing_is_held():
+    with Box() as b:
+        add(b.store)
+        scrub(b.store, 3)
+        assert b.log.lines == []

@@ -187,3 +187,33 @@ def test_hook_gets_the_slots_path_and_its_time_limit_holds():
             assert w.d.counter.counter_us() - before < 20 * S
         finally:
             switchd.HOOK_S = kept
+
+
+def test_operators_hooks_run_in_order_after_the_slots_own_and_have_a_say():
+    with World() as w:
+        r = choose.factory((1, 1, 0))
+        r.rid = sha256(b"r")
+        slot = w.d.slots.path(r.rid)
+        log = w.conf.state + "/log"
+        switchd.HOOKS, kept = w.conf.state + "/hooks/", switchd.HOOKS
+        try:
+            for name in ("activate", "prepare"):
+                FS.mkdirs(slot + "/hooks")
+                FS.write_atomic(slot + "/hooks/" + name, b"echo own >>%s\n" % log.encode())
+            for name, status in (("20-b", 3), ("10-a", 0), ("30-never", 0)):
+                for folder in ("activate", "prepare", "confirm", "rollback"):
+                    FS.mkdirs(switchd.HOOKS + folder + ".d")
+                    script = "echo %s %s $1 >>%s; exit %d\n" % (name, folder, log, status)
+                    FS.write_atomic(switchd.HOOKS + folder + ".d/" + name, script.encode())
+            for name, folder in (("activate", "activate"), ("health", "confirm")):
+                assert w.d._hook(r, name) == 3
+                lines = FS.read(log, 9999).decode().split("\n")
+                own = ["own"] if name == "activate" else []
+                both = ["%s %s %s" % (n, folder, slot) for n in ("10-a", "20-b")]
+                assert lines == own + both + [""], lines
+                FS.remove(log)
+            for name in ("prepare", "rollback"):  # not of the slot: its release does not run
+                assert w.d._hook(r, name) == 3
+                assert b"own" not in FS.read(log, 9999)
+        finally:
+            switchd.HOOKS = kept

@@ -112,6 +112,7 @@ class World:
         self.ticked = []
         self.status = {}  # (version, hook): exit status
         self.hooks = []  # (version, hook, second)
+        self.told = []  # the same of hooks that decide nothing
         self.quiet = False  # the network side says nothing
         self.boot()
 
@@ -127,7 +128,8 @@ class World:
         self.s.start(self.now)
 
     def hook(self, release, name):
-        self.hooks.append((release.manifest.version[1], name, self.now // S))
+        hooks = self.told if name in ("prepare", "rollback") else self.hooks
+        hooks.append((release.manifest.version[1], name, self.now // S))
         return self.status.get((release.manifest.version[1], name), 0)
 
     def add(self, minor, start, end=0, revision=0, signed=0, payload=None, held=True, none=False):
@@ -533,3 +535,16 @@ def test_idle_switcher_sleeps():
     w.ticked = []
     w.run(1100 + 3600, every_us=3600 * S)
     assert len(w.ticked) <= 61
+
+
+def test_operator_is_told_of_what_is_prepared_and_of_what_is_rolled_back_and_decides_nothing():
+    w = World()
+    w.status[(1, "prepare")] = w.status[(1, "rollback")] = w.status[(2, "rollback")] = 1
+    w.add(1, 1010)
+    w.run(1100)
+    assert w.s.active.manifest.version == (1, 1, 0) and w.disk.sure == w.s.active.rid
+    w.status[(2, "health")] = 1
+    w.add(2, 1110)
+    w.run(1300)
+    assert w.s.active.manifest.version == (1, 1, 0)
+    assert [t[:2] for t in w.told] == [(1, "prepare"), (2, "prepare"), (2, "rollback")]
