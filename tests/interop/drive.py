@@ -48,14 +48,14 @@ class File:
 
 
 class Server:
-    def __init__(self, port, folder):
+    def __init__(self, port, folder, open_file=None):
         self._folder = folder
         self._clock = platform.Clock()
         self._poller = net.Poller()
         self._listener = Sockets(port)
         self._poller.register(self._listener)
         self._ports = [None] * UPLOADS
-        self._serve = Serve(self._send, self._open, platform.rand, UPLOADS)
+        self._serve = Serve(self._send, open_file or self._open, platform.rand, UPLOADS)
 
     def _open(self, name):
         """Names come from the network: that of a file right in the folder, and nothing else."""
@@ -107,6 +107,13 @@ class Server:
                 self._serve.receive(self._ports.index(sock), peer, port, data, len(data), now)
 
 
+def serve(server):
+    sys.stdout.write("ready\n")
+    if hasattr(sys.stdout, "flush"):
+        sys.stdout.flush()
+    server.run()
+
+
 def get(address, port, name, path, blksize, window):
     plain = blksize == 0
     if not plain:
@@ -152,11 +159,7 @@ def get(address, port, name, path, blksize, window):
 
 def main(argv):
     if argv[0] == "serve":
-        server = Server(int(argv[1]), argv[2])
-        sys.stdout.write("ready\n")
-        if hasattr(sys.stdout, "flush"):
-            sys.stdout.flush()
-        server.run()
+        serve(Server(int(argv[1]), argv[2]))
     return get(argv[1], int(argv[2]), argv[3], argv[4], int(argv[5]), int(argv[6]))
 
 

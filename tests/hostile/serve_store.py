@@ -1,0 +1,21 @@
+"""serve_store.py PORT FOLDER: our TFTP server on a real store with one release, over IPv4."""
+
+import sys
+
+sys.path.insert(0, __file__.rsplit("/", 2)[0] + "/interop")
+
+from drive import Server, serve
+from test_store import Log, Trust, add, fill
+
+from swdist.platform import Fs
+from swdist.store import Store
+
+
+def main(port, folder):
+    store = Store(Fs(), folder, Trust(), Log(), 1 << 16)
+    store.load()
+    fill(store, add(store))
+    serve(Server(port, folder, store.open))
+
+
+main(int(sys.argv[1]), sys.argv[2])
