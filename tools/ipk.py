@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,14 +79,31 @@ def squeeze(data):
         ).stdout
 
 
+def by_likeness(entries):
+    """The paths, the largest file first, then always the one that packs tightest behind those
+    before it: gzip looks back 32 KB only. 2 % smaller than by name."""
+    rest = sorted(entries, key=lambda path: (-len(entries[path][1]), path))
+    order, before = [], b""
+    while rest:
+
+        def packed(path, before=before):
+            data = entries[path][1]
+            squeezer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zdict=before[-32768:] or b" ")
+            return len(squeezer.compress(data) + squeezer.flush()) / (len(data) + 100)
+
+        best = min(rest, key=packed) if order else rest[0]
+        rest.remove(best)
+        order.append(best)
+        before += entries[best][1]
+    return order
+
+
 def tar_gz(entries, epoch):
-    """A gzip'd GNU tar of {path: (mode, bytes)}: the directories, then the files, the largest first
-    (which packs 1 % tighter than by name)."""
+    """A gzip'd GNU tar of {path: (mode, bytes)}: the directories, then the files."""
     directories = {"/".join(p.split("/")[:n]) for p in entries for n in range(1, p.count("/") + 1)}
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        files = sorted(entries, key=lambda path: (-len(entries[path][1]), path))
-        for path in ["", *sorted(directories), *files]:
+        for path in ["", *sorted(directories), *by_likeness(entries)]:
             mode, data = entries.get(path, (0o755, None))
             info = tarfile.TarInfo("./" + path)  # opkg refuses names without ./
             info.mode = mode

@@ -3,14 +3,16 @@
 ipk_const.py OUT: writes src/swdist/*.py to OUT, with `NAME = 5` as `_NAME = const(5)` where no
 other module knows the name, else as `NAME = const(5)`. MicroPython then puts the value where the
 name stands, and forgets a name that begins with an underscore: smaller, faster, and on CPython the
-source stays as plain as it is.
+source stays as plain as it is. Private names are shortened.
 """
 
 import functools
 import io
 import re
+import string
 import sys
 import tokenize
+from collections import Counter
 from pathlib import Path
 
 DEVICE = Path(__file__).resolve().parent.parent / "src/swdist"
@@ -18,6 +20,8 @@ CONSTANT = re.compile(
     r"""^(?P<name>_?[A-Z][A-Z0-9_]*) = (?P<value>0x[0-9a-fA-F]+|[0-9]+|"[^"\\\n]*")[ ]*(?:#.*)?$""",
     re.M,
 )
+
+PRIVATE = re.compile(r"_[a-z][a-z0-9_]*$")
 
 
 @functools.cache
@@ -77,9 +81,35 @@ def constants(texts):
     return out
 
 
+def short_names(texts):
+    """{private name: short name}, one for all modules: the commonest get two letters. Such names
+    are the code's own, and no text holds one."""
+    uses = Counter()
+    for text in texts.values():
+        uses.update(name for name, *_ in names_of(text) if PRIVATE.match(name))
+    letters = string.ascii_lowercase
+    candidates = [f"_{a}{b}" for b in ("", *letters, *string.digits) for a in letters]
+    free = iter([name for name in candidates if name not in uses])
+    short = {name: next(free) for name, _ in sorted(uses.items(), key=lambda u: (-u[1], u[0]))}
+    return {name: new for name, new in short.items() if len(new) < len(name)}
+
+
+def renamed(text, names):
+    for name, at, _, _ in reversed(names_of(text)):
+        if name in names:
+            text = text[:at] + names[name] + text[at + len(name) :]
+    return text
+
+
+def source():
+    return constants({path.stem: path.read_text() for path in sorted(DEVICE.glob("*.py"))})
+
+
 def device():
     """The device code so changed, {module: source}."""
-    return constants({path.stem: path.read_text() for path in sorted(DEVICE.glob("*.py"))})
+    texts = source()
+    names = short_names(texts)
+    return {stem: renamed(text, names) for stem, text in texts.items()}
 
 
 def main():

@@ -63,6 +63,15 @@ def test_name_that_is_an_attribute_too_is_not_changed():
     assert changed(a=text)["a"] == "LIMIT = const(5)\n_LIMIT = [LIMIT]\n"
 
 
+def test_private_names_become_short_ones_the_same_in_all_modules():
+    a = "def _send_it(x):\n    return x._port_of + __name__\n"
+    b = "import a\na._send_it(a._port_of) + a._send_it(_q)\n"
+    names = ipk_const.short_names({"a": a, "b": b})
+    assert names == {"_send_it": "_a", "_port_of": "_b"}
+    assert ipk_const.renamed(a, names) == "def _a(x):\n    return x._b + __name__\n"
+    assert ipk_const.renamed(b, names) == "import a\na._a(a._b) + a._a(_q)\n"
+
+
 def test_texts_and_comments_keep_their_words():
     text = 'LIMIT = 5\nprint("LIMIT", LIMIT)  # LIMIT\n'
     assert changed(a=text)["a"] == '_LIMIT = const(5)\nprint("LIMIT", _LIMIT)  # LIMIT\n'
@@ -73,6 +82,11 @@ def source(tmp_path_factory):
     """The modules as they are packed, with the names that tests ask for."""
     folder = tmp_path_factory.mktemp("const")
     (folder / "swdist").mkdir()
+    (folder / "tests").mkdir()
+    (folder / "vectors").symlink_to(ROOT / "tests/vectors")
+    short = ipk_const.short_names(ipk_const.source())
+    for path in (ROOT / "tests/device").glob("*.py"):  # which know some private names
+        (folder / "tests" / path.name).write_text(ipk_const.renamed(path.read_text(), short))
     for stem, text in ipk_const.device().items():
         head, main, rest = text.partition("\nif __name__ ==")
         forgotten = re.findall(r"(?m)^_([A-Z]\w*) = const\(", text)
@@ -86,9 +100,16 @@ def source(tmp_path_factory):
 @pytest.mark.parametrize("path", DEVICE_TESTS, ids=lambda path: path.stem)
 def test_device_tests_pass_on_packed_modules(source, path, tmp_path):
     names = set(re.findall(r"^def (test_\w+)", path.read_text(), re.M)) - LEFT_OUT
-    folders = [str(source), str(ROOT / "tests/device"), str(ROOT / "tests")]
+    folders = [str(source), str(source / "tests"), str(ROOT / "tests")]
     done = subprocess.run(
-        [BIN / "micropython", "-X", "heapsize=2M", ROOT / "tests/run_device.py", path, *names],
+        [
+            BIN / "micropython",
+            "-X",
+            "heapsize=2M",
+            ROOT / "tests/run_device.py",
+            source / "tests" / path.name,
+            *names,
+        ],
         cwd=tmp_path,
         env={**os.environ, "MICROPYPATH": ":".join([".frozen", *folders])},
         stdout=subprocess.PIPE,
