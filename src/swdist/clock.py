@@ -8,21 +8,24 @@ neighbour's announced offset only the latest value counts.
 
 SLOTS = 16
 SAMPLES = 8
-STEP_US = 30000
+STEP_US = 30000  # whose time differs by less is near, and averaged
 HOLD_US = 240000000  # a quorum must hold that long to move a synchronised clock
-LONE_US = 60000000  # one later neighbour must be there that long
-BOOT_US = 3600000000  # the horizon of a cold boot ends then
-DENSE_US = 1200000000  # as in node: beacons are dense for so long after start or a step
-BEACON_DENSE_US = 4000000
-BEACON_SPARSE_US = 16000000
-BUDGET_CAP_US = 60000000
-REFILL_PPM = 200
+MAJORITY_US = 60000000  # a majority of later ones must last that long
+LONE_US = 16000000  # a single later one, at a cold boot
+BOOT_US = 3600000000  # the horizon of a cold boot ends so long after the first neighbour agreed
+BUDGET_CAP_US = 900000000
+REFILL_PPM = 20
 RATE_MAX_PPB = 200000
-FRESH_PERIODS = 6
+SPARSE = 4  # times the dense period
+FRESH_PERIODS = 6  # sparse ones, as the next
 SAMPLE_PERIODS = 16  # older samples are not used
 LISTEN_PERIODS = 4
-AGREE_PERIODS = 3
+AGREE_PERIODS = 4
 FREE_PERIODS = 10
+ACQUIRE_US = 7200000000
+SETTLE_US = 300000000
+CLIP_US = 250  # what a near neighbour weighs at most when hardened
+SHIFT = 8
 ROUND_TRIP_MAX_US = 1000000
 TIME_MAX_US = 4102444800000000  # the year 2100: what is later is not a time
 UNKNOWN = 0xFFFFFFFF
@@ -72,15 +75,21 @@ class _Peer:
         self.into.clear()
         self.out.clear()
         self.offset = self.round_trip = 0
+        self.elder = False  # was it synchronised when first heard?
+        self.met = False  # has it ever agreed with us?
 
 
 class Clock:
+    # Policy: a single later neighbour within the budget is followed after so long, also when this
+    # is no cold boot. Heals parts that one link joins, and lets one liar win the budget. 0: never.
+    lone_us = 0
+
     def __init__(self, soft_start_us, horizon_us, beacon_us):
         """soft_start_us: persisted mesh time or 0; horizon_us: what neighbours may move us forward
-        at a cold boot; beacon_us: the beacon period, 0: dense at first, then sparse."""
-        self._fixed = beacon_us != 0
-        self.beacon_us = beacon_us or BEACON_DENSE_US
-        self._slow_us = beacon_us or BEACON_SPARSE_US  # what a neighbour's period may be
+        at a cold boot; beacon_us: the dense beacon period. Who sends sets .beacon_us to the present
+        one, at most SPARSE times that."""
+        self.beacon_us = beacon_us
+        self._slow_us = beacon_us * SPARSE  # what a neighbour's period may be
         self._soft_start = soft_start_us
         self._horizon = horizon_us
         self._peers = [_Peer() for _ in range(SLOTS)]
@@ -95,11 +104,43 @@ class Clock:
         self._told = now + self.offset_us
         self._started = self._moved = self._ticked = now
         self._budget = self._horizon
+        self._boot_until = None  # None: as long as no neighbour agrees
+        self._joined = False
+        self._locked_at = now
         self._agreed = 0  # periods in a row
-        self._quorum_since = self._last_good = None  # _last_good: when a neighbour last agreed
+        self._quorum_since = self._majority_since = self._last_good = None
+        self._reference = None  # (its offset, its error, our counter then)
         self.synced = False
         self.error_us = UNKNOWN
         self.next_at = now + self.beacon_us
+
+    def reference(self, us, error_us, now):
+        """A trusted clock of this node's own (NTP, GPS) says that it is `us`, +- error_us.
+        It decides for this node, forward and back, but not below the floor, until it has not been
+        said again for 96 s (FRESH_PERIODS sparse periods). Neighbours follow by their own rules:
+        where all but a third of them disagree with us, an established mesh does not."""
+        self._reference = (us - now, error_us, now)
+
+    def _follow(self, now):
+        """The reference, if there is one: True."""
+        if self._reference is None:
+            return False
+        offset, error_us, at = self._reference
+        if now - at > FRESH_PERIODS * self._slow_us:
+            self._reference = None
+            return False
+        a = offset + (now - at) * self.rate_ppb // 1000000000 - self.offset_at(now)
+        if -STEP_US <= a <= STEP_US:
+            self._add(a, now)
+            if self.synced:
+                self.rate_ppb = _rate(self.rate_ppb + a * 30000000 // self.beacon_us)
+        else:
+            self._step(a, now)
+        self.synced = True
+        self._last_good = now
+        self._good_error = error_us + max(a, -a)
+        self._set_error((), now)
+        return True
 
     def offset_at(self, now):
         return self.offset_us + (now - self._ref) * self.rate_ppb // 1000000000
@@ -121,7 +162,7 @@ class Clock:
         self.stepped += 1
         self._moved = now
         self._agreed = 0
-        self._quorum_since = None
+        self._quorum_since = self._majority_since = None
         for p in self._peers:
             p.later_since = None
 
@@ -136,12 +177,13 @@ class Clock:
     def sample(
         self, n, nonce, their_counter, rx_counter, their_offset, their_synced, now, their_rate=None
     ):
-        """A beacon of neighbour n. their_synced has no say: if only those counted that call
+        """A beacon of neighbour n. their_synced has little say: if only those counted that call
         themselves synchronised, few liars could capture a mesh at a cold boot."""
         p = self._peers[n]
         if p.nonce != nonce:
             p.clear()
             p.nonce = nonce
+            p.elder = their_synced
         if not 0 <= their_counter + their_offset < TIME_MAX_US:
             p.clear()  # not a time; nothing else of it is believed
             return
@@ -181,39 +223,63 @@ class Clock:
     def tick(self, now):
         if now < self.next_at:
             return
-        if not self._fixed:
-            dense = now - self._moved < DENSE_US
-            self.beacon_us = BEACON_DENSE_US if dense else BEACON_SPARSE_US
         self.next_at = now + self.beacon_us
-        if now - self._started > BOOT_US and self._budget > BUDGET_CAP_US:
-            self._budget = BUDGET_CAP_US
-        if self._budget < BUDGET_CAP_US:
-            self._budget += (now - self._ticked) * REFILL_PPM // 1000000
-        self._ticked = now
-        aheads, later, lone = [], [], None  # later: ahead, and within the budget
+        if self._follow(now):
+            return
+        aheads, later, met, near, lone, elders = [], [], [], [], None, 0
+        hold = LONE_US if self._boot(now) else self.lone_us
         for p in self._peers:
             a = self._ahead(p, now)
             if a is not None:
                 aheads.append(a)
+                elders += p.elder
+                if -STEP_US <= a <= STEP_US:
+                    near.append(a)
+                    p.met = p.met or self.synced
             if a is None or not STEP_US < a <= self._budget:
                 p.later_since = None
                 continue
             later.append(a)
-            p.later_since = p.later_since or now
-            if now - p.later_since >= LONE_US and (lone is None or a < lone):
+            if p.met:
+                met.append(a)
+            if p.later_since is None:
+                p.later_since = now
+            if hold and now - p.later_since >= hold and (lone is None or a < lone):
                 lone = a
-        aheads.sort()
-        later.sort()
-        near = [a for a in aheads if -STEP_US <= a <= STEP_US]
-        if not self._decide(aheads, later, lone, now):
+        for values in (aheads, later, met, near):
+            values.sort()
+        listened = now - self._started >= LISTEN_PERIODS * self.beacon_us
+        if self._boot_until is None and aheads and listened:
+            # Most were synchronised before us: this is no cold boot, and they know better.
+            self._joined = elders * 2 > len(aheads) and not self.synced
+            self._boot_until = now if self._joined else now + BOOT_US
+        if self._boot(now):
+            met = later
+        else:
+            refill = (now - self._ticked) * REFILL_PPM // 1000000
+            self._budget = min(BUDGET_CAP_US, self._budget + refill)
+            if self._joined and not self.lone_us:
+                lone = None
+        self._ticked = now
+        if not listened or not self._decide(aheads, later, met, near, lone, now):
             self._fine(near, bool(later), now)
         self._set_error(near, now)
 
-    def _decide(self, aheads, later, lone, now):
+    def _boot(self, now):
+        return self._boot_until is None or now < self._boot_until
+
+    def _decide(self, aheads, later, met, near, lone, now):
         """Steps by the first rule that applies; True if it did."""
         m = len(aheads)
         f = max(0, m - 1) // 3  # so many may lie
-        if len(later) > f:
+        majority = 2 * len(later) > m + 1  # we have a vote too
+        if not majority:
+            self._majority_since = None
+        elif self._majority_since is None:
+            self._majority_since = now
+        if len(met) > f:
+            lone = met[-1 - f]
+        elif majority and now - self._majority_since >= MAJORITY_US:
             lone = later[-1 - f]
         if lone is not None:
             self._budget -= lone
@@ -221,12 +287,18 @@ class Clock:
             return True
         # Before we are synchronised a majority moves us, but only forward: a clock without battery
         # is never ahead of the truth, so at a cold boot the later ones are to be waited for.
-        a = _window(aheads, max(1, m - f) if self.synced else m // 2 + 1)
+        if self.synced:
+            strangers = [p for p in self._peers if p.nonce is not None and not p.met]
+            need = 2 * (m + 1) // 3 + 1 if strangers else m - f
+        else:
+            need = m // 2 + 1 + bool(near)
+        a = _window(aheads, max(1, need))
         if a is None or -STEP_US <= a <= STEP_US or now + self.offset_at(now) + a < self._floor:
             self._quorum_since = None
             return False
-        self._quorum_since = self._quorum_since or now
-        ready = a > 0 and now - self._started >= LISTEN_PERIODS * self.beacon_us
+        if self._quorum_since is None:
+            self._quorum_since = now
+        ready = a > 0 or (self._joined and m > 1)
         if self.synced:
             ready = now - self._quorum_since >= HOLD_US
         if ready:
@@ -235,14 +307,24 @@ class Clock:
 
     def _fine(self, near, later, now):
         if near:
-            mean = sum(near) // len(near)
+            age = now - self._locked_at
+            clip, shift = CLIP_US, SHIFT
+            if age < ACQUIRE_US:
+                clip, shift = STEP_US, min(3, age // SETTLE_US)
+            mean = 0
+            for a in near:
+                mean += max(-clip, min(clip, a))
+            mean //= len(near)
             self._add(mean * 4 // 5, now)
             if self.synced:
                 learned = mean * 30000000 // self.beacon_us  # 0.03 of it
-                self.rate_ppb = _rate(self.rate_ppb + learned - self.rate_ppb // 1024)
+                self.rate_ppb = _rate(self.rate_ppb + (learned >> shift))
         self._agreed = self._agreed + 1 if near and not later else 0
-        if self._agreed >= AGREE_PERIODS or now - self._moved >= FREE_PERIODS * self._slow_us:
+        if not self.synced and (
+            self._agreed >= AGREE_PERIODS or now - self._moved >= FREE_PERIODS * self._slow_us
+        ):
             self.synced = True
+            self._locked_at = now
 
     def _set_error(self, near, now):
         if near:
