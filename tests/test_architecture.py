@@ -17,7 +17,7 @@ LAYERS = {
     },
     "storage": {"store", "parts", "slots"},
     "wiring": {"config", "node"},
-    "entry": {"netd", "switchd"},
+    "entry": {"netd", "switchd", "sntp"},
 }  # fmt: skip
 MAY = {
     "shell": {"shell", "formats"},

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from swdist import ifaces, net, unixsock
+from swdist import ifaces, net, sntp, unixsock
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -80,6 +80,9 @@ def test_ipv4_sources_are_placed_by_the_routes(monkeypatch):
     assert table.index_of(b"\xc0\x00\x02\x09", "m0") == 5
     assert table.index_of(b"\xc0\x00\x03\x09", None) == 0
     assert table.index_of(b"\x0a\x00\x00\x01", None) == 0
+    six, four = sntp.everybody(table)
+    assert six == sntp.GROUP + struct.pack("!I", 5)
+    assert four == bytes(10) + b"\xff\xff\xc0\x00\x02\xff" + struct.pack("!I", 5)
     assert net.ipv4_of("m0") and net.ipv4_of("x0") and not net.ipv4_of("y0")
 
 

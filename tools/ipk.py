@@ -31,6 +31,7 @@ FILES = ROOT / "files"
 SCRIPTS = ROOT / "package/swdist/scripts"
 MPY_CROSS = ROOT / "build/runtime/bin/mpy-cross"
 MODULES = "usr/lib/micropython/swdist"
+SNTP = "sntp"  # the one module with a package of its own: most routers never load it
 CONFFILES = ("etc/config/swdist",)
 TEST_ONLY = ROOT / "keys/test"
 
@@ -206,16 +207,26 @@ def modules(kind):
     return found
 
 
-def swdist(kind):
+def swdist(compiled):
     return Package(
         name="swdist",
         architecture="all",
         description="Software distribution for wireless community meshes\n " + DESCRIPTION,
         depends="micropython",
         user="swdist=471:swdist=471",
-        files={**files(), **modules(kind)},
+        files={**files(), **{p: f for p, f in compiled.items() if Path(p).stem != SNTP}},
         scripts={name: script(name) for name in ("postinst", "prerm", "postrm")},
         conffiles=CONFFILES,
+    )
+
+
+def sntp(compiled):
+    return Package(
+        name="swdist-sntp",
+        architecture="all",
+        description="swdist's mesh time for stock NTP clients",
+        depends="swdist",
+        files={p: f for p, f in compiled.items() if Path(p).stem == SNTP},
     )
 
 
@@ -257,7 +268,9 @@ def main():
     epoch = source_epoch()
     if arguments.ca:  # first, since it may be refused
         write(keyring(arguments.ca), arguments.out, epoch)
-    write(swdist(arguments.modules), arguments.out, epoch)
+    compiled = modules(arguments.modules)
+    write(swdist(compiled), arguments.out, epoch)
+    write(sntp(compiled), arguments.out, epoch)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 #!/bin/sh
-# peers.sh FOLDER: TFTP servers of others for the tests, unpacked and not installed: their packages
-# would start a daemon. What can't be had is left out, and its tests say so.
+# peers.sh FOLDER: TFTP and NTP servers of others for the tests, unpacked and not installed: their
+# packages would start a daemon. What can't be had is left out, and its tests say so.
 set -eu
 folder=$1
-[ ! -e "$folder/done" ] || exit 0
+[ ! -e "$folder/done-chrony" ] || exit 0
 command -v apt-get >/dev/null || exit 0
 mkdir -p "$folder"
 cd "$folder"
-for name in tftpd-hpa atftpd; do
+for name in tftpd-hpa atftpd chrony; do
 	apt-get -q download "$name" >/dev/null 2>&1 && dpkg -x "$name"_*.deb "$name" && rm "$name"_*.deb ||
 		echo "setup: no $name: tests with it are skipped" >&2
 done
-touch done
+touch done-chrony

@@ -73,11 +73,12 @@ def modules(folder):
 
 
 def packed_bytes(package):
-    """What the modules take in an .ipk: its data is a gzip'd tar."""
+    """What the modules take in swdist's .ipk: its data is a gzip'd tar. sntp has its own."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz", format=tarfile.GNU_FORMAT) as tar:
         for path in sorted(package.glob("*.mpy")):
-            tar.add(path, path.name)
+            if path.stem != "sntp":
+                tar.add(path, path.name)
     return len(out.getvalue())
 
 

@@ -65,7 +65,17 @@ class Netd:
         self.link = net.Link(conf.interfaces, PORT)
         self.servers = net.server(conf.interfaces, conf.tftp_port)
         self.ipc = unixsock.unix_socket(conf.run + "/net.sock")
-        for s in self.link.sockets + self.servers + [self.ipc]:
+        self.sntp = None
+        sockets = self.link.sockets + self.servers + [self.ipc]
+        if conf.sntp != "off":
+            try:
+                from swdist.sntp import Sntp
+            except ImportError:
+                raise ValueError("option sntp needs the package swdist-sntp; install it")
+
+            self.sntp = Sntp(conf, self.counter)
+            sockets += self.sntp.sockets
+        for s in sockets:
             self.poller.register(s)
         if give_up_root is not None:
             give_up_root()
@@ -89,6 +99,8 @@ class Netd:
             log,
         )
         self.node.beacon_us = conf.beacon_ms * 1000
+        if self.sntp is not None:
+            self.sntp.start(clock)
 
     def sent(self, n):
         self.tx_datagrams += 1
@@ -150,6 +162,8 @@ class Netd:
                 save_at = now + SAVE_TIME_US
                 self.save_time(now)
             wake = min(node.next_at, refresh_at, save_at)
+            if self.sntp is not None:
+                wake = min(wake, self.sntp.tick(now))
             if news or on_tick is not None:
                 wake = min(wake, status_at)
             if self.serve.next_at is not None:
@@ -176,7 +190,9 @@ class Netd:
             n = len(data)
             self.rx_datagrams += 1
             self.rx_bytes += n
-            if s in self.servers:
+            if self.sntp is not None and s in self.sntp.sockets:
+                self.sntp.take(s, data, peer, port, now)
+            elif s in self.servers:
                 self.serve.request(peer, port, data, n, now)
             elif s in self.link.sockets:
                 self.node.receive(peer, port, data, n, now)

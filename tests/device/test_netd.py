@@ -16,6 +16,7 @@ class Conf:
     boot_horizon_s = 0
     beacon_ms = 0
     tftp_port = 0
+    sntp = "off"
 
     def clock(self):
         return platform.Clock()

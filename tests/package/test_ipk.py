@@ -35,7 +35,7 @@ def test_two_builds_give_the_same_bytes(tmp_path, packages, ca):
     again = make(
         tmp_path, "--ca", ca[0], TZ="Pacific/Auckland", LC_ALL="C", PYTHONHASHSEED="7", HOME="/"
     )
-    assert sorted(again) == sorted(packages) == ["swdist", "swdist-keyring"]
+    assert sorted(again) == sorted(packages) == ["swdist", "swdist-keyring", "swdist-sntp"]
     for name in packages:
         assert again[name].read_bytes() == packages[name].read_bytes(), name
 
@@ -96,8 +96,11 @@ def test_control_tells_what_opkg_wants_to_know(packages):
 def test_every_device_module_is_in_it_compiled(packages):
     data = members(parts(packages["swdist"])["./data.tar.gz"])
     names = {m.name for m in data}
+    sntp = "./usr/lib/micropython/swdist/sntp.mpy"  # has a package of its own
+    assert sntp in {m.name for m in members(parts(packages["swdist-sntp"])["./data.tar.gz"])}
+    assert sntp not in names
     for path in (ROOT / "src/swdist").glob("*.py"):
-        assert f"./usr/lib/micropython/swdist/{path.stem}.mpy" in names
+        assert f"./usr/lib/micropython/swdist/{path.stem}.mpy" in names | {sntp}
     assert not any(name.endswith(".py") for name in names)
 
 

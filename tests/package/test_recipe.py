@@ -61,18 +61,19 @@ def installed(folder):
     return {"./" + str(p.relative_to(folder)): p.stat().st_mode for p in folder.rglob("*")}
 
 
-def test_recipe_installs_what_make_ipk_packs(make, tmp_path, packages):
-    done = make("swdist")
+@pytest.mark.parametrize("name", ["swdist", "swdist-sntp"])
+def test_recipe_installs_what_make_ipk_packs(make, tmp_path, packages, name):
+    done = make(name)
     assert done.returncode == 0, done.stderr
-    ipk = members(parts(packages["swdist"])["./data.tar.gz"])
-    found = installed(tmp_path / "swdist")
+    ipk = members(parts(packages[name])["./data.tar.gz"])
+    found = installed(tmp_path / name)
     assert set(found) == {m.name for m in ipk} - {"."}
     for member in ipk:
         if member.isfile():
             assert found[member.name] & 0o100 == member.mode & 0o100, member.name
-    for path in (tmp_path / "swdist/usr/lib/micropython/swdist").iterdir():
-        name = "./" + str(path.relative_to(tmp_path / "swdist"))
-        assert path.read_bytes() == read(parts(packages["swdist"])["./data.tar.gz"], name)
+    for path in (tmp_path / name / "usr/lib/micropython/swdist").iterdir():
+        member = "./" + str(path.relative_to(tmp_path / name))
+        assert path.read_bytes() == read(parts(packages[name])["./data.tar.gz"], member)
 
 
 def test_recipe_packs_a_community_s_keys_and_no_others(make, tmp_path, packages, ca):
