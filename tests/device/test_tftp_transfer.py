@@ -1,11 +1,15 @@
 """Client and server machines against each other over a wire that loses, repeats and reorders,
 and against hostile peers. Virtual time; buffers are overwritten after each receive."""
 
+import gc
+import sys
+
 from swdist import tftp, tftpget, tftpserve
 from swdist.tftpget import DONE, FAILED
 
 A = b"a" * 20
 B = b"b" * 20
+MICROPYTHON = sys.implementation.name == "micropython"
 SERVER = 27183
 NAME = b"1/x/0"
 PAYLOAD = bytes([(i * 7 + (i >> 8)) & 0xFF for i in range(16384)])
@@ -396,3 +400,140 @@ def test_no_packet_makes_the_machines_raise():
             wire.serve.request(A, 4000, case, len(case), wire.now)
             for slot in range(4):
                 wire.serve.receive(slot, A, 4000, case, len(case), wire.now)
+
+
+class Pipe:
+    """One transfer after the other, where nothing but the machines allocates: packets wait in
+    buffers made before, one queue each way."""
+
+    def __init__(self):
+        self.data = bytearray(65536)
+        self.view = memoryview(self.data)
+        self.size = len(self.data)
+        self.queues = [Queue(), Queue()]  # to the server, to the client
+        self.get = tftpget.Get(self.from_client, self.zero, self.size)
+        self.serve = tftpserve.Serve(self.from_server, self.open, self.zero, 4)
+        self.blocks = self.now = self.most = 0
+
+    def zero(self, n):
+        return 0
+
+    def open(self, name):
+        return self
+
+    def read_into(self, offset, view):
+        for i in range(len(view)):
+            view[i] = self.data[offset + i]
+        return len(view)
+
+    def close(self):
+        pass
+
+    def from_client(self, peer, port, buf, n):
+        self.queues[0].put(port, buf, n)
+
+    def from_server(self, slot, peer, port, buf, n):
+        self.queues[1].put(50000 + slot, buf, n)
+
+    def one(self, name):
+        """Moves the file once. What one packet made a machine allocate: `asked` is the request
+        or its OACK, `most` the worst of all others."""
+        self.get.start(B, SERVER, name, self.size, self.now)
+        while self.get.state == tftpget.RUNNING:
+            self.now += 1000
+            queue = self.queues[0]
+            while queue.count:
+                buf, n, port = queue.take()
+                before = allocated()
+                if port == SERVER:
+                    self.serve.request(A, 4000, buf, n, self.now)
+                    self.asked = allocated() - before
+                else:
+                    self.serve.receive(port - 50000, A, 4000, buf, n, self.now)
+                    self.most = max(self.most, allocated() - before)
+            queue = self.queues[1]
+            while queue.count:
+                buf, n, port = queue.take()
+                data = buf[1] == tftp.DATA
+                self.blocks += data
+                before = allocated()
+                self.get.receive(B, port, buf, n, self.now)
+                if data:
+                    self.most = max(self.most, allocated() - before)
+                else:
+                    self.asked = max(self.asked, allocated() - before)
+        assert self.get.state == DONE and self.get.length == self.size, self.get.reason
+        queue = self.queues[0]
+        while queue.count:  # the last ACK
+            buf, n, port = queue.take()
+            self.serve.receive(port - 50000, A, 4000, buf, n, self.now)
+
+
+class Queue:
+    def __init__(self):
+        self.bufs = [bytearray(1500) for _ in range(tftpget.ASK_WINDOW + 1)]
+        self.sizes = [0] * len(self.bufs)
+        self.ports = [0] * len(self.bufs)
+        self.first = self.count = 0
+
+    def put(self, port, buf, n):
+        i = (self.first + self.count) % len(self.bufs)
+        self.count += 1
+        for k in range(n):
+            self.bufs[i][k] = buf[k]
+        self.sizes[i], self.ports[i] = n, port
+
+    def take(self):
+        i = self.first
+        self.first = (i + 1) % len(self.bufs)
+        self.count -= 1
+        return self.bufs[i], self.sizes[i], self.ports[i]
+
+
+def allocated():
+    """Bytes on MicroPython; on CPython the count of blocks."""
+    return gc.mem_alloc() if MICROPYTHON else sys.getallocatedblocks()
+
+
+def asking(blksize, window, run):
+    before = tftpget.ASK_BLKSIZE, tftpget.ASK_WINDOW
+    tftpget.ASK_BLKSIZE, tftpget.ASK_WINDOW = blksize, window
+    try:
+        run()
+    finally:
+        tftpget.ASK_BLKSIZE, tftpget.ASK_WINDOW = before
+
+
+def test_ten_thousand_blocks_leave_nothing_on_the_heap():
+    pipe = Pipe()
+    pipe.one(NAME)  # what is kept from one transfer to the next is there now
+
+    def run():
+        gc.collect()
+        before = allocated()
+        pipe.blocks = 0
+        while pipe.blocks < 10000:
+            pipe.one(NAME)
+        gc.collect()
+        # CPython's own caches move by a few blocks; 10,000 blocks would leave thousands.
+        allowed = 0 if MICROPYTHON else 50
+        assert allocated() - before <= allowed, (before, allocated())
+
+    asking(64, 16, run)  # small blocks: the machines' work is the same, the test's is less
+
+
+def test_no_packet_makes_a_machine_allocate_more_than_a_datagram():
+    limit = tftp.PACKET_BYTES if MICROPYTHON else 50  # CPython tells of objects that stay
+    pipe = Pipe()
+    for window in (1, 16):
+        pipe.most = 0
+        gc.collect()
+        gc.disable()  # so that all that is allocated can be seen
+        try:
+            asking(tftp.MAX_BLKSIZE, window, lambda: pipe.one(NAME))
+        finally:
+            gc.enable()
+        # The sum for one packet: so no single allocation is larger.
+        assert (pipe.most > 0 or not MICROPYTHON) and pipe.most <= limit, (window, pipe.most)
+        # The options fall into some twenty words, once for each transfer.
+        assert pipe.asked <= 2 * limit, pipe.asked
