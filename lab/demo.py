@@ -23,6 +23,15 @@ ROOT = Path(__file__).resolve().parent.parent
 LOSS_PERCENT = 10
 LAPTOP, FORGER, TAMPERER, REPLAYER = "laptop", "forger", "tamperer", "replayer"
 SPREAD_LIMIT_MS = 100
+BACK_LIMIT_S = 25  # confirm_s of the lab's nodes, and the last hook that was begun before it
+KILLS_A_RELEASE = 40  # about so many while one spreads and switches
+# What a bad payload does when it becomes active. The lab's host has more memory than a router, and
+# other things to do: the hook limits itself.
+BAD = {
+    "1.2.0": ("crashes at once", "kill -SEGV $$"),
+    "1.3.0": ("hangs", "sleep 600"),
+    "1.4.0": ("eats all memory", "ulimit -v 65536; x=xxxxxxxx; while :; do x=$x$x; done"),
+}
 HEAP = "1M"  # as files/etc/init.d/swdist starts the daemons on a router
 FOLDER = Path("/run/lab")  # in RAM, in the lab's private world: it goes with it
 
@@ -151,19 +160,21 @@ class Demo:
 
     # --- releases
 
-    def tree(self, version, size):
+    def tree(self, version, size, does=""):
         folder = self.folder / f"tree-{version}"
         (folder / "hooks").mkdir(parents=True)
         (folder / "version.txt").write_text(version + "\n")
         (folder / "firmware").write_bytes(self.random.randbytes(size))
         (folder / "hooks/activate").write_text(
-            '#!/bin/sh\ncat "$1/version.txt" >> "$1/../../activated"\n'
+            f'#!/bin/sh\ncat "$1/version.txt" >> "$1/../../activated"\n{does}\n'
         )
         (folder / "hooks/activate").chmod(0o755)
         return payload.from_dir(folder)
 
-    def release(self, version, start_s, end_s=None, key=None, size=200_000, signed_at_s=None):
-        data = self.tree(version, size)
+    def release(
+        self, version, start_s, end_s=None, key=None, size=200_000, signed_at_s=None, does=""
+    ):
+        data = self.tree(version, size, does)
         swd = release.build(
             self.network, version, start_s, end_s=end_s, data=data, signed_at_s=signed_at_s
         )
@@ -280,6 +291,65 @@ class Demo:
         self.wait("is back on 1.1.0", 30, lambda n: n.active() == "1.1.0", self.nodes)
         self.expect_together(self.nodes, "1.1.0", "end", end_s)
 
+    def bad_releases(self):
+        """Three signed releases that do nobody any good: all nodes come back by themselves."""
+        for version, (how, does) in BAD.items():
+            start_s = int(time.time()) + self.lead_s()
+            rid = self.seed(self.release(version, start_s, size=20_000, does=does))
+            self.say(f"the laptop seeds 1.1.0's successor {version} ({rid[:8]}), which {how}")
+            self.wait(
+                f"{version} has failed",
+                self.lead_s() + BACK_LIMIT_S + 15,
+                lambda n, rid=rid: rid in n.switch().get("failed", []) and n.active() == "1.1.0",
+                self.nodes,
+            )
+            took_s = [self.back_after_s(n, version) for n in self.nodes]
+            self.expect(
+                f"all {len(took_s)} nodes are back on 1.1.0 after {version}, which {how}",
+                max(took_s) <= BACK_LIMIT_S,
+                f"within {max(took_s):.1f} s",
+            )
+        ran = [[r["to"] for r in n.switches()] for n in self.nodes]
+        story = ["1.1.0-r0"]
+        for version in BAD:
+            story += [f"{version}-r0", "1.1.0-r0"]
+        self.expect("none of them was tried twice", all(found == story for found in ran))
+
+    def back_after_s(self, node, version):
+        """From its switch to that version until it left it again; infinite if it did not."""
+        records = node.switches()
+        for there, back in zip(records, records[1:]):
+            if there["to"] == f"{version}-r0" and back["reason"] == "rollback":
+                return (back["raw_us"] - there["raw_us"]) / 1e6
+        return math.inf
+
+    def kills(self, count):
+        """kill -9 of daemons at random instants, while releases spread and switch."""
+        done = 0
+        minor = 1
+        while done < count:
+            minor += 1
+            version = f"1.{minor}.0"
+            start_s = int(time.time()) + self.lead_s()
+            self.seed(self.release(version, start_s))
+            while time.time() < start_s + 5 and done < count:
+                time.sleep(self.random.random() * 2 * (self.lead_s() + 5) / KILLS_A_RELEASE)
+                self.random.choice(self.nodes).kill(self.random.choice(("netd", "switchd")))
+                done += 1
+            self.wait(
+                f"runs {version}, confirmed",
+                max(start_s - time.time(), 0) + 60,
+                lambda n, v=version: (
+                    n.active() == v and n.switch()["confirmed"] == n.switch()["active"]["id"]
+                ),
+                self.nodes,
+            )
+            self.expect(f"all {len(self.nodes)} nodes run {version}", True, f"{done} killed")
+        logs = [n.log(d) for n in self.nodes for d in ("netd", "switchd")]
+        self.expect("no daemon has ended by an exception", not any("Traceback" in t for t in logs))
+        failed = [n.name for n in self.nodes if n.switch()["failed"]]
+        self.expect("no release has failed", not failed, " ".join(failed))
+
     def attack(self, true_path):
         past_s = int(time.time()) - 3600
         liar = keys.SecretKey(self.key.key_id, os.urandom(32))
@@ -359,13 +429,19 @@ class Demo:
         self.expect("all daemons stop cleanly at SIGTERM", set(statuses) == {0},
                     f"{len(statuses)} of them")  # fmt: skip
 
-    def run(self, scene):
+    def run(self, scene, kills):
         self.boot()
-        self.stable()
-        self.latecomer()
+        if scene == "kills":
+            self.late.start()
+            self.kills(kills)
+        else:
+            self.stable()
+            self.latecomer()
         if scene == "mesh":
             self.experiment()
             self.judge_attack()
+        elif scene == "bad-release":
+            self.bad_releases()
         self.judge_loss()
         self.count_traffic()
         self.stop()
@@ -388,9 +464,10 @@ def arguments():
         "--json", action="store_true", help="the summary as JSON on stdout, all else on stderr"
     )
     parser.add_argument(
-        "--scene", default="mesh", choices=["mesh", "spread"],
-        help="all of it, or one release and a node that was off",
+        "--scene", default="mesh", choices=["mesh", "spread", "bad-release", "kills"],
+        help="all of it, one release and a node that was off, releases that do harm, or kill -9",
     )  # fmt: skip
+    parser.add_argument("--kills", type=int, default=20, help="of the scene `kills`")
     parser.add_argument(
         "--loopback", action="store_true",
         help="without network namespaces: each node on a loopback address of its own",
@@ -415,7 +492,7 @@ def show(args, folder, loopback):
         demo = Demo(args.nodes, args.seed, folder, program, file, loopback)
         try:
             with demo.report:
-                demo.run(args.scene)
+                demo.run(args.scene, args.kills)
             ok = all(holds for _, holds, _ in demo.results)
         except Failed as e:
             demo.expect(str(e), False)

@@ -53,6 +53,15 @@ class Node:
                 )  # fmt: skip
             self.processes.append(child)
 
+    def kill(self, daemon):
+        """kill -9 of one daemon, and its next start at once, as procd does."""
+        i = ("netd", "switchd").index(daemon)
+        child = self.processes.pop(i)
+        child.kill()
+        child.wait()
+        self.start((daemon,))
+        self.processes.insert(i, self.processes.pop())
+
     def start_other(self, folder, module, words):
         """Another program in the place of the daemons: a module of the host's side."""
         command = [*self.world.command(self.name, [sys.executable], module), *map(str, words)]

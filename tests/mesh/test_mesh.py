@@ -87,3 +87,24 @@ def test_daemon_says_in_one_line_what_is_wrong_with_its_configuration(tmp_path):
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1 and "quota_kb" in done.stderr
         assert done.stdout == ""
+
+
+def play(*flags, limit_s):
+    command = [sys.executable, "-m", "lab.demo", "--nodes", "5", "--json", *flags]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=limit_s)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.soak
+def test_releases_that_do_harm_are_left_by_all_nodes():
+    play("--scene", "bad-release", limit_s=300)
+
+
+@pytest.mark.slow
+def test_daemons_that_are_killed_come_to_run_what_they_should():
+    play("--scene", "kills", limit_s=150)
+
+
+@pytest.mark.soak
+def test_daemons_that_are_killed_500_times_come_to_run_what_they_should():
+    play("--scene", "kills", "--kills", "500", limit_s=1800)
