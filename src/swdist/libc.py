@@ -4,6 +4,7 @@ Each function says False or None where that is not possible: the caller does the
 """
 
 import array
+import struct
 import sys
 
 try:
@@ -93,3 +94,16 @@ def set_clock(seconds, microseconds):
     """settimeofday(2); time_t of the runtime's own word size. False if not possible."""
     now = array.array("l", [seconds, microseconds, 0, 0])
     return call("i", "settimeofday", "PP", now, None) == 0
+
+
+def clock_error(timex):
+    """Of adjtimex(2)'s structure: by how many us the system's clock may be wrong at most; None if
+    the kernel does not call it synchronised, or if that is more than a second."""
+    _, _, _, most, _, status = struct.unpack_from("@Illlli", timex)
+    return most if not status & 0x40 and 0 <= most <= 1000000 else None  # STA_UNSYNC
+
+
+def reference_error():
+    """clock_error of this system, as NTP or GPS keep it; None also without ffi."""
+    timex = bytearray(256)
+    return None if call("i", "adjtimex", "P", timex) in (None, -1) else clock_error(timex)

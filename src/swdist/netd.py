@@ -6,7 +6,7 @@ micropython -m swdist.netd --config /etc/config/swdist
 import json
 import sys
 
-from swdist import choose, config, ipc, native, net, platform, ucryptolib, unixsock, verify
+from swdist import choose, config, ipc, libc, native, net, platform, ucryptolib, unixsock, verify
 from swdist.clock import Clock
 from swdist.datagram import PORT
 from swdist.node import Node
@@ -158,6 +158,8 @@ class Netd:
             if now >= refresh_at:
                 refresh_at = now + REFRESH_US
                 self._refresh()
+                if self.conf.reference == "auto":
+                    self._refer()
             if now >= save_at:
                 save_at = now + SAVE_TIME_US
                 self.save_time(now)
@@ -215,6 +217,13 @@ class Netd:
         for i in range(UPLOADS):
             if self.serve.idle(i):
                 self.puts[i].close()
+
+    def _refer(self):
+        """A system clock that NTP or GPS keep is a reference for this node."""
+        error = libc.reference_error()
+        if error is not None:
+            now = self.counter.counter_us()
+            self.node.clock.reference(self.counter.wall_us(), error, now)
 
     def _refresh(self):
         """Interfaces come and go."""

@@ -17,6 +17,7 @@ class Conf:
     beacon_ms = 0
     tftp_port = 0
     sntp = "off"
+    reference = "off"
 
     def clock(self):
         return platform.Clock()
@@ -60,3 +61,32 @@ def test_root_is_given_up_after_the_sockets_are_open_and_before_the_store_is_tou
         assert notes[0] == "user" and "listdir" in notes and "read" in notes
     finally:
         FS.rmtree(root)
+
+
+class NodeClock:
+    told = None
+
+    def reference(self, us, error_us, now):
+        self.told = (us - now, error_us)
+
+
+class Bare(netd.Netd):
+    def __init__(self):
+        self.counter = platform.Clock()
+        self.node = self
+        self.clock = NodeClock()
+
+
+def test_a_synchronised_system_clock_is_told_to_the_clock_and_no_other():
+    real = netd.libc.reference_error
+    bare = Bare()
+    try:
+        netd.libc.reference_error = lambda: None
+        bare._refer()
+        assert bare.clock.told is None
+        netd.libc.reference_error = lambda: 1500
+        bare._refer()
+    finally:
+        netd.libc.reference_error = real
+    offset = bare.counter.wall_us() - bare.counter.counter_us()
+    assert abs(bare.clock.told[0] - offset) < 1000000 and bare.clock.told[1] == 1500

@@ -1,5 +1,6 @@
 """The shell's files and commands, on this host for real."""
 
+import struct
 import sys
 
 from swdist import libc, net, platform, unixsock
@@ -132,3 +133,17 @@ def test_signals_are_those_of_the_kernel_in_the_machine_s_own_words():
     assert libc.call("i", "sigprocmask", "iPP", 0, None, old) == 0
     number = int.from_bytes(old[:8], sys.byteorder)
     assert number & (1 << 1) and number & (1 << 14)
+
+
+def test_system_clock_is_a_reference_only_where_the_kernel_calls_it_synchronised():
+    def timex(status, most):
+        return struct.pack("@Illlli", 0, 0, 0, most, 0, status) + bytes(200)
+
+    assert libc.clock_error(timex(0x2001, 1500)) == 1500
+    assert libc.clock_error(timex(0, 1000000)) == 1000000
+    assert libc.clock_error(timex(0x41, 1500)) is None
+    assert libc.clock_error(timex(0x2001, 1000001)) is None
+    error = libc.reference_error()
+    assert error is None or 0 <= error <= 1000000
+    if libc.ffi is None:
+        assert error is None
