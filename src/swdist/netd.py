@@ -71,7 +71,7 @@ class Netd:
             try:
                 from swdist.sntp import Sntp
             except ImportError:
-                raise ValueError("option sntp needs the package swdist-sntp; install it")
+                raise ValueError("option sntp: swdist-sntp is missing")
 
             self.sntp = Sntp(conf, self.counter)
             sockets += self.sntp.sockets
