@@ -1,6 +1,6 @@
 """Time to full coverage of a 4 MiB release, beside what it could be.
 
-    python bench/coverage.py [--big] [--size MIB] [--chunk-size BYTES] [MESH...]
+    python bench/coverage.py [--big] [--size MIB] [--chunk-size BYTES] [--fidelity packet] [MESH...]
 
 All bounds count the time on the air of whole blocks at the unicast rate, and nothing else: no
 request, no acknowledgement, no pause, no processor, no flash.
@@ -34,6 +34,7 @@ def main():
     parser.add_argument("--big", action="store_true")
     parser.add_argument("--size", type=float, default=4)
     parser.add_argument("--chunk-size", type=int, default=16384)
+    parser.add_argument("--fidelity", choices=["chunk", "packet"], default="chunk")
     options = parser.parse_args()
     size = int(options.size * MIB)
     print(f"seed {SEED}, {options.size:g} MiB, chunks of {options.chunk_size} bytes")
@@ -46,7 +47,7 @@ def main():
             continue
         for loss in LOSSES:
             watch = Stopwatch()
-            sim = mesh(kind, nodes, loss=loss)
+            sim = mesh(kind, nodes, loss=loss, fidelity=options.fidelity)
             got = spread(sim, size, options.chunk_size)
             took_s = got["took_s"]
             cells = "".join(f"  {x:7.1f} ({took_s / x:5.2f})" for x in lower(sim, got, size, loss))
