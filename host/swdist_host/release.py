@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from swdist import manifest as device_manifest
 from swdist import usign
-from swdist.bits import time_text
 from swdist_host import files, payload
 from swdist_host.errors import BadValue, Refused
+from swdist_host.times import time_text
 
 CHUNK_SIZES = (4096, 8192, 16384, 32768, 65536)
 CHUNK_SIZE = 16384  # what is chosen as long as the payload fits

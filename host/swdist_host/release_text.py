@@ -1,6 +1,7 @@
 """A release in words, and as what --json prints."""
 
-from swdist.bits import time_text, version_text
+from swdist.bits import version_text
+from swdist_host.times import time_text
 
 
 def name(parsed):

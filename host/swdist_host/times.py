@@ -1,12 +1,19 @@
 """Times as an operator gives them: RFC 3339 in UTC, or relative to now."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
-from swdist.bits import time_s, time_text
+from swdist.bits import time_s
 from swdist_host.errors import BadValue
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 LATEST_S = 253402300799  # 9999-12-31T23:59:59Z
+
+
+def time_text(seconds):
+    """The RFC 3339 form of seconds since 1970 (0..LATEST_S)."""
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    return at.isoformat()[:19] + "Z"
 
 
 def parse(text, now_s):

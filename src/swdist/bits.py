@@ -80,19 +80,3 @@ def time_s(text):
     for m in range(1, month):
         days += _month_days(year, m)
     return ((days * 24 + hour) * 60 + minute) * 60 + second
-
-
-def time_text(seconds):
-    """The RFC 3339 form of seconds since 1970 (0..253402300799)."""
-    days, rest = divmod(seconds, 86400)
-    year = 1970 + days // 366
-    while _days(year + 1) <= days:
-        year += 1
-    days -= _days(year)
-    month = 1
-    while days >= _month_days(year, month):
-        days -= _month_days(year, month)
-        month += 1
-    return "%04d-%02d-%02dT%02d:%02d:%02dZ" % (
-        year, month, days + 1, rest // 3600, rest // 60 % 60, rest % 60,
-    )  # fmt: skip

@@ -172,10 +172,6 @@ class Fs:
         elif not libc.chown(path, uid, gid):
             run(("chown", "%d:%d" % (uid, gid), path), 10)
 
-    def free_bytes(self, path):
-        s = os.statvfs(path)
-        return s[1] * s[4]
-
 
 _TIMEOUTS = ("timeout -s KILL %d", "timeout -s KILL -t %d")  # the second: busybox before 1.30
 _timeout = None  # that which works here; "" if none does

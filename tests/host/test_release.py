@@ -14,9 +14,9 @@ import time
 import pytest
 
 from swdist import usign
-from swdist.bits import time_text
 from swdist_host import ca, keys, release, times
 from swdist_host.errors import BadValue, Refused
+from swdist_host.times import time_text
 
 NETWORK = b"12345678"
 NOW = 1_800_000_000

@@ -11,6 +11,7 @@ from fuzz import targets
 from fuzz.given import KEYS, MANIFEST, NETWORK, SIGNATURES, TRUST
 from fuzz.seeds import public_key, seeds
 from swdist import bits, ipc, manifest, usign
+from swdist_host import times
 
 from .common import cut, flipped, quick
 
@@ -49,13 +50,13 @@ def manifests(draw):
         ("Version", "%d.%d.%d" % says["version"]),
         ("Revision", "%d" % says["revision"]),
         ("Channel", "experimental" if says["experimental"] else "stable"),
-        ("Signed-At", bits.time_text(says["signed_at_s"])),
-        ("Start", bits.time_text(says["start_s"])),
+        ("Signed-At", times.time_text(says["signed_at_s"])),
+        ("Start", times.time_text(says["start_s"])),
         ("Boards", " ".join(says["boards"] or ("any",))),
     ]
     if says["experimental"]:
         says["end_s"] = draw(st.integers(says["start_s"] + 1, 253402300799))
-        fields.append(("End", bits.time_text(says["end_s"])))
+        fields.append(("End", times.time_text(says["end_s"])))
     if says["description"]:
         fields.append(("Description", says["description"]))
     if says["withdrawn"]:
@@ -214,7 +215,7 @@ def test_messages_with_one_bit_changed_are_read_or_dropped():
 @example(4107542400)  # 1 March 2100: not a leap year
 @example(951782400)  # 29 February 2000: one
 def test_time_is_read_as_written(seconds):
-    text = bits.time_text(seconds)
+    text = times.time_text(seconds)
     known = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)
     assert text == known.isoformat() + "Z"
     assert bits.time_s(text) == seconds
@@ -229,7 +230,7 @@ def test_small_forms_have_one_spelling(text):
     value = bits.number(text, 0, 1 << 40)
     assert value is None or str(value) == text
     seconds = bits.time_s(text)
-    assert seconds is None or bits.time_text(seconds) == text
+    assert seconds is None or times.time_text(seconds) == text
     numbers = bits.version(text)
     assert numbers is None or bits.version_text(numbers) == text
     data = bits.from_hex(text, len(text) // 2)

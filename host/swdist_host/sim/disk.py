@@ -168,9 +168,6 @@ class Fs(platform.Fs):
     def used(self):
         return sum(inode.size for inode in self.files.values())
 
-    def free_bytes(self, path):
-        return max(self._capacity - self.used(), 0)
-
     def power_cut(self):
         """Throws away what was not flushed. Changes of names survive up to a random one."""
         self.cut_after = None
