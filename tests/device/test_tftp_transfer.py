@@ -515,8 +515,9 @@ def test_ten_thousand_blocks_leave_nothing_on_the_heap():
         while pipe.blocks < 10000:
             pipe.one(NAME)
         gc.collect()
-        # CPython's own caches move by a few blocks; 10,000 blocks would leave thousands.
-        allowed = 0 if MICROPYTHON else 50
+        # 10,000 blocks would leave as many objects. CPython's own caches move by a few, and where
+        # words have 32 bits the few times that a machine keeps become objects as they grow.
+        allowed = 256 if MICROPYTHON and sys.maxsize < 1 << 32 else 0 if MICROPYTHON else 50
         assert allocated() - before <= allowed, (before, allocated())
 
     asking(64, 16, run)  # small blocks: the machines' work is the same, the test's is less

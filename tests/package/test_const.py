@@ -17,6 +17,7 @@ DEVICE_TESTS = sorted((ROOT / "tests/device").glob("test_*.py"))
 LEFT_OUT = {
     "test_constants_are_those_of_rfc_8032",
     "test_endless_supply_of_unknown_releases_is_paced",
+    "test_operators_hooks_run_in_order_after_the_slots_own_and_have_a_say",
     "test_hook_gets_the_slots_path_and_its_time_limit_holds",
     "test_files_are_bounded_in_number_and_in_all_by_the_archives_size",
 }

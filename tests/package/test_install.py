@@ -136,7 +136,7 @@ def test_image_builder_starts_nothing_and_enables_it(tmp_path, packages, router)
     before = router.files() - {n for n in router.files() if n.startswith("image")}
     for path in packages.values():
         (router.root / "tmp" / path.name).write_bytes(path.read_bytes())
-    router.run("opkg.sh -o /image install /tmp/*.ipk && rm /tmp/*.ipk")
+    router.run("opkg.sh -o /image install /tmp/swdist_*.ipk /tmp/swdist-*.ipk && rm /tmp/*.ipk")
     assert router.processes() == []
     assert {n for n in router.files() if not n.startswith("image")} == before
     assert "swdist:*:471:471:" in (image / "etc/passwd").read_text()
