@@ -56,6 +56,17 @@ def choose(releases, now_s, synced, board, factory):
     return best
 
 
+def pinned(releases, rid, now_s, board, factory):
+    """Ids of the releases whose payloads are never removed to make room: the active one's, `rid`;
+    what is to come or has not ended; what is fallen back to without a trusted clock."""
+    found = [rid]
+    for r in releases:
+        m = r.manifest
+        if not m.withdrawn and (m.start_s > now_s or m.end_s > now_s):
+            found.append(r.rid)
+    return found + [choose(releases, now_s, False, board, factory).rid]
+
+
 def next_change_s(releases, now_s):
     """The next Start or End after now_s, seconds since 1970, or None."""
     soonest = None

@@ -169,13 +169,8 @@ class Node:
         self.active = (rid, version, revision, experimental)
         self.failed = failed
         now_s = self.clock.mesh_us(now) // 1000000
-        pinned = [rid]
-        for r in self.store.releases:
-            m = r.manifest
-            if not m.withdrawn and (m.start_s > now_s or m.end_s > now_s):
-                pinned.append(r.rid)
-        fallback = choose.choose(self.store.releases, now_s, False, self.board, self.factory)
-        self.store.collect(pinned + [fallback.rid])
+        releases = self.store.releases
+        self.store.collect(choose.pinned(releases, rid, now_s, self.board, self.factory))
         self.fetch.look = True
 
     # --- what goes out

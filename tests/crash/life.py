@@ -119,15 +119,9 @@ class Node:
 
     def from_switch(self, message):
         _, rid, *_ = message
-        pinned = [rid]
-        now_s = self.now // S
-        for r in self.store.releases:
-            if r.manifest.start_s > now_s or r.manifest.end_s > now_s:
-                pinned.append(r.rid)
-        fallback = choose.choose(
-            self.store.releases, now_s, False, "sim", choose.factory((1, 0, 0))
-        )
-        self.store.collect([*pinned, fallback.rid])
+        factory = choose.factory((1, 0, 0))
+        releases = self.store.releases
+        self.store.collect(choose.pinned(releases, rid, self.now // S, "sim", factory))
 
     def tell_time(self):
         self.switch.switcher.set_time(self.now, 0, 1000, True, 1, self.now)
