@@ -28,7 +28,7 @@ MUTATIONS = {
         "if m.experimental and not (synced and now_s < m.end_s):",
         "if m.experimental and not synced:",
     ),
-    "no-digest": ("store.py", "if sha256(view) != digest:", "if False:"),
+    "no-digest": ("store.py", "if sha256(view) != digest_of(self._fs, path, n):", "if False:"),
     "lost-rename": (
         "slots.py",
         'self._fs.write_atomic(self._state + "/" + name, data)',

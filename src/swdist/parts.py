@@ -60,21 +60,29 @@ def open_part(fs, path, release, what):
         return None
 
 
+def digest_of(fs, path, n):
+    """Of chunk n, by the index. OSError if that can't be read."""
+    with fs.open(path + "/index", "rb") as f:
+        f.seek(32 * n)
+        return f.read(32)
+
+
+def _chunk(fs, path, manifest, n):
+    """Chunk n as it lies on flash, unverified. None if it is not all there."""
+    size = chunk_bytes(manifest, n)
+    at = n * manifest.chunk_size
+    if (fs.size(path + "/payload") or 0) < at + size:
+        return None
+    view = memoryview(bytearray(size))
+    with fs.open(path + "/payload", "rb") as f:
+        return view if File(f, at, size).read_into(0, view) == size else None
+
+
 def holds(fs, path, release, n):
     """Is chunk n on flash what the index says?"""
-    m = release.manifest
-    size = chunk_bytes(m, n)
-    if (fs.size(path + "/payload") or 0) < n * m.chunk_size + size:
-        return False
     try:
-        with fs.open(path + "/index", "rb") as f:
-            f.seek(32 * n)
-            digest = f.read(32)
-        with fs.open(path + "/payload", "rb") as f:
-            view = memoryview(bytearray(size))
-            return File(f, n * m.chunk_size, size).read_into(0, view) == size and (
-                sha256(view) == digest
-            )
+        view = _chunk(fs, path, release.manifest, n)
+        return view is not None and sha256(view) == digest_of(fs, path, n)
     except OSError:
         return False
 
@@ -82,16 +90,12 @@ def holds(fs, path, release, n):
 def same_chunk(fs, path, release, other_path, other):
     """The first chunk that a release lacks, as another release holds it, or None."""
     size = chunk_bytes(release.manifest, release.held)
-    at = 32 * release.held
-    digest = (fs.read(path + "/index", 32 * MAX_CHUNKS) or b"")[at : at + 32]
-    at = (fs.read(other_path + "/index", 32 * MAX_CHUNKS) or b"").find(digest)
-    n = at // 32
-    if not digest or at % 32 or n >= other.held or chunk_bytes(other.manifest, n) != size:
-        return None  # also for at == -1, which is 31 modulo 32
-    file = open_part(fs, other_path, other, "%d" % n)
-    if file is None:
+    try:
+        digest = digest_of(fs, path, release.held)
+        at = (fs.read(other_path + "/index", 32 * MAX_CHUNKS) or b"").find(digest)
+        n = at // 32
+        if not digest or at % 32 or n >= other.held or chunk_bytes(other.manifest, n) != size:
+            return None  # also for at == -1, which is 31 modulo 32
+        return _chunk(fs, other_path, other.manifest, n)
+    except OSError:
         return None
-    view = memoryview(bytearray(size))
-    file.read_into(0, view)
-    file.close()
-    return view

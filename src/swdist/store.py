@@ -7,7 +7,7 @@ cut `load` verifies everything again and goes on behind the last good chunk; ID.
 
 from swdist.bits import from_hex, to_hex
 from swdist.manifest import MAX_BYTES
-from swdist.parts import File, chunk_bytes, holds, open_part, same_chunk
+from swdist.parts import File, chunk_bytes, digest_of, holds, open_part, same_chunk
 from swdist.ucryptolib import sha256
 
 MAX_VERSIONS = 64
@@ -232,10 +232,7 @@ class Store:
             return "chunk %d: %d bytes, not %d" % (n, len(view), chunk_bytes(m, n))
         path = self._dir(release)
         try:
-            with self._fs.open(path + "/index", "rb") as f:
-                f.seek(32 * n)
-                digest = f.read(32)
-            if sha256(view) != digest:
+            if sha256(view) != digest_of(self._fs, path, n):
                 return "chunk %d: digest is not the index's" % n
             if not self._make_room(release, len(view)):
                 return "store: over the quota"
