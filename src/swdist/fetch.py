@@ -25,6 +25,13 @@ BAD = 16  # digests of refused signatures remembered, so that no other neighbour
 PACE_MS = 200  # of a neighbour that we do not know
 
 
+def _sooner(a, b):
+    """The earlier of two counters, either of which may be None."""
+    if a is None or b is None:
+        return b if a is None else a
+    return min(a, b)
+
+
 class Slot:
     def __init__(self, get):
         self.get = get
@@ -97,7 +104,7 @@ class Fetch:
         r = self._store.get(s.rid)
         row = self._rows[s.row]
         if r is None or r.complete or row.peer != s.peer or self._probe_us > PROBE_MOST_US:
-            self._last = None
+            self._last = self._probe_at = None
             return False
         if self._probe_at is None:
             self._probe_at = now + self._probe_us
@@ -111,16 +118,13 @@ class Fetch:
 
     def _set_look_at(self, now):
         """There is room, and nothing to start: look again when somebody's penalty is over."""
+        self._look_at = self._probe_at
         at = self._bad_until - (CHECKS - 1) * CHECK_US
-        soonest = at if at > now else None
-        at = self._probe_at
-        if self._last and at is not None and (soonest is None or at < soonest):
-            soonest = at
+        if at > now:
+            self._look_at = _sooner(self._look_at, at)
         for row in self._rows:
-            at = row.wait_until
-            if row.offers and at > now and (soonest is None or at < soonest):
-                soonest = at
-        self._look_at = soonest
+            if row.offers and row.wait_until > now:
+                self._look_at = _sooner(self._look_at, row.wait_until)
 
     # --- what to do next
 
@@ -325,7 +329,6 @@ class Fetch:
         """Counter at which a download wants to be woken, or None."""
         soonest = 0 if self.look else self._look_at
         for s in self.slots:
-            at = s.get.next_at if s.get.state == RUNNING else None
-            if at is not None and (soonest is None or at < soonest):
-                soonest = at
+            if s.get.state == RUNNING:
+                soonest = _sooner(soonest, s.get.next_at)
         return soonest
