@@ -7,6 +7,7 @@ is nothing to follow.
 from struct import pack, pack_into
 
 from swdist import ifaces, net
+from swdist.clock import UNKNOWN
 
 PORT = 123
 GROUP = b"\xff\x02" + bytes(12) + b"\x01\x01"  # NTP's, on the link
@@ -18,7 +19,6 @@ _UNSYNCHRONISED = 16
 _POLL = 6  # 64 s
 _PRECISION = 236  # -20: about a microsecond
 _SINCE_1900_S = 2208988800
-_UNKNOWN = 0xFFFFFFFF
 
 
 def _stamp(buf, at, us):
@@ -58,12 +58,12 @@ class Server:
         a node alone, whose error is unknown, is none."""
         buf = self.buf
         error = self._clock.error_us
-        good = self._clock.synced and error != _UNKNOWN
+        good = self._clock.synced and error != UNKNOWN
         buf[0] = first if good else first | 0xC0
         buf[1] = _STRATUM if good else _UNSYNCHRONISED
         buf[2] = poll
         buf[3] = _PRECISION
-        dispersion = min((error << 16) // 1000000 + 1, _UNKNOWN)
+        dispersion = min((error << 16) // 1000000 + 1, UNKNOWN)
         pack_into("!II4s", buf, 4, 0, dispersion, b"MESH")
         for i in range(16, 40):
             buf[i] = 0

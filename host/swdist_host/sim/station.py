@@ -21,7 +21,6 @@ LOG_LINES = 40
 SOCKETS_HOLD = 128  # datagrams that wait unread; more are dropped
 FRESH_BEACONS = 6
 SAVE_TIME_US = 3600000000
-STATUS_US = 1000000
 STORE = "/store"
 STATE = "/state"
 RUN = "/run"
