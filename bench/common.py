@@ -5,7 +5,7 @@ import time
 
 import networkx as nx
 
-from swdist_host.sim import bounds, radio, simulation, station, topology
+from swdist_host.sim import radio, simulation, station, topology
 from swdist_host.sim.world import SECOND
 
 SEED = 1
@@ -46,13 +46,10 @@ def spread(sim, size, chunk_size=16384, start_s=7 * 86400):
     holders = sim.checks.holders[swd.rid]
     sim.run(GIVE_UP_S, lambda: len(holders) == count)
     took_us = max(holders.values()) - began
-    lower_us = bounds.lower_us(sim, len(swd.payload), chunk_size, hops)
     return {
         "covered": len(holders) == count,
         "hops": hops,
         "took_s": took_us / SECOND,
-        "lower_s": lower_us / SECOND,
-        "ratio": took_us / lower_us,
         "swd": swd,
     }
 

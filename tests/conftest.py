@@ -9,16 +9,13 @@ fewer interpreters. A file that says `SLOW = True` is no part of `make check`.
 import ast
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+from interpreters import INTERPRETERS, Missing, command
 
 ROOT = Path(__file__).resolve().parent.parent
-BIN = ROOT / "build/runtime/bin"
-INTERPRETERS = ("cpython", "micropython", "micropython-noffi")
-HEAP = "2M"
 LIMIT_S = 120
 SLOW_LIMIT_S = 600
 
@@ -33,20 +30,6 @@ def chosen_interpreters():
         if name not in INTERPRETERS:
             raise pytest.UsageError(f"SWDIST_INTERPRETERS: {name!r} is none of {INTERPRETERS}")
     return names or INTERPRETERS
-
-
-def command(interpreter):
-    """(arguments, environment) that start an interpreter on device code."""
-    paths = [str(ROOT / "src"), str(ROOT / "tests/device"), str(ROOT / "tests")]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-    if interpreter == "cpython":
-        environment.update(PYTHONPATH=":".join(paths), PYTHONDONTWRITEBYTECODE="1")
-        return [sys.executable], environment
-    program = BIN / interpreter
-    if not program.exists():
-        raise DeviceFailure(f"{program} is missing: `make runtime` builds it")
-    environment["MICROPYPATH"] = ":".join([".frozen", *paths])
-    return [str(program), "-X", f"heapsize={HEAP}"], environment
 
 
 class Run:
@@ -108,7 +91,7 @@ class DeviceItem(pytest.Item):
             raise DeviceFailure(result)
 
     def repr_failure(self, excinfo, style=None):
-        if excinfo.errisinstance(DeviceFailure):
+        if excinfo.errisinstance((DeviceFailure, Missing)):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 

@@ -45,7 +45,7 @@ def run_pytest(folder, source, *arguments, before=""):
     file.parent.mkdir()
     file.write_text(source)
     start = (
-        "import sys; from pathlib import Path; import pytest, conftest\n"
+        "import sys; from pathlib import Path; import conftest, interpreters, pytest\n"
         f"{before}\n"
         "sys.exit(pytest.main(sys.argv[1:], plugins=[conftest]))"
     )
@@ -129,7 +129,7 @@ def test_file_whose_tests_would_not_run_is_an_error(tmp_path, source):
 
 def test_missing_runtime_is_a_failure_that_says_what_to_do(tmp_path):
     status, output = run_pytest(
-        tmp_path, "def test_x(): pass", before="conftest.BIN = Path('/nonexistent')"
+        tmp_path, "def test_x(): pass", before="interpreters.BIN = Path('/nonexistent')"
     )
     assert outcomes(output) == {
         "test_x[cpython]": "PASSED",

@@ -1,15 +1,10 @@
-"""The simulator puts its own crypto and sockets into the device modules: taken out again here."""
-
 import pytest
+from simulated import device_modules_as_before  # noqa: F401 - a fixture for all tests in here
 
-from swdist import switchd, ucryptolib
-from swdist_host.sim import crypto
+from crash import life
 
 
-@pytest.fixture(autouse=True)
-def device_modules_as_before():
-    sockets = switchd.unixsock, switchd.net
-    yield
-    switchd.unixsock, switchd.net = sockets
-    crypto.uninstall()
-    assert ucryptolib.backend().endswith("python")
+@pytest.fixture
+def world(tmp_path):
+    life.install()
+    return life.World(tmp_path)

@@ -4,6 +4,8 @@ A neighbour has all that was released. What the network side does with sockets i
 one part is fetched a turn.
 """
 
+from logs import Log
+
 from crash.flash import Flash
 from swdist import choose
 from swdist.choose import FACTORY
@@ -21,6 +23,7 @@ STABLE_S, BEGIN_S, END_S = DAY_S + 100, DAY_S + 200, DAY_S + 300
 NEXT_S = DAY_S + 500
 LAST_S = DAY_S + 700
 QUOTA = 256 * 1024
+TIGHT = 24 * 1024  # room for two payloads
 
 
 def install():
@@ -75,16 +78,6 @@ def installed():
     flash.flush_all()
     flash.steps = 0
     return flash
-
-
-class Log:
-    def __init__(self):
-        self.lines = []
-
-    def _say(self, text):
-        self.lines.append(text)
-
-    error = warn = info = debug = _say
 
 
 class Node:
@@ -171,3 +164,34 @@ class Node:
     def check_settled(self, swd):
         assert self.slots.active() == self.slots.confirmed() == swd.rid, self.log.lines[-20:]
         self.check_slot(swd.rid)
+
+
+class Story:
+    """What happens in a life; the same names in the messages of failures."""
+
+    def __init__(self, world, name):
+        self.name = name
+        self.world = world
+        self.quota = TIGHT if name == "little room" else QUOTA
+        self.sick = ((1, 2, 0),) if name == "sick experiment" else ()
+        self.last = world.revised if name == "revised" else world.stable  # before the next
+
+    def offered(self, now_s):
+        w = self.world
+        offered = [w.stable, w.experiment]
+        if self.name == "revised" and now_s >= STABLE_S + 50:
+            offered = [w.revised, w.experiment]
+        if now_s >= END_S + 60:
+            offered.append(w.next)
+        return offered
+
+    def boot(self, flash, now_s):
+        node = Node(self.world, flash, now_s, self.quota)
+        node.sick = self.sick
+        return node
+
+    def live(self, node, until_s, after=None):
+        while node.now < until_s * S:
+            node.turn(self.offered(node.now // S))
+            if after is not None:
+                after(node)

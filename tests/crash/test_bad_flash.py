@@ -8,7 +8,6 @@ from errno import EIO, ENOSPC, EROFS
 import pytest
 
 from crash import life
-from crash.test_power_cuts import Story, world  # noqa: F401  # a fixture
 
 TRIES_A_TURN = 6  # changes of the flash that are tried in a turn, which takes a second or more
 
@@ -68,19 +67,19 @@ def everywhere(story, seconds, every, reads_fail=False):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("reads_fail", [False, True])
-def test_flash_that_fails_for_a_while_is_survived(world, reads_fail):  # noqa: F811
-    everywhere(Story(world, "two releases"), 20, 5, reads_fail)
+def test_flash_that_fails_for_a_while_is_survived(world, reads_fail):
+    everywhere(life.Story(world, "two releases"), 20, 5, reads_fail)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seconds", [1, 20, 400])
 @pytest.mark.parametrize("reads_fail", [False, True])
 @pytest.mark.parametrize("name", ["two releases", "revised", "little room"])
-def test_flash_that_fails_at_any_step_is_survived(world, name, reads_fail, seconds):  # noqa: F811
-    print(everywhere(Story(world, name), seconds, 1, reads_fail), "faults survived")
+def test_flash_that_fails_at_any_step_is_survived(world, name, reads_fail, seconds):
+    print(everywhere(life.Story(world, name), seconds, 1, reads_fail), "faults survived")
 
 
-def test_release_that_is_larger_than_the_quota_is_never_fetched_and_said_once(world):  # noqa: F811
+def test_release_that_is_larger_than_the_quota_is_never_fetched_and_said_once(world):
     node = life.Node(world, life.installed(), life.DAY_S, quota=8192)
     node.run(life.STABLE_S + 50, [world.stable])
     r = node.store.get(world.stable.rid)

@@ -15,39 +15,6 @@ from crash.flash import WAYS
 from swdist.choose import FACTORY
 from swdist_host.sim import disk
 
-TIGHT = 24 * 1024  # room for two payloads
-
-
-class Story:
-    """What happens in a life; the same names in the messages of failures."""
-
-    def __init__(self, world, name):
-        self.name = name
-        self.world = world
-        self.quota = TIGHT if name == "little room" else life.QUOTA
-        self.sick = ((1, 2, 0),) if name == "sick experiment" else ()
-        self.last = world.revised if name == "revised" else world.stable  # before the next
-
-    def offered(self, now_s):
-        w = self.world
-        offered = [w.stable, w.experiment]
-        if self.name == "revised" and now_s >= life.STABLE_S + 50:
-            offered = [w.revised, w.experiment]
-        if now_s >= life.END_S + 60:
-            offered.append(w.next)
-        return offered
-
-    def boot(self, flash, now_s):
-        node = life.Node(self.world, flash, now_s, self.quota)
-        node.sick = self.sick
-        return node
-
-    def live(self, node, until_s, after=None):
-        while node.now < until_s * life.S:
-            node.turn(self.offered(node.now // life.S))
-            if after is not None:
-                after(node)
-
 
 class Promises:
     """What had been done, and flushed, when the power went."""
@@ -155,16 +122,10 @@ def explore(story, ways, seeds, twice):
 STORIES = ("two releases", "revised", "little room", "sick experiment")
 
 
-@pytest.fixture
-def world(tmp_path):
-    life.install()
-    return life.World(tmp_path)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STORIES)
 def test_each_cut_leaves_a_node_that_goes_on(world, name):
-    cuts, flashes = explore(Story(world, name), ("nothing", "any part"), 1, 0)
+    cuts, flashes = explore(life.Story(world, name), ("nothing", "any part"), 1, 0)
     print(f"{name}: {cuts} cuts of the power left {flashes} different flashes")
     assert cuts > 400
 
@@ -172,6 +133,6 @@ def test_each_cut_leaves_a_node_that_goes_on(world, name):
 @pytest.mark.soak
 @pytest.mark.parametrize("name", STORIES)
 def test_each_cut_and_one_more_leave_a_node_that_goes_on(world, name):
-    cuts, flashes = explore(Story(world, name), WAYS, 15, 5)
+    cuts, flashes = explore(life.Story(world, name), WAYS, 15, 5)
     print(f"{name}: {cuts} cuts of the power left {flashes} different flashes")
     assert cuts > 5000

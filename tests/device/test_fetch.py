@@ -1,5 +1,7 @@
 """What is fetched next, and from whom; what lies cost."""
 
+from logs import Log
+
 from swdist import fetch
 from swdist.neighbours import Neighbours
 from swdist.tftpget import DONE, FAILED, IDLE, RUNNING
@@ -75,13 +77,6 @@ class Store:
 
     def put_chunk(self, release, n, view):
         release.held = n + 1
-
-
-class Log:
-    def info(self, text):
-        pass
-
-    warn = debug = info
 
 
 class World:

@@ -1,6 +1,6 @@
 """The network side's process: what it does before it hears anybody."""
 
-from test_switcher import Log
+from logs import Log
 
 from swdist import netd, platform, verify
 from swdist.bits import to_hex

@@ -3,6 +3,8 @@
 import json
 from binascii import unhexlify
 
+from logs import Log
+
 from swdist import choose, platform, verify
 from swdist.bits import to_hex
 from swdist.clock import Clock
@@ -28,16 +30,6 @@ SIGNED = vectors("signatures")
 MANIFEST = unhexlify(SIGNED["manifest"])
 SIGNATURES = SIGNED["cases"][0]["signatures"].encode()
 INDEX = unhexlify(vectors("index")["index"])
-
-
-class Log:
-    def __init__(self):
-        self.lines = []
-
-    def _say(self, text):
-        self.lines.append(text)
-
-    error = warn = info = debug = _say
 
 
 class Station:

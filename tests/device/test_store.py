@@ -1,5 +1,7 @@
 import os
 
+from logs import Log
+
 from swdist import manifest as manifest_format
 from swdist.bits import to_hex
 from swdist.platform import Fs
@@ -23,16 +25,6 @@ class Trust:
         if bytes(signatures) != b"good":
             return None, "signatures: malformed"
         return Release(m), None
-
-
-class Log:
-    def __init__(self):
-        self.lines = []
-
-    def info(self, text):
-        self.lines.append(text)
-
-    error = warn = info
 
 
 class Box:

@@ -1,5 +1,7 @@
 """Unpacking, slots and the switcher on real files, in virtual time."""
 
+from logs import Log
+
 from swdist import choose, platform, verify
 from swdist.bits import to_hex
 from swdist.slots import Slots
@@ -108,16 +110,6 @@ def test_damaged_archives_are_refused():
             assert unpack(GOOD[:n], root) is not None, n
     with Folder() as root:
         assert unpack(GOOD + entry(b"late", b"x") + END, root) is not None
-
-
-class Log:
-    def __init__(self):
-        self.lines = []
-
-    def _say(self, text):
-        self.lines.append(text)
-
-    error = warn = info = debug = _say
 
 
 class World:

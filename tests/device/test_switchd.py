@@ -2,7 +2,7 @@
 
 import json
 
-from test_switcher import Log
+from logs import Log
 
 from swdist import choose, platform, switchd, verify
 from swdist.bits import to_hex

@@ -1,5 +1,7 @@
 """The switcher in virtual time: what can come between a release and its second."""
 
+from logs import Log
+
 from swdist import choose, switcher, verify
 from swdist.bits import to_hex
 from swdist.choose import FACTORY
@@ -86,16 +88,6 @@ class Prepare:
         if self.why is None:
             self.disk.whole.append(self.release.rid)
         return False
-
-
-class Log:
-    def __init__(self):
-        self.lines = []
-
-    def _say(self, text):
-        self.lines.append(text)
-
-    error = warn = info = debug = _say
 
 
 class World:

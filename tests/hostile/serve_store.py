@@ -2,10 +2,9 @@
 
 import sys
 
-sys.path.insert(0, __file__.rsplit("/", 2)[0] + "/interop")
-
 from drive import Server, serve
-from test_store import Log, Trust, add, fill
+from logs import Log
+from test_store import Trust, add, fill
 
 from swdist.platform import Fs
 from swdist.store import Store

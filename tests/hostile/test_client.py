@@ -3,15 +3,11 @@ the server that was asked, and a failure leaves nothing."""
 
 import json
 import subprocess
-import sys
 from types import SimpleNamespace
 
+import peers
 import pytest
-
-sys.path[:0] = [__file__.rsplit("/", 2)[0] + "/interop", __file__.rsplit("/", 1)[0]]
-
-import peers  # noqa: E402
-from wire import ACK, DATA, ERROR, RRQ, Peer, oack, packet  # noqa: E402
+from wire import ACK, DATA, ERROR, RRQ, Peer, oack, packet
 
 pytestmark = pytest.mark.slow
 GOOD = bytes(i % 253 for i in range(2000))  # four blocks of 512

@@ -1,15 +1,11 @@
 """Hostile and careless clients of our server, which gives from a real store over real sockets."""
 
 import struct
-import sys
 import time
 
+import peers
 import pytest
-
-sys.path[:0] = [__file__.rsplit("/", 2)[0] + "/interop", __file__.rsplit("/", 1)[0]]
-
-import peers  # noqa: E402
-from wire import (  # noqa: E402
+from wire import (
     ACK,
     DATA,
     ERROR,

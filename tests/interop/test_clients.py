@@ -1,23 +1,12 @@
 """Stock TFTP clients fetch from our server, on CPython and on MicroPython."""
 
 import subprocess
-import sys
 
 import peers
 import pytest
 
 SIZES = (0, 1, 511, 512, 513, 1428, 100 * 1024, 1 << 20)
 pytestmark = pytest.mark.slow
-PYPI = """
-import sys, tftp
-host, port, name, path, blksize, window = sys.argv[1:]
-options = {"blksize": None if blksize == "512" else int(blksize)}  # its default is 1428
-options["windowsize"] = None if window == "1" else int(window)
-try:
-    tftp.TFTPClient(host, port=int(port), **options).download(name, path)
-except tftp.TFTPError as e:
-    sys.exit(str(e))
-"""
 CLIENTS = (
     ("tftp-hpa", 512, 1),
     ("atftp", 512, 1),
@@ -31,27 +20,6 @@ CLIENTS = (
     ("tftp", 1428, 1),
     ("tftp", 1428, 16),
 )
-
-
-def client(kind, port, name, path, blksize, window):
-    """The command that fetches a file."""
-    host, port = peers.HOST, str(port)
-    if kind == "tftp-hpa":
-        return [peers.program("tftp"), "-m", "binary", host, port, "-c", "get", name, str(path)]
-    if kind == "atftp":
-        options = [] if blksize == 512 else ["--option", f"blksize {blksize}"]
-        options += [] if window == 1 else ["--option", f"windowsize {window}"]
-        where = ["-r", name, "-l", str(path), host, port]
-        return [peers.program("atftp"), "--get", *options, *where]
-    if kind == "curl":
-        options = ["--tftp-no-options"] if blksize == 512 else ["--tftp-blksize", str(blksize)]
-        url = f"tftp://{host}:{port}/{name}"
-        return [peers.program("curl"), "-sS", "--globoff", *options, "-o", str(path), url]
-    if kind == "busybox":
-        options = [] if blksize == 512 else ["-b", str(blksize)]
-        where = ["-r", name, "-l", str(path), host, port]
-        return [peers.program("busybox"), "tftp", "-g", *options, *where]
-    return [sys.executable, "-c", PYPI, host, port, name, str(path), str(blksize), str(window)]
 
 
 def run(arguments):
@@ -74,7 +42,7 @@ def test_a_stock_client_gets_files_of_all_sizes(folder, port, tmp_path, kind, bl
     # curl 7.88 can't get an empty file with options, from nobody ("getpeername() failed").
     for size in SIZES[1:] if (kind, blksize) == ("curl", 1428) else SIZES:
         path = tmp_path / f"got{size}"
-        done = run(client(kind, port, f"f{size}", path, blksize, window))
+        done = run(peers.client_command(kind, port, f"f{size}", path, blksize, window))
         assert done.returncode == 0, (size, done)
         assert path.read_bytes() == (folder / f"f{size}").read_bytes(), size
 
@@ -82,7 +50,7 @@ def test_a_stock_client_gets_files_of_all_sizes(folder, port, tmp_path, kind, bl
 @pytest.mark.parametrize("kind", ("tftp-hpa", "atftp", "curl", "busybox", "tftp"))
 def test_a_missing_file_is_an_error_and_leaves_nothing(port, tmp_path, kind):
     path = tmp_path / "got"
-    done = run(client(kind, port, "missing", path, 512, 1))
+    done = run(peers.client_command(kind, port, "missing", path, 512, 1))
     said = (done.stdout + done.stderr).lower()
     assert done.returncode or "not here" in said, done  # tftp-hpa says it, and ends with 0
     assert not path.exists() or path.stat().st_size == 0

@@ -2,25 +2,17 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from peers import program
 
 from lab import net
 
 ROOT = Path(__file__).resolve().parents[2]
-PEERS = ROOT / "build/peers/chrony/usr"  # see tools/peers.sh
 NEAR_US = 1000
-
-
-def program(name):
-    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:{PEERS}/sbin:{PEERS}/bin")
-    if found is None:
-        pytest.skip(f"{name} is missing: `make setup` as root unpacks it")
-    return found
 
 
 @pytest.fixture(scope="module")

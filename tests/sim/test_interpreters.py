@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from interpreters import BIN
 
 import swdist
 from swdist_host.sim import record, simulation, station, topology
 
 ROOT = Path(__file__).resolve().parents[2]
 SRC = str(Path(swdist.__file__).parent.parent)
-BIN = ROOT / "build/runtime/bin"
 NODES = 20
 
 

@@ -1,4 +1,4 @@
-"""TFTP programs of others, on 127.0.0.1: where they are, and how they are called."""
+"""Programs of others, mostly for TFTP on 127.0.0.1: where they are, and how they are called."""
 
 import contextlib
 import os
@@ -13,22 +13,30 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from interpreters import ROOT, command
 
-from conftest import command
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 UNPACKED = ROOT / "build/peers"  # packages that would start a daemon are only unpacked
 HOST = "127.0.0.1"
 LIMIT_S = 10
 INTERPRETERS = ("cpython", "micropython")
+PYPI = """
+import sys, tftp
+host, port, name, path, blksize, window = sys.argv[1:]
+options = {"blksize": None if blksize == "512" else int(blksize)}  # its default is 1428
+options["windowsize"] = None if window == "1" else int(window)
+try:
+    tftp.TFTPClient(host, port=int(port), **options).download(name, path)
+except tftp.TFTPError as e:
+    sys.exit(str(e))
+"""
 
 
 def program(name):
     """Its path; skips the test where the package is not to be had."""
-    unpacked = ":".join(f"{UNPACKED}/{package}/usr/sbin" for package in ("tftpd-hpa", "atftpd"))
-    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin:{unpacked}")
+    unpacked = map(str, UNPACKED.glob("*/usr/*bin"))
+    found = shutil.which(name, path=":".join([os.environ["PATH"], "/usr/sbin", "/sbin", *unpacked]))
     if found is None:
-        pytest.skip(f"{name} is not installed")
+        pytest.skip(f"{name} is not installed: `make setup` as root fetches it")
     return found
 
 
@@ -40,14 +48,13 @@ def free_port():
 
 def drive(interpreter, *words, heap="32M"):
     """(arguments, environment) of our own driver program."""
-    arguments, environment = command(interpreter)
-    arguments = [f"heapsize={heap}" if a.startswith("heapsize=") else a for a in arguments]
-    return [*arguments, str(ROOT / "tests/interop/drive.py"), *map(str, words)], environment
+    arguments, environment = command(interpreter, heap)
+    return [*arguments, str(ROOT / "tests/drive.py"), *map(str, words)], environment
 
 
-def bound(port):
-    """Is a socket bound to this UDP port?"""
-    for table in ("/proc/net/udp", "/proc/net/udp6"):
+def bound(port, pid="self"):
+    """Is a socket bound to this UDP port in the process's network namespace?"""
+    for table in (f"/proc/{pid}/net/udp", f"/proc/{pid}/net/udp6"):
         for line in Path(table).read_text().splitlines()[1:]:
             if line.split()[1].endswith(f":{port:04X}"):
                 return True
@@ -61,7 +68,7 @@ def await_bound(process, port):
     try:
         ended.register(fd, select.POLLIN)
         for _ in range(1000):
-            if bound(port):
+            if bound(port, process.pid):
                 return
             if ended.poll(5):
                 break
@@ -113,27 +120,48 @@ def fetch(interpreter, port, name, path, blksize, window=16, host=HOST):
     )
 
 
-def server_command(kind, port, folder):
-    """(arguments, options for Popen) of a stock server in the foreground."""
+def server_command(kind, port, folder, host=HOST):
+    """Arguments of a stock server in the foreground."""
     if kind == "tftpd-hpa":
         user = "root" if os.getuid() == 0 else subprocess.getoutput("id -un")
-        where = ["--address", f"{HOST}:{port}", "--user", user]
+        where = ["--address", f"{host}:{port}", "--user", user]
         return [program("in.tftpd"), "--foreground", *where, "--secure", str(folder)]
     if kind == "atftpd":
-        where = ["--port", str(port), "--bind-address", HOST, "--logfile", "/dev/null"]
+        where = ["--port", str(port), "--bind-address", host, "--logfile", "/dev/null"]
         user = ["--user", "root", "--group", "root"] if os.getuid() == 0 else []
         return [program("atftpd"), "--daemon", "--no-fork", *where, *user, str(folder)]
     if kind == "dnsmasq":
         # Its TFTP port is 69, always.
         words = "--keep-in-foreground --port=0 --conf-file=/dev/null --user=root --pid-file="
-        where = [f"--listen-address={HOST}", "--bind-interfaces"]
+        where = [f"--listen-address={host}", "--bind-interfaces"]
         log = "--log-facility=/dev/null"
         tftp = ["--enable-tftp", f"--tftp-root={folder}"]
         return [program("dnsmasq"), *words.split(), log, *where, *tftp]
     assert kind == "tftp"
     start = "tftp.TFTPServer(sys.argv[1], listen=sys.argv[2], port=int(sys.argv[3]))"
     code = f"import sys, tftp; {start}.serve_forever()"
-    return [sys.executable, "-c", code, str(folder), HOST, str(port)]
+    return [sys.executable, "-c", code, str(folder), host, str(port)]
+
+
+def client_command(kind, port, name, path, blksize, window, host=HOST):
+    """The command that fetches a file."""
+    port = str(port)
+    if kind == "tftp-hpa":
+        return [program("tftp"), "-m", "binary", host, port, "-c", "get", name, str(path)]
+    if kind == "atftp":
+        options = [] if blksize == 512 else ["--option", f"blksize {blksize}"]
+        options += [] if window == 1 else ["--option", f"windowsize {window}"]
+        where = ["-r", name, "-l", str(path), host, port]
+        return [program("atftp"), "--get", *options, *where]
+    if kind == "curl":
+        options = ["--tftp-no-options"] if blksize == 512 else ["--tftp-blksize", str(blksize)]
+        url = f"tftp://{host}:{port}/{name}"
+        return [program("curl"), "-sS", "--globoff", *options, "-o", str(path), url]
+    if kind == "busybox":
+        options = [] if blksize == 512 else ["-b", str(blksize)]
+        where = ["-r", name, "-l", str(path), host, port]
+        return [program("busybox"), "tftp", "-g", *options, *where]
+    return [sys.executable, "-c", PYPI, host, port, name, str(path), str(blksize), str(window)]
 
 
 def make_files(folder, sizes):

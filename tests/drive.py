@@ -130,9 +130,7 @@ def get(address, port, name, path, blksize, window):
 
     machine = tftpget.Get(send, platform.rand, MAX_BYTES)
     if hasattr(gc, "threshold"):
-        gc.threshold(
-            1 << 22
-        )  # a node's buffer has 64 KiB; each collection would search all of this
+        gc.threshold(1 << 22)  # a node's buffer has 64 KiB; a collection searches all of this one
     machine.start(peer_of(address), port, name.encode(), MAX_BYTES, clock.counter_us())
     while machine.state == tftpget.RUNNING:
         now = clock.counter_us()
