@@ -89,22 +89,24 @@ class Server:
         while True:
             now = self._clock.counter_us()
             serve.tick(now)
-            self._close_idle()
             due = now + 1000000 if serve.next_at is None else serve.next_at
-            for sock in self._poller.wait(max((due - now + 999) // 1000, 0)):
+            ready = self._poller.wait(max((due - now + 999) // 1000, 0))
+            if not ready or self._listener in ready:
+                self._close_idle()
+            for sock in ready:
                 self._take(sock)
 
     def _take(self, sock):
-        for _ in range(BURST):
-            got = sock.recv()
-            if got is None:
-                return
-            now = self._clock.counter_us()
-            data, peer, port = got
-            if sock is self._listener:
-                self._serve.request(peer, port, data, len(data), now)
-            else:
-                self._serve.receive(self._ports.index(sock), peer, port, data, len(data), now)
+        """One datagram: who fetches says one ACK and waits, so a second look would be in vain."""
+        got = sock.recv()
+        if got is None:
+            return
+        now = self._clock.counter_us()
+        data, peer, port = got
+        if sock is self._listener:
+            self._serve.request(peer, port, data, len(data), now)
+        else:
+            self._serve.receive(self._ports.index(sock), peer, port, data, len(data), now)
 
 
 def serve(server):

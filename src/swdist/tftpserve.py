@@ -76,7 +76,7 @@ class Serve:
         self._errors_at = 0
         self.served = 0
         self.rejects = 0  # datagrams that were for nothing
-        self.next_at = None
+        self.next_at = None  # no slot wants to be woken before
 
     def idle(self, slot):
         return self._slots[slot].file is None
@@ -222,8 +222,6 @@ class Serve:
         result = self._receive(i, peer, port, buf, n, now)
         if result:
             self.rejects += 1
-        else:
-            self._wake()
         return result
 
     def _receive(self, i, peer, port, buf, n, now):
@@ -260,6 +258,9 @@ class Serve:
             self._close(s)
         else:
             self._send_lost(s, i, now)
+            # A later time is found out by tick: mostly the next ACK comes before.
+            if self.next_at is None or s.wake_at < self.next_at:
+                self.next_at = s.wake_at
         return 0
 
     def _asked_again(self, s, i, now):
@@ -272,6 +273,7 @@ class Serve:
             return tftp.REJECT_STALE
         s.asked_again += 1
         self._send_lost(s, i, now)
+        self._wake()
         return 0
 
     def _send_oack(self, s, i, now):
@@ -361,3 +363,4 @@ class Serve:
     def _close(self, s):
         s.file.close()
         s.file = s.peer = s.name = None
+        self._wake()
