@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 SRC = Path(__file__).resolve().parent.parent / "src"
+CLOCKED = Path(__file__).with_name("clocked.py")
 
 
 class Node:
@@ -40,11 +41,12 @@ class Node:
         (self.folder / "config").write_text("\n".join(lines) + "\n")
 
     def start(self, daemons=("netd", "switchd")):
+        wrong = round(self.offset_s * 1000000), round(self.ppm * 1000)
+        python = [*self.python, str(CLOCKED), *map(str, wrong)]
         for daemon in daemons:
             command = [
-                *self.world.command(self.name, self.python, f"swdist.{daemon}"),
+                *self.world.command(self.name, python, f"swdist.{daemon}"),
                 "--config", str(self.folder / "config"),
-                f"--lab-clock={self.offset_s:.6f},{self.ppm:.3f}",
             ]  # fmt: skip
             with open(self.folder / f"{daemon}.log", "a") as log:
                 child = subprocess.Popen(

@@ -21,6 +21,8 @@ _NUMBERS = {  # key: default, lowest, highest
     "confirm_s": (300, 1, 86400),
     "boot_horizon_s": (43200, 0, 315360000),
     "tftp_port": (27183, 1024, 65535),
+    "beacon_ms": (0, 0, 60000),
+    "set_clock": (0, 0, 1),
 }
 _WORDS = {  # key: allowed ones, the default first
     "log": ("syslog", "stderr"),
@@ -29,13 +31,12 @@ _WORDS = {  # key: allowed ones, the default first
     "reference": ("off", "auto"),
 }
 _KEYS = tuple(_PATHS) + tuple(_NUMBERS) + tuple(_WORDS)
-_KEYS += ("interface", "board", "factory_version", "set_clock", "user", "beacon_ms")
+_KEYS += ("interface", "board", "factory_version", "user")
 
 _USAGE = """usage: %s [--config FILE] [--set KEY=VALUE]... [--check]
 
   --config FILE            UCI file to read; default %s
   --set KEY=VALUE          an option, instead of what FILE says; list values separated by commas
-  --lab-clock OFFSET,PPM   for tests: make the clock wrong by seconds and parts per million
   --check                  check the configuration, then exit
   --help, --version        say it, then exit
 options: %s
@@ -43,15 +44,7 @@ options: %s
 
 
 class Config:
-    """One attribute an option; `interfaces` is the list of `interface`. lab_offset_us and
-    lab_ppm_milli make the clock wrong on purpose."""
-
-    def __init__(self):
-        self.lab_offset_us = 0
-        self.lab_ppm_milli = 0
-
-    def clock(self):
-        return platform.Clock(self.lab_offset_us, self.lab_ppm_milli)
+    """One attribute an option; `interfaces` is the list of `interface`."""
 
     def log_to(self, tag):
         return platform.Log(self.log, self.log_level, tag)
@@ -76,7 +69,7 @@ def load(argv, tag, fs):
     while i < len(argv):
         flag, equals, value = argv[i].partition("=")
         i += 1
-        if flag in ("--config", "--set", "--lab-clock"):
+        if flag in ("--config", "--set"):
             if not equals:
                 if i == len(argv):
                     _fail(tag, flag, "value is missing; see --help")
@@ -84,15 +77,13 @@ def load(argv, tag, fs):
                 i += 1
             if flag == "--config":
                 path = value
-            elif flag == "--set":
+            else:
                 key, equals, value = value.partition("=")
                 if not equals:
                     _fail(tag, "--set " + key, "not of the form KEY=VALUE; see --help")
                 if key not in _KEYS:
                     _fail(tag, "--set " + key, "no such option; see --help for all")
                 sets[key] = value.split(",") if key == "interface" else value
-            elif not _lab_clock(conf, value):
-                _fail(tag, flag, "'%s' is not OFFSET_S,PPM; give two numbers like 3.5,-20" % value)
         elif flag == "--check" and not equals:
             check = True
         elif flag == "--help" and not equals:
@@ -160,6 +151,8 @@ def _take(conf, key, value, fs):
     elif key in _NUMBERS:
         default, low, high = _NUMBERS[key]
         parsed = default if value is None else number(value, low, high)
+        if key == "beacon_ms" and 0 < (parsed or 0) < 200:
+            return "option beacon_ms is %d; give 200 or more, or 0 for automatic" % parsed
         if parsed is None:
             return "option %s is '%s'; give a number %d..%d" % (key, value, low, high)
         setattr(conf, key, parsed)
@@ -185,19 +178,11 @@ def _take_special(conf, key, value, fs):
         conf.factory_version = version("0.0.0" if value is None else value)
         if conf.factory_version is None:
             return "option factory_version is '%s'; give three numbers like 1.2.0" % value
-    elif key == "set_clock":
-        if value not in (None, "0", "1"):
-            return "option set_clock is '%s'; give 0 or 1" % value
-        conf.set_clock = value == "1"
-    elif key == "user":
+    else:
         conf.user = "swdist" if value is None else value
         for c in conf.user:
             if c not in _INTERFACE_CHARS:
                 return "option user is '%s'; give a user's name, or '' to stay root" % value
-    else:
-        conf.beacon_ms = 0 if value is None else number(value, 0, 60000)
-        if conf.beacon_ms is None or 0 < conf.beacon_ms < 200:
-            return "option beacon_ms is '%s'; give 200..60000, or 0 for automatic" % value
     return None
 
 
@@ -228,32 +213,3 @@ def _board(fs):
         return (str(data, "ascii").strip().split("\n")[0] if data else "") or "unknown"
     except (UnicodeError, ValueError):
         return "unknown"
-
-
-def _lab_clock(conf, text):
-    offset, comma, ppm = text.partition(",")
-    offset = _fixed(offset, 6)
-    ppm = _fixed(ppm, 3)
-    if not comma or offset is None or ppm is None:
-        return False
-    conf.lab_offset_us = offset
-    conf.lab_ppm_milli = ppm
-    return True
-
-
-def _fixed(text, digits):
-    """A decimal number times 10**digits, as an integer (MicroPython's floats may be too short);
-    None if it is none."""
-    sign = 1
-    if text[:1] in ("+", "-"):
-        sign = -1 if text[0] == "-" else 1
-        text = text[1:]
-    whole, _, part = text.partition(".")
-    if not whole + part or len(whole) > 12:
-        return None
-    value = 0
-    for c in whole + (part + "0" * digits)[:digits]:
-        if not "0" <= c <= "9":
-            return None
-        value = value * 10 + ord(c) - 48
-    return sign * value

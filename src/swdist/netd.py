@@ -59,7 +59,7 @@ class Netd:
         self.conf = conf
         self.log = log
         self.fs = fs
-        self.counter = conf.clock()
+        self.counter = platform.Clock()
         self.poller = net.Poller()
         self.tx_datagrams = self.tx_bytes = self.rx_datagrams = self.rx_bytes = 0
         self.link = net.Link(conf.interfaces, PORT)

@@ -15,14 +15,9 @@ _TICKS_BITS = 30  # ticks_us() wraps there at the earliest
 
 
 class Clock:
-    """A monotonic counter that all processes of this host share, and the system's wall clock.
+    """A monotonic counter that all processes of this host share, and the system's wall clock."""
 
-    offset_us and ppm make it another, worse clock, for labs: wall clock shifted, counter drifting.
-    """
-
-    def __init__(self, offset_us=0, ppm_milli=0):
-        self._offset_us = offset_us
-        self._ppm_milli = ppm_milli  # thousandths of a part per million
+    def __init__(self):
         if MICROPYTHON:
             # ticks_us() is CLOCK_MONOTONIC, but wraps on 32-bit machines: /proc/uptime, good to
             # 10 ms, tells the upper bits, so that two processes count alike.
@@ -35,7 +30,8 @@ class Clock:
             else:
                 self._high = self._last
 
-    def _raw_us(self):
+    def counter_us(self):
+        """Microseconds, never decreasing. Call it at least every few minutes."""
         if not MICROPYTHON:
             return time.monotonic_ns() // 1000
         now = time.ticks_us()
@@ -43,14 +39,9 @@ class Clock:
         self._last = now
         return self._high
 
-    def counter_us(self):
-        """Microseconds, never decreasing. Call it at least every few minutes."""
-        raw = self._raw_us()
-        return raw + raw * self._ppm_milli // 1000000000
-
     def wall_us(self):
         """Microseconds since 1970 by the system clock."""
-        return time.time_ns() // 1000 + self._offset_us
+        return time.time_ns() // 1000
 
 
 def rand_bytes(n):

@@ -34,7 +34,7 @@ class Switchd:
         self.log = log
         self.fs = fs
         self.trust = trust
-        self.counter = conf.clock()
+        self.counter = platform.Clock()
         # Verified once, a release stays for as long as this process: who empties the store does not
         # change what runs. Of each version the highest revision is kept.
         self._held = {}  # {release id: Release}

@@ -60,8 +60,6 @@ def test_defaults():
     assert (c.quota_kb, c.confirm_s, c.boot_horizon_s) == (1024, 300, 43200)
     assert (c.set_clock, c.beacon_ms, c.tftp_port) == (False, 0, 27183)
     assert (c.log, c.log_level) == ("syslog", "info")
-    assert (c.lab_offset_us, c.lab_ppm_milli) == (0, 0)
-    assert c.clock().counter_us() > 0
 
 
 def test_the_file_and_flags_over_it():
@@ -90,19 +88,6 @@ def test_board_comes_from_the_system():
     fs.files[config.BOARD_FILE] = b"tplink,tl-wr841n-v9\n"
     assert config.load([], "t", fs).board == "tplink,tl-wr841n-v9"
     assert config.load(["--set", "board=x"], "t", fs).board == "x"
-
-
-def test_lab_clock():
-    for text, offset, ppm in (
-        ("0,0", 0, 0),
-        ("3.5,-20", 3500000, -20000),
-        ("-0.000001,+0.5", -1, 500),
-        ("100000000.25,.1", 100000000250000, 100),
-    ):
-        c = config.load(["--lab-clock", text], "t", Fs())
-        assert (c.lab_offset_us, c.lab_ppm_milli) == (offset, ppm)
-    for text in ("", "1", "1,", ",1", "1,x", "1e3,0", "1,2,3"):
-        failure(["--lab-clock", text])
 
 
 def test_wrong_flags():
