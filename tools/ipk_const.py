@@ -6,6 +6,7 @@ name stands, and forgets a name that begins with an underscore: smaller, faster,
 source stays as plain as it is. Private names are shortened.
 """
 
+import ast
 import functools
 import io
 import re
@@ -21,6 +22,7 @@ CONSTANT = re.compile(
     re.M,
 )
 
+FUNCTIONS = (ast.FunctionDef, ast.Lambda)
 PRIVATE = re.compile(r"_[a-z][a-z0-9_]*$")
 
 
@@ -101,6 +103,48 @@ def renamed(text, names):
     return text
 
 
+def keywords(texts):
+    """Names of arguments that some call gives by name."""
+    calls = [n for t in texts for n in ast.walk(ast.parse(t)) if isinstance(n, ast.Call)]
+    return {k.arg for call in calls for k in call.keywords}
+
+
+def short_arguments(text, keep):
+    """The text with arguments of one letter: of all local names only theirs are in a .mpy file. One
+    that is in `keep` stays. A new name is new to the whole function, those within it included."""
+    edits = []
+    for function in outermost(ast.parse(text)):
+        nodes = list(ast.walk(function))
+        names = {n.id for n in nodes if isinstance(n, ast.Name)}
+        names |= {n.name for n in nodes if isinstance(n, ast.FunctionDef)}
+        arguments = [n for n in nodes if isinstance(n, ast.arg)]
+        names |= {n.arg for n in arguments}
+        free = iter([c for c in string.ascii_letters if c not in names])
+        short = {}
+        for n in arguments:
+            if n.arg not in keep and n.arg not in short and len(n.arg) > 1:
+                short[n.arg] = next(free)
+        for n in nodes:
+            name = n.arg if isinstance(n, ast.arg) else n.id if isinstance(n, ast.Name) else None
+            if name in short:
+                edits.append((n.lineno, n.col_offset, name, short[name]))
+    lines = text.split("\n")
+    for line, at, old, new in sorted(edits, reverse=True):
+        was = lines[line - 1]
+        assert was[at : at + len(old)] == old, was
+        lines[line - 1] = was[:at] + new + was[at + len(old) :]
+    return "\n".join(lines)
+
+
+def outermost(node):
+    """The functions in a module that are in no other function; a class's are."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, FUNCTIONS):
+            yield child
+        else:
+            yield from outermost(child)
+
+
 def source():
     return constants({path.stem: path.read_text() for path in sorted(DEVICE.glob("*.py"))})
 
@@ -109,7 +153,8 @@ def device():
     """The device code so changed, {module: source}."""
     texts = source()
     names = short_names(texts)
-    return {stem: renamed(text, names) for stem, text in texts.items()}
+    keep = keywords(texts.values())
+    return {stem: short_arguments(renamed(text, names), keep) for stem, text in texts.items()}
 
 
 def main():

@@ -73,6 +73,22 @@ def test_private_names_become_short_ones_the_same_in_all_modules():
     assert ipk_const.renamed(b, names) == "import a\na._a(a._b) + a._a(_q)\n"
 
 
+def test_arguments_get_one_letter_that_is_new_to_the_whole_function():
+    text = "def f(first, b, second=a):\n    return lambda c: first + b + c.first(second)\n"
+    short = "def f(d, b, e=a):\n    return lambda c: d + b + c.first(e)\n"
+    assert ipk_const.short_arguments(text, set()) == short
+    text = "class A:\n    def f(self, x1):\n        self.x1 = 'x1', x1\n"
+    short = "class A:\n    def f(a, b):\n        a.x1 = 'x1', b\n"
+    assert ipk_const.short_arguments(text, set()) == short
+
+
+def test_an_argument_that_is_given_by_name_stays():
+    assert ipk_const.keywords(["f(1, port=2)\n", "g(x)\n"]) == {"port"}
+    text = "def f(peer, port):\n    return peer + port\n"
+    short = "def f(a, port):\n    return a + port\n"
+    assert ipk_const.short_arguments(text, {"port"}) == short
+
+
 def test_texts_and_comments_keep_their_words():
     text = 'LIMIT = 5\nprint("LIMIT", LIMIT)  # LIMIT\n'
     assert changed(a=text)["a"] == '_LIMIT = const(5)\nprint("LIMIT", _LIMIT)  # LIMIT\n'
