@@ -1,14 +1,17 @@
 """How well neighbours agree on the time: Clock objects alone, on a random geometric mesh.
 
-    python bench/clock.py [--full] [--only NAME] [--seed N]
+    python bench/clock.py [--nodes N] [--hours N] [--only ROW] [--seed N] [--full]
 
 Nothing of a node but its Clock runs here, so that thousands of nodes and a day of virtual time take
 minutes. Each node has a counter that drifts (+-100 ppm, wandering 5 ppm a day), sends beacons as a
 node does, loses a fifth of what it should hear, and hears the rest after 0.5 to 50 ms.
 """
 
+import argparse
 import heapq
+import multiprocessing
 import random
+import time
 
 from swdist import clock as device
 from swdist_host.sim import topology
@@ -221,3 +224,219 @@ def corrupt(mesh, share, kind):
     rand = random.Random(mesh.now)
     for i in rand.sample(range(len(mesh.nodes)), int(len(mesh.nodes) * share)):
         mesh.nodes[i].lie = rand.choice(KINDS[:4]) if kind == "mixed" else kind
+
+
+# --- rivals
+
+
+class Plain(device.Clock):
+    """The same steps, and the plain mean for ever: no hardening."""
+
+    def _fine(self, near, later, now):
+        self._locked_at = now - device.SETTLE_US * 3
+        synced = self.synced
+        super()._fine(near, later, now)
+        if self.synced and not synced:
+            self._locked_at = now
+
+
+class Bounded(device.Clock):
+    """The prototype's rule 7: the plain mean, but slewed by at most 20 ppm, and a rate within
+    20 ppm of the one learned in the first two hours."""
+
+    learned_ppb = None
+
+    def _fine(self, near, later, now):
+        hard = now - self._locked_at >= device.ACQUIRE_US
+        if not (near and self.synced and hard):
+            super()._fine(near, later, now)
+            return
+        if self.learned_ppb is None:
+            self.learned_ppb = self.rate_ppb
+        f = (len(near) - 1) // 3
+        mean = sum(near) // len(near) * 4 // 5
+        most = self.beacon_us * 20 // 1000000
+        mean = max(-most, min(most, mean))
+        if near[f] > 2000:
+            mean = near[f] // 2
+        elif near[-1 - f] < -2000:
+            mean = near[-1 - f] // 2
+        self._add(mean, now)
+        rate = self.rate_ppb + mean * 30000000 // self.beacon_us
+        self.rate_ppb = max(self.learned_ppb - 20000, min(self.learned_ppb + 20000, rate))
+
+
+class Median(device.Clock):
+    """The median of the near neighbours instead of their mean."""
+
+    def _fine(self, near, later, now):
+        if near:
+            near = [near[len(near) // 2]]
+        self._locked_at = max(self._locked_at, now - device.SETTLE_US * 3)
+        super()._fine(near, later, now)
+
+
+RIVALS = {"swdist": device.Clock, "plain": Plain, "bounded": Bounded, "median": Median}
+
+
+# --- rows: each prints one line
+
+
+def ms(us):
+    return f"{us / 1000:.1f} ms"
+
+
+def cold(nodes, seed, reference=False, minutes=60):
+    """All at once, saved times up to 11 h behind the truth; or one knows it, and nobody is near."""
+    mesh = Mesh(nodes, seed, apart=11 * HOUR)
+    if reference:
+        mesh.nodes[0].reference = True
+    took = {}
+    while mesh.now < minutes * MINUTE and len(took) < 2:
+        mesh.run(mesh.now + 5 * S)
+        e = mesh.errors()
+        off = max(-e[0], e[-1]) if reference else e[-1] - e[0]
+        for limit in (S, 50000):
+            if off <= limit:
+                took.setdefault(limit, mesh.now // S)
+    mesh.run(minutes * MINUTE)
+    what = "one reference, to the truth" if reference else "no reference, among themselves"
+    return (
+        f"cold boot, {nodes} nodes, {what}: within 1 s after {took.get(S)} s, within 50 ms after"
+        f" {took.get(50000)} s; after {minutes} min the furthest two are {ms(mesh.spread())} apart,"
+        f" neighbours' p99 {ms(mesh.neighbours_p99())}"
+    )
+
+
+def honest(nodes, seed, hours, rival="swdist"):
+    mesh = Mesh(nodes, seed, RIVALS[rival])
+    most, near = 0, 0
+    while mesh.now < hours * HOUR:
+        mesh.run(mesh.now + HOUR // 2)
+        if mesh.now >= HOUR:
+            most = max(most, mesh.spread())
+            near = max(near, mesh.neighbours_p99())
+    return (
+        f"honest, {nodes} nodes, {hours} h, {rival}: from 1 h on the furthest two are at most"
+        f" {ms(most)} apart, neighbours' p99 {ms(near)}"
+    )
+
+
+def liars(nodes, seed, hours, kind, percent, rival="swdist", after_s=2.1 * 3600):
+    """They turn after the mesh has hardened, or lie from the start."""
+    mesh = Mesh(nodes, seed, RIVALS[rival])
+    mesh.run(int(after_s * S))
+    corrupt(mesh, percent / 100, kind if kind == "mixed" else globals()[kind])
+    before = mesh.median()
+    mesh.run(mesh.now + hours * HOUR)
+    gained = (mesh.median() - before) / (hours * 3600)
+    return (
+        f"liars {kind} {percent} % from {after_s / 3600:.1f} h, {nodes} nodes, {rival}:"
+        f" {hours} h later p99 between pairs {ms(mesh.pairs_p99())},"
+        f" captured {100 * mesh.captured():.2f} %, the median gained {gained:.1f} us/s"
+    )
+
+
+def merge(nodes, seed, link="border", lone_s=0):
+    """Two halves, ten minutes apart, hardened; then they hear each other, or over one link."""
+    mesh = Mesh(nodes, seed)
+    where = mesh.graph.nodes
+    left = [n for n in mesh.nodes if where[n.i]["pos"][0] < 0.5]
+    for n in left:
+        n.part = 1
+        n.clock._soft_start -= 10 * MINUTE
+        n.clock.start(n.c0, 0)
+    mesh.run(int(2.5 * HOUR))
+    if link == "bridge":
+        pairs = [(n, o) for n in left for o, _, _, _ in n.links if o.part == 0]
+        keep = pairs[len(pairs) // 2]
+        for n in mesh.nodes:
+            n.links = [x for x in n.links if x[0].part == n.part or set(keep) == {n, x[0]}]
+    for n in mesh.nodes:
+        n.part = 0
+        n.clock.lone_us = lone_s * S
+    began = mesh.now
+    took = mesh.until(100000, began + 6 * HOUR, MINUTE)
+    policy = f", single later neighbours followed after {lone_s} s" if lone_s else ""
+    done = f"after {took - began // S} s" if took else "not within 6 h"
+    return f"two halves of {nodes} nodes, 10 min apart, joined by a {link}{policy}: one time {done}"
+
+
+def forward(seed):
+    """The most that neighbours can move a hardened node forward in a day, by who lies."""
+    lines = []
+    cases = (
+        (20000, 2, "two near liars"),
+        (40 * S, 2, "two far liars"),
+        (40000, 8, "eight liars, always just beyond the near"),
+    )
+    for ahead, liars_, what in cases:
+        c = device.Clock(TRUTH, HORIZON, 4 * S)
+        c.start(0, 0)
+        now, first = 0, None
+        while now < DAY + 3 * HOUR:
+            now += 16 * S
+            c.beacon_us = 16 * S
+            for n in range(8):
+                error = now + c.offset_at(now) - TRUTH - now
+                lie = ahead if n < liars_ and now > 2.5 * HOUR else -error
+                theirs = now + 5000
+                offset = now + c.offset_at(now) + lie - theirs
+                c.sample(n, n + 1, theirs - 1000, now, int(offset), False, now, 0)
+                c.echo(n, theirs - now + 1000, theirs + 1000, now)
+            c.tick(now)
+            if first is None and now >= 3 * HOUR:
+                first, steps = c.offset_at(now), c.stepped
+        gain = c.offset_at(now) - first
+        lines.append(f"{what} of 8: {gain / 1e6:.3f} s, {c.stepped - steps} steps")
+    return "a day's gain of a hardened node, " + "; ".join(lines)
+
+
+def rows(nodes, hours, seed, full):
+    yield cold, (nodes, seed)
+    yield cold, (nodes, seed, True)
+    yield forward, (seed,)
+    for rival in RIVALS:
+        yield honest, (nodes, seed, hours, rival)
+    for link, lone_s in (("border", 0), ("border", 60), ("bridge", 60)):
+        yield merge, (nodes, seed, link, lone_s)
+    for rival in RIVALS:
+        yield liars, (nodes, seed, hours, "two_faced", 10, rival)
+        yield liars, (nodes, seed, hours, "mixed", 10, rival)
+    for kind in ("constant", "drifting", "two_faced", "far", "sleeper", "mixed"):
+        for percent in (5, 10, 20) if full else (10,):
+            yield liars, (nodes, seed, hours, kind, percent)
+    yield liars, (nodes, seed, hours, "two_faced", 10, "swdist", 0)
+    yield liars, (nodes, seed, hours, "far", 10, "swdist", 0)
+    if full:
+        for kind in ("two_faced", "mixed"):
+            for percent in (5, 10, 20):
+                yield liars, (300, seed, 24, kind, percent)
+        yield cold, (10000, seed, False, 30)
+
+
+def one(row):
+    began = time.process_time()
+    line = row[0](*row[1])
+    return f"{line}; {time.process_time() - began:.0f} s of CPU"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--nodes", type=int, default=60)
+    parser.add_argument("--hours", type=int, default=1)
+    parser.add_argument("--full", action="store_true", help="also more liars, a day, 10,000 nodes")
+    parser.add_argument("--only", default="", help="rows of that function")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1)
+    options = parser.parse_args()
+    print(f"seed {options.seed}, random geometric, degree 8, at most {ROWS} neighbours")
+    todo = rows(options.nodes, options.hours, options.seed, options.full)
+    todo = [r for r in todo if r[0].__name__.startswith(options.only)]
+    with multiprocessing.Pool(options.processes) as pool:
+        for line in pool.imap(one, todo, chunksize=1):
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

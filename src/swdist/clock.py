@@ -1,9 +1,14 @@
 """What time is it: mesh time agreed among neighbours (docs/protocol.md, section 3.3).
 
-A quorum decides on steps, a plain mean on fine corrections. All times and offsets are microseconds,
-rates parts per billion. Counters are monotonic and never step, so the difference between two
-counters is filtered over many beacons (the minimum-delay idea of RFC 5905, section 10), while of a
-neighbour's announced offset only the latest value counts.
+A quorum decides on steps, a mean on fine corrections; once hardened, each neighbour weighs in it at
+most CLIP_US (docs/decisions/0003-clock.md). All times and offsets are microseconds, rates parts per
+billion. Counters are monotonic and never step, so the difference between two counters is filtered
+over many beacons (the minimum-delay idea of RFC 5905, section 10), while of a neighbour's announced
+offset only the latest value counts.
+
+Who uses a Clock sets .beacon_us to the present beacon period, and calls sample and echo for each
+beacon heard, drop when a row has a new owner, floor with signed evidence, reference where there is
+one, and tick at next_at. offset_at, rate_ppb, error_us, synced and echo_of go into the own beacon.
 """
 
 SLOTS = 16
@@ -11,7 +16,6 @@ SAMPLES = 8
 STEP_US = 30000  # whose time differs by less is near, and averaged
 HOLD_US = 240000000  # a quorum must hold that long to move a synchronised clock
 MAJORITY_US = 60000000  # a majority of later ones must last that long
-LONE_US = 16000000  # a single later one, at a cold boot
 BOOT_US = 3600000000  # the horizon of a cold boot ends so long after the first neighbour agreed
 BUDGET_CAP_US = 900000000
 REFILL_PPM = 20
@@ -22,10 +26,12 @@ SAMPLE_PERIODS = 16  # older samples are not used
 LISTEN_PERIODS = 4
 AGREE_PERIODS = 4
 FREE_PERIODS = 10
-ACQUIRE_US = 7200000000
-SETTLE_US = 300000000
-CLIP_US = 250  # what a near neighbour weighs at most when hardened
-SHIFT = 8
+ACQUIRE_US = 7200000000  # so long after it was synchronised a clock hardens
+SETTLE_US = 600000000  # after so long the rate is learned half as fast, three times
+CLIP_US = 125  # what a near neighbour weighs at most when hardened
+SHIFT = 8  # and learns the rate so many times halved
+FAR_US = 2000  # if most are as far, we are the one that is off
+PULL_PPM = 20
 ROUND_TRIP_MAX_US = 1000000
 TIME_MAX_US = 4102444800000000  # the year 2100: what is later is not a time
 UNKNOWN = 0xFFFFFFFF
@@ -76,7 +82,6 @@ class _Peer:
         self.out.clear()
         self.offset = self.round_trip = 0
         self.elder = False  # was it synchronised when first heard?
-        self.met = False  # has it ever agreed with us?
 
 
 class Clock:
@@ -226,8 +231,8 @@ class Clock:
         self.next_at = now + self.beacon_us
         if self._follow(now):
             return
-        aheads, later, met, near, lone, elders = [], [], [], [], None, 0
-        hold = LONE_US if self._boot(now) else self.lone_us
+        aheads, later, near, lone, elders = [], [], [], None, 0
+        hold = 1 if self._boot(now) else self.lone_us
         for p in self._peers:
             a = self._ahead(p, now)
             if a is not None:
@@ -235,51 +240,43 @@ class Clock:
                 elders += p.elder
                 if -STEP_US <= a <= STEP_US:
                     near.append(a)
-                    p.met = p.met or self.synced
             if a is None or not STEP_US < a <= self._budget:
                 p.later_since = None
                 continue
             later.append(a)
-            if p.met:
-                met.append(a)
             if p.later_since is None:
                 p.later_since = now
-            if hold and now - p.later_since >= hold and (lone is None or a < lone):
+            if hold and now - p.later_since >= hold - 1 and (lone is None or a > lone):
                 lone = a
-        for values in (aheads, later, met, near):
+        for values in (aheads, later, near):
             values.sort()
         listened = now - self._started >= LISTEN_PERIODS * self.beacon_us
         if self._boot_until is None and aheads and listened:
             # Most were synchronised before us: this is no cold boot, and they know better.
             self._joined = elders * 2 > len(aheads) and not self.synced
             self._boot_until = now if self._joined else now + BOOT_US
-        if self._boot(now):
-            met = later
-        else:
+        if not self._boot(now):
             refill = (now - self._ticked) * REFILL_PPM // 1000000
             self._budget = min(BUDGET_CAP_US, self._budget + refill)
             if self._joined and not self.lone_us:
                 lone = None
         self._ticked = now
-        if not listened or not self._decide(aheads, later, met, near, lone, now):
+        if not listened or not self._decide(aheads, later, near, lone, now):
             self._fine(near, bool(later), now)
         self._set_error(near, now)
 
     def _boot(self, now):
         return self._boot_until is None or now < self._boot_until
 
-    def _decide(self, aheads, later, met, near, lone, now):
+    def _decide(self, aheads, later, near, lone, now):
         """Steps by the first rule that applies; True if it did."""
         m = len(aheads)
         f = max(0, m - 1) // 3  # so many may lie
-        majority = 2 * len(later) > m + 1  # we have a vote too
-        if not majority:
+        if 2 * len(later) <= m + 1:  # we have a vote too
             self._majority_since = None
         elif self._majority_since is None:
             self._majority_since = now
-        if len(met) > f:
-            lone = met[-1 - f]
-        elif majority and now - self._majority_since >= MAJORITY_US:
+        elif now - self._majority_since >= MAJORITY_US:
             lone = later[-1 - f]
         if lone is not None:
             self._budget -= lone
@@ -288,8 +285,7 @@ class Clock:
         # Before we are synchronised a majority moves us, but only forward: a clock without battery
         # is never ahead of the truth, so at a cold boot the later ones are to be waited for.
         if self.synced:
-            strangers = [p for p in self._peers if p.nonce is not None and not p.met]
-            need = 2 * (m + 1) // 3 + 1 if strangers else m - f
+            need = max(2, m - f)
         else:
             need = m // 2 + 1 + bool(near)
         a = _window(aheads, max(1, need))
@@ -307,15 +303,19 @@ class Clock:
 
     def _fine(self, near, later, now):
         if near:
+            n = len(near)
             age = now - self._locked_at
             clip, shift = CLIP_US, SHIFT
             if age < ACQUIRE_US:
                 clip, shift = STEP_US, min(3, age // SETTLE_US)
-            mean = 0
+            mean = pull = 0
             for a in near:
                 mean += max(-clip, min(clip, a))
-            mean //= len(near)
-            self._add(mean * 4 // 5, now)
+            mean //= n
+            if near[(n - 1) // 2] > FAR_US or near[n // 2] < -FAR_US:
+                most = self.beacon_us * PULL_PPM // 1000000
+                pull = max(-most, min(most, near[n // 2] // 2))
+            self._add(mean * 4 // 5 + pull, now)
             if self.synced:
                 learned = mean * 30000000 // self.beacon_us  # 0.03 of it
                 self.rate_ppb = _rate(self.rate_ppb + (learned >> shift))

@@ -284,3 +284,89 @@ def test_wild_values_neither_raise_nor_move():
                 clock.tick(k * S)
                 assert clock.mesh_us(k * S) == TRUTH + k * S
             assert clock.stepped == 0
+
+
+def hardened(m):
+    """With m neighbours that agree, for three hours of sparse beacons."""
+    clock = Clock(TRUTH, HORIZON, 4 * S)
+    clock.start(0, 0)
+    clock.beacon_us = 16 * S
+    now = 0
+    while now < 3 * HOUR:
+        now += 16 * S
+        told(clock, [TRUTH] * m, now)
+    assert clock.synced and clock.stepped == 0
+    return clock, now
+
+
+def told(clock, offsets, now):
+    """Neighbours with those offsets say so, and the clock ticks."""
+    for n in range(len(offsets)):
+        pair(clock, offsets[n] - clock.offset_at(now), now, True, n=n)
+    clock.tick(now)
+
+
+def test_a_third_of_the_neighbours_minus_one_never_makes_a_node_step():
+    for m in (4, 5, 7, 8, 10, 16):
+        f = (m - 1) // 3
+        for lie in (31000, S, HOUR // 6, 24 * HOUR, -31000, -HOUR):
+            clock, now = hardened(m)
+            for _ in range(200):
+                now += 16 * S
+                told(clock, [TRUTH + lie] * f + [TRUTH] * (m - f), now)
+            assert clock.stepped == 0, (m, lie)
+            assert abs(clock.offset_at(now) - TRUTH) < 2000
+
+
+def test_near_liars_pull_a_hardened_clock_by_less_than_three_ppm():
+    clock, now = hardened(8)
+    for _ in range(1000):  # two always 20 ms ahead of us, and nobody else is there
+        now += 16 * S
+        told(clock, [clock.offset_at(now) + 20000] * 2 + [clock.offset_at(now)] * 6, now)
+    gained = clock.offset_at(now) - TRUTH
+    assert 0 < gained < 1000 * 16 * 3, gained
+
+
+def test_a_majority_of_later_ones_moves_a_hardened_clock_within_the_budget_only():
+    for lie, steps in ((10 * 60 * S, 1), (20 * 60 * S, 0)):
+        clock, now = hardened(8)
+        for _ in range(10):
+            now += 16 * S
+            told(clock, [TRUTH + lie] * 5 + [TRUTH] * 3, now)
+        assert clock.stepped == steps, lie
+
+
+def test_one_later_neighbour_moves_a_hardened_clock_only_where_policy_says_so():
+    for lone_us, steps in ((0, 0), (60 * S, 1)):
+        clock, now = hardened(8)
+        clock.lone_us = lone_us
+        for _ in range(10):
+            now += 16 * S
+            told(clock, [TRUTH + 10 * 60 * S] + [TRUTH] * 7, now)
+        assert clock.stepped == steps
+
+
+def test_a_node_that_restarts_in_an_established_mesh_does_not_follow_one_later_liar():
+    clock = Clock(TRUTH - HOUR, HORIZON, 4 * S)
+    clock.start(0, 0)
+    for k in range(1, 100):
+        told(clock, [TRUTH + 3 * HOUR] + [TRUTH] * 4, k * 4 * S)
+    assert clock.synced and abs(clock.offset_at(400 * S) - TRUTH) < 1000
+
+
+def test_the_reference_decides_forward_and_back_until_it_is_silent():
+    clock, now = hardened(4)
+    for lie in (HOUR, -HOUR):
+        now += 16 * S
+        clock.reference(TRUTH + lie + now, 1000, now)
+        told(clock, [TRUTH] * 4, now)
+        assert clock.offset_at(now) == TRUTH + lie and clock.error_us != UNKNOWN
+    for _ in range(30):
+        now += 16 * S
+        told(clock, [TRUTH] * 4, now)
+    assert abs(clock.offset_at(now) - TRUTH) < 1000  # a quorum has brought it back
+    clock.floor(TRUTH + now, now)
+    clock.reference(TRUTH + now - HOUR, 1000, now)
+    told(clock, [TRUTH] * 4, now + 16 * S)
+    assert clock.mesh_us(now + 16 * S) >= TRUTH + now
+    assert now + 16 * S + clock.offset_at(now + 16 * S) == TRUTH + now  # the floor
