@@ -86,7 +86,9 @@ def main():
     swds = [release.load(path) for path in paths]
     if "--tamper" in words:
         swds = [tampered(swd) for swd in swds]
-    daemon = netd.Netd(conf, conf.log_to("hostile"), fs, verify.load_ca(fs, conf.ca))
+    daemon = netd.Netd(
+        conf, conf.log_to("hostile"), fs, verify.load_ca(fs, conf.ca), platform.Clock()
+    )
     lies = Lies(swds)
     daemon.store = daemon.node.store = daemon.node.fetch._store = lies
     daemon.serve._open = lies.open

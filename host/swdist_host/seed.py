@@ -90,7 +90,8 @@ class Seeder:
         for key, value in options.items():
             flags += ["--set", f"{key}={value}"]
         fs = platform.Fs()
-        daemon = netd.Netd(config.load(flags, "swdist", fs), Log(note), fs, trust)
+        conf = config.load(flags, "swdist", fs)
+        daemon = netd.Netd(conf, Log(note), fs, trust, platform.Clock())
         held = daemon.store.get(self.swd.rid)
         if held is None or not held.complete:
             raise Refused("the node's own code doesn't take it; see the line above")

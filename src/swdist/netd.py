@@ -53,13 +53,13 @@ class Port:
 class Netd:
     """Everything of the network side that touches the world. `run` returns at SIGTERM."""
 
-    def __init__(self, conf, log, fs, trust, give_up_root=None):
+    def __init__(self, conf, log, fs, trust, counter, give_up_root=None):
         """give_up_root(): called once the sockets are open, some of which only root may bind to an
         interface, and before anything is read or removed in STORE."""
         self.conf = conf
         self.log = log
         self.fs = fs
-        self.counter = platform.Clock()
+        self.counter = counter
         self.poller = net.Poller()
         self.tx_datagrams = self.tx_bytes = self.rx_datagrams = self.rx_bytes = 0
         self.link = net.Link(conf.interfaces, PORT)
@@ -292,7 +292,7 @@ def main(argv):
                 log.warn("this runtime can't give up root: start it as user %s" % conf.user)
             ucryptolib.use(*native.find(fs, conf.run))
 
-        daemon = Netd(conf, log, fs, trust, give_up_root)
+        daemon = Netd(conf, log, fs, trust, platform.Clock(), give_up_root)
     except (ValueError, OSError) as e:
         log.error(str(e))
         sys.exit(2)

@@ -29,12 +29,12 @@ MAX_SIGNATURES_BYTES = 32768
 
 
 class Switchd:
-    def __init__(self, conf, log, fs, trust):
+    def __init__(self, conf, log, fs, trust, counter):
         self.conf = conf
         self.log = log
         self.fs = fs
         self.trust = trust
-        self.counter = platform.Clock()
+        self.counter = counter
         # Verified once, a release stays for as long as this process: who empties the store does not
         # change what runs. Of each version the highest revision is kept.
         self._held = {}  # {release id: Release}
@@ -226,7 +226,7 @@ def main(argv):
         for path in (conf.state, conf.run):
             fs.mkdirs(path)
         ucryptolib.use(*native.find(fs, conf.state))
-        daemon = Switchd(conf, log, fs, trust)
+        daemon = Switchd(conf, log, fs, trust, platform.Clock())
     except (ValueError, OSError) as e:
         log.error(str(e))
         sys.exit(2)

@@ -19,9 +19,6 @@ class Conf:
     sntp = "off"
     reference = "off"
 
-    def clock(self):
-        return platform.Clock()
-
 
 class Watched(platform.Fs):
     """Notes what is done below one folder."""
@@ -55,7 +52,8 @@ def test_root_is_given_up_after_the_sockets_are_open_and_before_the_store_is_tou
         assert platform.run(("test", "-S", conf.run + "/net.sock"), 5) == 0
 
     try:
-        d = netd.Netd(conf, Log(), Watched(conf.store, notes), trust, give_up_root)
+        fs = Watched(conf.store, notes)
+        d = netd.Netd(conf, Log(), fs, trust, platform.Clock(), give_up_root)
         for s in d.link.sockets + d.servers + [d.ipc]:
             s.close()
         assert notes[0] == "user" and "listdir" in notes and "read" in notes

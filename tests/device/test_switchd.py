@@ -37,9 +37,6 @@ class Conf:
     user = ""
     set_clock = False
 
-    def clock(self):
-        return platform.Clock()
-
 
 class World:
     def __enter__(self):
@@ -49,7 +46,7 @@ class World:
             FS.mkdirs(self.root + "/" + name)
             setattr(self.conf, name, self.root + "/" + name)
         self.trust = Trust()
-        self.d = Switchd(self.conf, Log(), FS, self.trust)
+        self.d = Switchd(self.conf, Log(), FS, self.trust, platform.Clock())
         return self
 
     def __exit__(self, *_):
@@ -84,7 +81,7 @@ def test_links_in_the_run_folder_lead_root_nowhere():
             link(victim, w.conf.run + "/" + name)
         w.d._tell()
         w.d.ipc.close()
-        w.d = Switchd(w.conf, Log(), FS, w.trust)
+        w.d = Switchd(w.conf, Log(), FS, w.trust, platform.Clock())
         assert FS.read(victim, 99) == b"mine"
         assert platform.run(("test", "-x", victim), 5) != 0
         assert platform.run(("test", "-S", w.conf.run + "/switch.sock"), 5) == 0
@@ -166,7 +163,7 @@ def test_kept_time_that_is_garbled_is_none():
         for data in (b"\xff\xff", b"", b"12x", b"9" * 40):
             FS.write_atomic(w.conf.state + "/time", data)
             w.d.ipc.close()
-            w.d = Switchd(w.conf, Log(), FS, w.trust)
+            w.d = Switchd(w.conf, Log(), FS, w.trust, platform.Clock())
             assert w.d.switcher.now_s(0) == 0
 
 

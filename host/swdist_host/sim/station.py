@@ -117,10 +117,6 @@ class Conf:
         self.board = s.board
         self.factory_version = s.factory_version
         self.confirm_s = s.confirm_s
-        self._station = station
-
-    def clock(self):
-        return Counter(self._station)
 
 
 class Switch(switchd.Switchd):
@@ -130,7 +126,7 @@ class Switch(switchd.Switchd):
         station.fs.mkdirs(RUN)
         station.fs.mkdirs(STATE)
         station.fs.open(RUN + ".switchd", "ab")
-        super().__init__(Conf(station), station.log, station.fs, trust)
+        super().__init__(Conf(station), station.log, station.fs, trust, Counter(station))
         self._station = station
         self.ipc.station = station
 

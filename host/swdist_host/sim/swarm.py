@@ -18,8 +18,6 @@ HONEST_LIMIT_S = 3  # no clock may be that wrong where nobody lies
 LIAR_LIMIT_S = 200  # what a liar may win where nobody believes him alone: the budget, twice
 CLOCK_FROM_S = 900
 TIME_LIARS = ("time-constant", "time-drift", "time-two-faced")
-# What these do to the spreading is known not to be bounded yet (docs/simulator.md).
-NOT_LIVE = ("identities", "spoof", "flood")
 
 
 @dataclass
@@ -155,8 +153,6 @@ def _attackers(rand, data, nodes):
                 continue
             row["nodes"] = [rand.choice(where)]
         data["attacker"].append(row)
-        if kind in NOT_LIVE:
-            data["live"] = False
     # Without a reference a majority of neighbours with an old time is right by definition.
     restarts = {"down", "power-cut", "partition", "join"}
     restarted = any(row["what"] in restarts for row in data["do"])
