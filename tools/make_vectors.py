@@ -59,9 +59,25 @@ def text(**changes):
     return "".join(f"{k}: {v}\n" for k, v in fields.items()).encode()
 
 
+def public_line(k, tag=b"Ed"):
+    return base64.b64encode(tag + k[2] + k[1]).decode()
+
+
+def key_set(version, keys, threshold, keep=(), **changes):
+    """A manifest that brings these CA keys."""
+    fields = dict.fromkeys(("Payload_Size", "Chunk_Size", "Index_SHA256"))
+    fields.update(Version=version, Payload="keys", CA_Threshold=str(threshold))
+    for n, k in enumerate(keys, 1):
+        fields[f"CA_Key_{n}"] = public_line(k)
+    if keep:
+        fields["CA_Keep_1"] = " ".join(hashlib.sha256(m).hexdigest() for m in keep)
+    return text(**{**fields, **changes})
+
+
 def manifests():
     gone = {"Payload_Size": None, "Chunk_Size": None, "Index_SHA256": None}
     good = text()
+    keys = key_set("0.0.1", KEYS[:2], 2, keep=[good, b"other"])
     experimental = {"Channel": "experimental", "End": "2026-11-25T03:00:00Z"}
     cases = [
         ("stable", good, True),
@@ -72,6 +88,29 @@ def manifests():
         ("unknown critical key: relayed, not installed", good + b"!Quantum: yes\n", True),
         ("unknown payload word: relayed, not installed", text(Payload="hologram"), True),
         ("from the far future", text(Version="9.0.0", Start="9999-12-31T23:59:59Z"), True),
+        ("keys", keys, True),
+        ("keys, the last possible set", key_set("0.0.32", KEYS, 3), True),
+        (
+            "keys of an unknown algorithm",
+            key_set("0.0.1", KEYS[:1], 1, CA_Key_2=public_line(KEYS[1], b"S1")),
+            True,
+        ),
+        ("keys, but none", key_set("0.0.1", [], 1), False),
+        ("keys, set 0", key_set("0.0.0", KEYS, 1), False),
+        ("keys, set 33", key_set("0.0.33", KEYS, 1), False),
+        ("keys, of another version", key_set("0.1.1", KEYS, 1), False),
+        ("keys, revised", key_set("0.0.1", KEYS, 1, Revision="1"), False),
+        ("keys, for some boards", key_set("0.0.1", KEYS, 1, Boards="x"), False),
+        ("keys, experimental", key_set("0.0.1", KEYS, 1, **experimental), False),
+        ("keys, more than all must sign", key_set("0.0.1", KEYS, 4), False),
+        ("keys, none must sign", key_set("0.0.1", KEYS, 0), False),
+        ("keys, one twice", key_set("0.0.1", [KEYS[0], KEYS[0]], 1), False),
+        ("keys, not in base64", key_set("0.0.1", KEYS, 1, CA_Key_2="?"), False),
+        ("keys, too short", key_set("0.0.1", KEYS, 1, CA_Key_2=public_line(KEYS[1])[:-4]), False),
+        ("keys, kept id too short", key_set("0.0.1", KEYS, 1, CA_Keep_1="00"), False),
+        ("keys, made critical", keys.replace(b"CA-Key-1", b"!CA-Key-1"), False),
+        ("keys with payload", key_set("0.0.1", KEYS, 1, Payload_Size="1"), False),
+        ("slot with a key set's version", text(Version="0.0.1"), False),
         ("padding", good + b"Padding: " + b"x" * 512 + b"\n", True),
         ("empty", b"", False),
         ("no last line end", good[:-1], False),
@@ -150,6 +189,55 @@ def signatures():
     }
 
 
+def keys():
+    """What a node of the founding set meets, in this order, and what becomes of it."""
+    a, b, c = (text(Version=f"1.{n}.0") for n in (1, 2, 3))
+    four, five, six = key(4), key(5), key(6)
+    first = key_set("0.0.1", [four], 1, keep=[a])
+    other = key_set("0.0.1", [five], 1)
+    second = key_set("0.0.2", [five, six], 2, keep=[c])
+
+    def signed(m, *by):
+        return {
+            "manifest": m.hex(),
+            "signatures": b"".join(block(b"Ed", k[2], k[0].sign(m)) for k in by).decode(),
+        }
+
+    one, two, three = KEYS
+    steps = [
+        ("a, by two of the founding keys", signed(a, one, three), "good"),
+        ("b, by two of the founding keys", signed(b, one, two), "good"),
+        ("c, by a key that comes later", signed(c, four), "bad"),
+        ("the second set, before the first", signed(second, four, five, six), "later"),
+        ("the first set, by the old keys only", signed(first, one, two), "bad"),
+        ("the first set, by the new key only", signed(first, four), "bad"),
+        ("the first set, by too few old keys", signed(first, one, four), "bad"),
+        ("the first set", signed(first, one, two, four), "good"),
+        ("the first set again", signed(first, two, three, four), "good"),
+        ("the first set again, by too few", signed(first, two, four), "bad"),
+        ("another first set", signed(other, one, two, five), "bad"),
+        ("a, which is kept", signed(a, one, three), "good"),
+        ("a, which is kept, by too few", signed(a, one), "bad"),
+        ("a, which is kept, by the new key", signed(a, four), "good"),
+        ("b, which is not kept", signed(b, one, two), "bad"),
+        ("b, by the new key", signed(b, four), "good"),
+        ("c, by the new key", signed(c, four), "good"),
+        ("the second set, by the founding keys", signed(second, one, two, five, six), "bad"),
+        ("the second set, by too few of its own", signed(second, four, five), "bad"),
+        ("the second set", signed(second, four, five, six), "good"),
+        ("a, which is no longer kept", signed(a, one, three), "bad"),
+        ("b, by the key before", signed(b, four), "bad"),
+        ("c, which is kept", signed(c, four), "good"),
+        ("c, which is kept, by both", signed(c, five, six), "good"),
+    ]
+    return {
+        "network": NETWORK.hex(),
+        "keys": {k[2].hex(): k[1].hex() for k in KEYS},
+        "threshold": 2,
+        "steps": [{"name": n, **s, "is": what} for n, s, what in steps],
+    }
+
+
 def header(kind, fixed, magic=b"swd", version=1, network=NETWORK):
     return magic + struct.pack("!BBBH", version, kind, 0, len(fixed)) + network + fixed
 
@@ -218,6 +306,7 @@ def main():
     for name, value in (
         ("manifests", manifests()),
         ("signatures", signatures()),
+        ("keys", keys()),
         ("datagrams", datagrams()),
         ("index", index()),
     ):

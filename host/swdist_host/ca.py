@@ -54,6 +54,19 @@ class Ca:
     path: Path
     trust: verify.Trust
 
+    def adopt(self, swd):
+        """Adds a signed change of keys to the directory. How many changes there are then."""
+        release, why = self.trust.check(swd.manifest, swd.signatures)
+        if release is None:
+            raise Refused(why)
+        if not self.trust.adopt(release):
+            raise Refused("is no change of keys, or is in the directory already")
+        n = release.manifest.version[2]
+        # A node goes by the manifest, so that comes last.
+        for name in ("signatures", "manifest"):
+            files.write(self.path / f"{n}.{name}", getattr(swd, name))
+        return n
+
 
 def load(path):
     try:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from swdist_host import ca, keys, terminal
+from swdist_host import ca, files, keys, release_text, terminal
+from swdist_host import release as releases
 from swdist_host.errors import Refused
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
@@ -43,7 +44,7 @@ def keygen(name, passphrase, as_json):
 
 @click.group(no_args_is_help=True)
 def network():
-    """Found a network."""
+    """Found a network, and change the keys that sign for it."""
 
 
 @network.command("init")
@@ -78,3 +79,87 @@ def network_init(directory, name, key_files, threshold, as_json):
         return
     terminal.say(f"network {network_id.hex()} ({name}), {threshold} of {len(found)} keys sign")
     terminal.say(f"  {directory}  goes into every image as /etc/swdist/ca")
+
+
+@network.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("-o", "--output", metavar="FILE.swd", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--key", "key_files", metavar="FILE.pub", multiple=True, required=True,
+    help="A public key that may sign from then on, also one that may today; once for each.",
+)  # fmt: skip
+@click.option(
+    "--threshold", metavar="K", type=int, required=True,
+    help="So many different keys have to sign from then on.",
+)  # fmt: skip
+@click.option(
+    "--keep", metavar="FILE.swd", multiple=True, type=click.Path(path_type=Path),
+    help="A release that stays trusted though the new keys have not signed it; repeatable.",
+)  # fmt: skip
+@click.option("--description", metavar="TEXT", help="For people.")
+@as_json
+def rekey(directory, output, key_files, threshold, keep, description, as_json):
+    """Make an unsigned release that changes the keys of the network.
+
+    It needs the signatures of today's keys and of the new ones, each as many as their threshold
+    says. Then it spreads as any release does, and counts on a node from the moment it arrives.
+    A release that only today's keys have signed is dropped then, unless it is given with --keep:
+    think of what runs, of what is to fall back to, and of withdrawals.
+
+    \b
+    Example, where bob's key was lost and dora takes his place:
+      swdist network rekey ca -o keys.swd --threshold 2 \\
+          --key alice.pub --key carol.pub --key dora.pub --keep 1.1.0.swd
+      swdist release sign keys.swd --key alice.sec --ca ca       (then carol, then dora)
+      swdist network adopt ca keys.swd
+      swdist seed keys.swd --ca ca --interface mesh0
+    """
+    if output.exists():
+        raise files.exists(output)
+    trust = ca.load(directory).trust
+    kept = []
+    for file in keep:
+        swd = releases.load(file)
+        try:
+            releases.verify(swd, trust)
+        except Refused as e:
+            raise Refused(f"{file}: {e}") from None
+        kept.append(swd.rid)
+    made = releases.build_keys(
+        trust, [keys.load_public(f) for f in key_files], threshold, kept, description=description
+    )
+    releases.save(made, output)
+    if as_json:
+        terminal.print_json({"file": str(output), **release_text.facts(made)})
+    else:
+        terminal.say(release_text.text(made, output))
+        terminal.say(
+            f"  to sign    {trust.threshold} of the keys {', '.join(k.hex() for k in trust.keys)},"
+            f" and {threshold} of the new ones"
+        )
+
+
+@network.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE.swd", type=click.Path(path_type=Path))
+@as_json
+def adopt(directory, file, as_json):
+    """Put a signed change of keys into the CA directory, for the host and for new images.
+
+    Nodes that run learn it from the mesh. A new image must know it from the start: who holds stolen
+    old keys could else give them to a fresh router, which knows no better.
+
+    \b
+    Example:
+      swdist network adopt ca keys.swd
+    """
+    swd = releases.load(file)
+    try:
+        n = ca.load(directory).adopt(swd)
+    except Refused as e:
+        raise Refused(f"{file}: {e}") from None
+    if as_json:
+        terminal.print_json({"directory": str(directory), **release_text.facts(swd)})
+    else:
+        m = swd.parsed
+        terminal.say(f"key set 0.0.{n} is in force: {m.threshold} of {len(m.keys)} keys sign")

@@ -41,7 +41,7 @@ def release():
 )  # fmt: skip
 @click.option(
     "--kind", default="slot", show_default=True,
-    help="slot, ipk, image, keys; of other words a node only stores and relays the release.",
+    help="slot, ipk, image; of other words a node only stores and relays the release.",
 )  # fmt: skip
 @click.option(
     "--chunk-size", metavar="N",
@@ -76,6 +76,8 @@ def build(
         raise BadValue("a withdrawal has no payload; leave out --payload")
     if not withdraw and source is None:
         raise BadValue("there is no --payload; give a directory or file, or say --withdraw")
+    if kind == "keys":
+        raise BadValue("keys have no payload; make their release with swdist network rekey")
     now_s = int(time.time())
     start_s = times.parse(start, now_s)
     end_s = None if end is None else times.parse(end, now_s)
@@ -195,10 +197,13 @@ def _check(signed, key_id, trust, ca_dir):
     if trust is None:
         terminal.note("whether the network's nodes accept this key was not checked; give --ca DIR")
         return
-    if key_id not in trust.keys:
+    valid = dict(trust.keys)
+    if signed.parsed.payload == "keys":
+        valid.update(signed.parsed.keys)  # the new ones sign, too
+    if key_id not in valid:
         raise Refused(f"key {key_id.hex()} is not in {ca_dir}; sign with one that is")
     for tag, found_id, signature in usign.parse_signatures(signed.signatures):
-        key = trust.keys.get(bytes(found_id))
+        key = valid.get(bytes(found_id))
         ours = bytes(tag) == b"Ed" and key is not None
         if ours and not ed25519_verify(key, signature, signed.manifest):
             raise Refused(f"the signature by key {found_id.hex()} is not over this manifest")

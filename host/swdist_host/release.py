@@ -15,6 +15,7 @@ from swdist_host.times import time_text
 CHUNK_SIZES = (4096, 8192, 16384, 32768, 65536)
 CHUNK_SIZE = 16384  # what is chosen as long as the payload fits
 FUTURE_S = 60  # clocks of hosts are as wrong as that
+KEEP_A_LINE = 7  # ids that fit in a value of 512 characters
 MEMBERS = ("manifest", "signatures", "index", "payload")
 _LIMITS = {
     "manifest": device_manifest.MAX_BYTES,
@@ -99,13 +100,46 @@ def build(
         lines.append(f"Payload-Size: {len(data)}")
         lines.append(f"Chunk-Size: {chunk_size}")
         lines.append(f"Index-SHA256: {hashlib.sha256(index).hexdigest()}")
+    return Swd(_manifest(lines, description), b"", index, data or b"")
+
+
+def build_keys(trust, publics, threshold, keep=(), *, description=None, now_s=None):
+    """An unsigned release that brings the CA key set after the one in force. publics: keys.Public;
+    keep: ids of the releases that stay trusted though the new keys have not signed them."""
+    now_s = int(time.time()) if now_s is None else now_s
+    count = len(publics)
+    if len({p.key for p in publics}) != count or len({p.key_id for p in publics}) != count:
+        raise BadValue("a key is given twice; give each once")
+    if not 1 <= threshold <= count <= device_manifest.MAX_KEYS:
+        raise BadValue(f"threshold {threshold} with {count} keys; give 1 to {count}")
+    lines = [
+        "Format: swdist-release 1",
+        f"Network: {trust.network.hex()}",
+        f"Version: 0.0.{len(trust.baked) + 1}",
+        "Revision: 0",
+        "Channel: stable",
+        f"Signed-At: {time_text(now_s)}",
+        f"Start: {time_text(now_s)}",
+        "Boards: any",
+        "Payload: keys",
+        f"CA-Threshold: {threshold}",
+    ]
+    lines += [f"CA-Key-{n}: {p.text.splitlines()[1].decode()}" for n, p in enumerate(publics, 1)]
+    ids = sorted({rid.hex() for rid in keep})
+    for n in range(0, len(ids), KEEP_A_LINE):
+        lines.append(f"CA-Keep-{n // KEEP_A_LINE + 1}: {' '.join(ids[n : n + KEEP_A_LINE])}")
+    return Swd(_manifest(lines, description))
+
+
+def _manifest(lines, description):
+    """Its bytes; BadValue if a node would refuse them."""
     if description is not None:
-        lines.append(f"Description: {description}")
+        lines = [*lines, f"Description: {description}"]
     manifest = _padded("".join(line + "\n" for line in lines))
     parsed, why = device_manifest.parse(manifest)
     if parsed is None:
         raise BadValue(why.removeprefix("manifest: ") + "; give another value")
-    return Swd(manifest, b"", index, data or b"")
+    return manifest
 
 
 def check_signed_at(signed_at_s, now_s):

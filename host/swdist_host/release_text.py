@@ -29,6 +29,9 @@ def facts(swd):
         "withdrawn": m.withdrawn,
         "critical": m.critical,
         "description": m.description,
+        "keys": [k.hex() for k in m.keys] if m.payload == "keys" else None,
+        "threshold": m.threshold if m.payload == "keys" else None,
+        "keep": [rid.hex() for rid in m.keep] if m.payload == "keys" else None,
         "signed_by": [key_id.hex() for key_id in swd.signers],
     }
 
@@ -42,6 +45,12 @@ def text(swd, file):
     size = "no payload"
     if m.chunks:
         size = f"{m.payload}, {m.payload_size:,} bytes in chunks of {m.chunk_size:,}"
+    if m.payload == "keys":
+        what = "a change of keys"
+        size = (
+            f"{m.threshold} of the keys {', '.join(k.hex() for k in m.keys)} must sign from then on"
+        )
+        when = f"keeps {len(m.keep)} releases that the keys before have signed"
     signers = ", ".join(key_id.hex() for key_id in swd.signers) or "nobody yet"
     return "\n".join(
         [

@@ -37,7 +37,7 @@ def newest(releases):
 def usable(release, board):
     """May this node ever run it, going by everything but the time?"""
     m = release.manifest
-    if m.withdrawn or m.critical or release.failed or not release.complete:
+    if not m.chunks or m.critical or release.failed or not release.complete:
         return False
     return m.boards is None or board in m.boards
 
@@ -62,7 +62,7 @@ def pinned(releases, rid, now_s, board, factory):
     found = [rid]
     for r in releases:
         m = r.manifest
-        if not m.withdrawn and (m.start_s > now_s or m.end_s > now_s):
+        if m.chunks and (m.start_s > now_s or m.end_s > now_s):
             found.append(r.rid)
     return found + [choose(releases, now_s, False, board, factory).rid]
 
@@ -72,6 +72,6 @@ def next_change_s(releases, now_s):
     soonest = None
     for r in newest(releases).values():
         for t in (r.manifest.start_s, r.manifest.end_s):
-            if t > now_s and (soonest is None or t < soonest) and not r.manifest.withdrawn:
+            if t > now_s and (soonest is None or t < soonest) and r.manifest.chunks:
                 soonest = t
     return soonest

@@ -298,6 +298,8 @@ class Fetch:
             if release is not None:
                 self.news = True
                 self._log.info("verified release %s" % release.name())
+                if release.manifest.payload == "keys":
+                    self._forgive()
             elif why.startswith("signatures:"):
                 self._bad = self._bad[1:] + [digest]
                 self._bad_until = max(self._bad_until, now) + CHECK_US
@@ -314,6 +316,13 @@ class Fetch:
             if release.complete:
                 self._log.info("have all of release %s" % release.name())
         return why
+
+    def _forgive(self):
+        """The keys have changed, so what was refused may be good now."""
+        self._refused = [None] * REFUSED
+        self._bad = [None] * BAD
+        for row in self._rows:
+            row.wait_until = 0
 
     def _refuse(self, row, rid, what, why, now):
         self.refusals += 1

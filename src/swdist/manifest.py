@@ -2,10 +2,13 @@
 
 from swdist.bits import from_hex, number, time_s, version
 from swdist.ucryptolib import sha256
+from swdist.usign import public_key
 
 MAX_BYTES = 4096
 MAX_LINES = 64
 MAX_CHUNKS = 2048
+MAX_KEYS = 16
+MAX_KEY_SETS = 32
 MAX_PAYLOAD_BYTES = 134217728
 FORMAT = b"Format: swdist-release 1\n"
 INSTALLABLE = ("slot", "ipk", "image", "keys", "none")
@@ -20,7 +23,8 @@ _KNOWN = _REQUIRED + _SIZED + ("Format", "End", "Withdrawn", "Description", "Pad
 
 class Manifest:
     """A well-formed manifest. Times are seconds since 1970; end_s is 0 where there is none;
-    boards is None for any. critical: it has an unknown critical key or payload word."""
+    boards is None for any. critical: it has an unknown critical key or payload word. With payload
+    `keys`: keys {key id: public key}, of which `threshold` must sign, and keep, a list of ids."""
 
 
 def parse(data):
@@ -50,7 +54,7 @@ def parse(data):
         if name in fields:
             return None, "manifest: %s occurs twice" % name
         if key[0] == "!":
-            if name in _KNOWN:
+            if name in _KNOWN or name.startswith("CA-"):
                 return None, "manifest: %s is never critical" % name
             critical = True
         fields[name] = value
@@ -122,10 +126,15 @@ def _payload(m, fields):
         return "Payload none and Withdrawn go together"
     m.payload_size = m.chunk_size = m.chunks = 0
     m.index_sha256 = None
+    sized = m.payload not in ("keys", "none")
     for name in _SIZED:
-        if (name in fields) == (m.payload == "none"):
-            return name + (" is missing" if m.payload != "none" else " without a payload")
-    if m.payload == "none":
+        if (name in fields) != sized:
+            return name + (" is missing" if sized else " without a payload")
+    if (m.version[:2] == (0, 0)) != (m.payload == "keys"):
+        return "Version 0.0.N and Payload keys go together"
+    if m.payload == "keys":
+        return _keys(m, fields)
+    if not sized:
         return None
     m.chunk_size = number(fields["Chunk-Size"], 4096, 65536)
     if m.chunk_size not in (4096, 8192, 16384, 32768, 65536):
@@ -139,4 +148,34 @@ def _payload(m, fields):
     m.index_sha256 = from_hex(fields["Index-SHA256"], 32)
     if m.index_sha256 is None:
         return "Index-SHA256 is not 64 hex digits"
+    return None
+
+
+def _keys(m, fields):
+    """Reads a CA key set. Returns what is wrong, or None."""
+    if m.experimental or m.revision or m.boards or not 0 < m.version[2] <= MAX_KEY_SETS:
+        return (
+            "a key set is stable, for any board, 0.0.1 to 0.0.%d, and of revision 0" % MAX_KEY_SETS
+        )
+    m.keys = {}
+    m.keep = []
+    n = 0
+    while n < MAX_KEYS and "CA-Key-%d" % (n + 1) in fields:
+        n += 1
+        found = public_key(fields["CA-Key-%d" % n].encode())
+        if found is None or found[1] in m.keys or found[2] in m.keys.values():
+            return "CA-Key-%d is no key in usign's form, or is there twice" % n
+        if found[0] == b"Ed":
+            m.keys[found[1]] = found[2]
+    m.threshold = number(fields.get("CA-Threshold", ""), 1, n)
+    if m.threshold is None:
+        return "CA-Threshold is not a number 1..%d" % n
+    n = 1
+    while "CA-Keep-%d" % n in fields:
+        for text in fields["CA-Keep-%d" % n].split(" "):
+            rid = from_hex(text, 32)
+            if rid is None:
+                return "CA-Keep-%d is not a list of ids" % n
+            m.keep.append(rid)
+        n += 1
     return None

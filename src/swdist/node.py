@@ -144,6 +144,8 @@ class Node:
             if buf[at] == datagram.TLV_RELEASE:
                 f = unpack_from(datagram.RELEASE_FORM, buf, at + 3)
                 same = self._offered(row, f[0], f[1:4], f[4], f[8]) and same
+                if f[1:3] == (0, 0) and self.store.get(f[0]) is None:
+                    break  # keys, which may be needed for all that comes behind
             at = datagram.next_tlv(buf, at)
         if same:
             self.announce.consistent()
@@ -264,7 +266,7 @@ class Node:
         best = None
         for r in choose.newest(self.store.releases).values():
             m = r.manifest
-            if m.start_s > now_s and not m.withdrawn and (best is None or m.start_s < best[1]):
+            if m.start_s > now_s and m.chunks and (best is None or m.start_s < best[1]):
                 best = (r, m.start_s)
         return None if best is None else (best[0], best[1] - now_s)
 

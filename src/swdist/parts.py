@@ -87,6 +87,36 @@ def holds(fs, path, release, n):
         return False
 
 
+def scan(fs, path, release, tick=None):
+    """Sets the release's .indexed, and .held to how many chunks from the first on hold. tick() is
+    called after each. OSError where the disk can't be read any further."""
+    m = release.manifest
+    release.indexed = False
+    release.held = release.sought = 0
+    index = fs.read(path + "/index", 32 * m.chunks) if m.chunks else None
+    if index is None or len(index) != 32 * m.chunks or sha256(index) != m.index_sha256:
+        return
+    release.indexed = True
+    size = fs.size(path + "/payload")
+    if size is None:
+        return
+    if size > m.payload_size:
+        fs.rmtree(path + "/payload")
+        return
+    buf = memoryview(bytearray(m.chunk_size))
+    with fs.open(path + "/payload", "rb") as f:
+        for n in range(m.chunks):
+            file = File(f, n * m.chunk_size, chunk_bytes(m, n))
+            view = buf[: file.size]
+            if file.read_into(0, view) != file.size or (
+                sha256(view) != index[32 * n : 32 * n + 32]
+            ):
+                return
+            release.held = n + 1
+            if tick is not None:
+                tick()
+
+
 def same_chunk(fs, path, release, other_path, other):
     """The first chunk that a release lacks, as another release holds it, or None."""
     size = chunk_bytes(release.manifest, release.held)

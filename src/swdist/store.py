@@ -6,8 +6,8 @@ cut `load` verifies everything again and goes on behind the last good chunk; ID.
 """
 
 from swdist.bits import from_hex, to_hex
-from swdist.manifest import MAX_BYTES
-from swdist.parts import File, chunk_bytes, digest_of, holds, open_part, same_chunk
+from swdist.manifest import MAX_BYTES, parse
+from swdist.parts import chunk_bytes, digest_of, holds, open_part, same_chunk, scan
 from swdist.ucryptolib import sha256
 
 MAX_VERSIONS = 64
@@ -41,27 +41,21 @@ class Store:
 
     def load(self, tick=None):
         """Verifies all that is held again. tick() is called between chunks."""
-        fs = self._fs
-        found = []
-        for name in sorted(fs.listdir(self._path)):
+        names = []
+        for name in self._fs.listdir(self._path):
             path = self._path + "/" + name
             if name.endswith(".new") and from_hex(name[:-4], 32) is not None:
                 self._remove(path)
                 continue
-            rid = from_hex(name, 32)
-            if rid is None:
+            if from_hex(name, 32) is None:
                 continue
-            release, why = self._trust.check(
-                fs.read(path + "/manifest", MAX_BYTES) or b"",
-                fs.read(path + "/signatures", MAX_SIGNATURES_BYTES) or b"",
-            )
-            if release is not None and release.rid != rid:
-                release, why = None, "manifest: digest is not the id"
-            if release is None:
-                self._log.warn("store: removed %s: %s" % (name[:8], why))
-                self._remove(path)
-            else:
+            names.append((self._version(path), name))
+        found = []
+        for _, name in sorted(names):  # keys come first: they are of versions 0.0.N
+            release = self._check(name)
+            if release is not None:
                 found.append(release)
+                self._trust.adopt(release)
         found.sort(key=lambda r: r.order())
         self.releases = []
         for release in found:
@@ -71,42 +65,40 @@ class Store:
         for release in self.releases:
             self._scan(release, tick)
         self._changed()
+        for change in self._trust.baked:
+            if self.get(sha256(change[0])) is None:
+                self.add(*change)
+
+    def _read(self, path):
+        """(manifest, signatures), unverified."""
+        return (
+            self._fs.read(path + "/manifest", MAX_BYTES) or b"",
+            self._fs.read(path + "/signatures", MAX_SIGNATURES_BYTES) or b"",
+        )
+
+    def _version(self, path):
+        m, _ = parse(self._read(path)[0])
+        return m.version if m else (65536,)
+
+    def _check(self, name):
+        """The Release of a directory, or None: then that is removed."""
+        path = self._path + "/" + name
+        release, why = self._trust.check(*self._read(path))
+        if release is not None and to_hex(release.rid) == name:
+            return release
+        self._log.warn(
+            "store: removed %s: %s" % (name[:8], why or "manifest: digest is not the id")
+        )
+        self._remove(path)
+        return None
 
     def _scan(self, release, tick=None):
         """Sets indexed, held and complete by what the files hold."""
-        m = release.manifest
-        release.indexed = False
-        release.held = release.sought = 0
-        release.complete = m.withdrawn
-        if m.withdrawn:
-            return
-        path = self._dir(release)
-        index = self._fs.read(path + "/index", 32 * m.chunks)
-        if index is None or len(index) != 32 * m.chunks or sha256(index) != m.index_sha256:
-            return
-        release.indexed = True
-        size = self._fs.size(path + "/payload")
-        if size is None:
-            return
-        if size > m.payload_size:
-            self._remove(path + "/payload")
-            return
-        buf = memoryview(bytearray(m.chunk_size))
         try:
-            with self._fs.open(path + "/payload", "rb") as f:
-                for n in range(m.chunks):
-                    file = File(f, n * m.chunk_size, chunk_bytes(m, n))
-                    view = buf[: file.size]
-                    if file.read_into(0, view) != file.size:
-                        break
-                    if sha256(view) != index[32 * n : 32 * n + 32]:
-                        break
-                    release.held = n + 1
-                    if tick is not None:
-                        tick()
+            scan(self._fs, self._dir(release), release, tick)
         except OSError as e:
             self._disk(e)
-        release.complete = release.held == m.chunks
+        release.complete = release.held == release.manifest.chunks
 
     # --- what is held
 
@@ -158,10 +150,11 @@ class Store:
         lowest = None
         if older is None and len(self.releases) >= MAX_VERSIONS:
             for r in self.releases:
-                if r.rid not in self._pinned:
+                if r.rid not in self._pinned and r.manifest.payload != "keys":
                     lowest = r
                     break
-            if lowest is None or release.manifest.version < lowest.manifest.version:
+            keys = release.manifest.payload == "keys"
+            if lowest is None or (release.order() < lowest.order() and not keys):
                 return None, "store: full of later versions"
         try:
             self._write(release, manifest, signatures)
@@ -178,6 +171,11 @@ class Store:
         self.releases.append(release)
         self.releases.sort(key=lambda r: r.order())
         self._scan(release)
+        if self._trust.adopt(release):
+            self._log.info("CA keys changed by release %s" % release.name())
+            self.releases = [
+                r for r in self.releases if self._trust.trusts(r.rid) or self._check(to_hex(r.rid))
+            ]
         self._changed()
         return release, None
 
@@ -288,7 +286,7 @@ class Store:
 
     def wanted(self, release):
         """Is its payload to be fetched?"""
-        if release.complete or release.manifest.withdrawn:
+        if release.complete:
             return False
         if self._deserving is None:
             self._deserve()
@@ -321,7 +319,7 @@ class Store:
         for pinned in (True, False):
             for i in range(len(self.releases) - 1, -1, -1):
                 r = self.releases[i]
-                if (r.rid in self._pinned) != pinned or r.manifest.withdrawn:
+                if (r.rid in self._pinned) != pinned or not r.manifest.chunks:
                     continue
                 if r.manifest.payload_size <= left or (pinned and r.complete):
                     self._deserving.append(r.rid)

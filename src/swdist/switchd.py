@@ -138,6 +138,9 @@ class Switchd:
             signatures = self.fs.read(path + "/signatures", MAX_SIGNATURES_BYTES) or b""
             release, why = self.trust.check(manifest, signatures)
         if release is not None:
+            if self.trust.adopt(release):  # what it does not vouch for is looked at once more
+                self._held = {i: r for i, r in self._held.items() if self.trust.trusts(i)}
+                self._seen = []
             held = choose.newest(list(self._held.values()) + [release])
             self._held = {r.rid: r for r in held.values()}
         else:

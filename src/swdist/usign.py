@@ -39,7 +39,12 @@ def _lines(data):
 def parse_public_key(data):
     """(tag, key id of 8 bytes, key) of a public key file, or None."""
     line = _lines(data)
-    found = None if line is None else _body(_decode(line))
+    return None if line is None else public_key(line)
+
+
+def public_key(line):
+    """The same of its second line alone."""
+    found = _body(_decode(line))
     if found is None or (found[0] == b"Ed" and len(found[2]) != 32):
         return None
     return found

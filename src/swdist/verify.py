@@ -1,4 +1,4 @@
-"""The one door of trust: what comes out of here is verified (docs/protocol.md, section 2.2).
+"""The one door of trust: what comes out of here is verified (docs/protocol.md, 2.2 and 2.6).
 
 Only Trust.check makes a Release, so holding one means: the CA signed it, for this network.
 """
@@ -8,7 +8,7 @@ from swdist import usign
 from swdist.bits import from_hex, number, to_hex
 from swdist.ucryptolib import ed25519_verify
 
-MAX_KEYS = 16
+MAX_KEYS = _manifest.MAX_KEYS
 
 
 class Release:
@@ -17,7 +17,7 @@ class Release:
     def __init__(self, manifest):
         self.manifest = manifest
         self.rid = manifest.rid
-        self.complete = manifest.withdrawn
+        self.complete = not manifest.chunks
         self.failed = False
 
     def order(self):
@@ -32,7 +32,8 @@ class Release:
 
 
 class Trust:
-    """The CA key set: {key id (8 bytes): public key (32 bytes)}, and how many must have signed."""
+    """The CA key set in force: {key id (8 bytes): public key (32 bytes)}, and how many must have
+    signed; and the sets before it, back to the one that the network was founded with."""
 
     def __init__(self, keys, threshold, network):
         if not 1 <= len(keys) <= MAX_KEYS:
@@ -42,6 +43,10 @@ class Trust:
         self.keys = keys
         self.threshold = threshold
         self.network = network
+        self.baked = []  # (manifest, signatures) of the changes that came with the CA directory
+        self._sets = [(keys, threshold)]  # the last one is in force
+        self._chain = []  # ids of the releases that brought all but the first
+        self._keep = []  # ids of releases that an earlier set has signed, and that stay trusted
 
     def check(self, manifest, signatures):
         """(Release, None), or (None, why it is refused). Cheap checks come first, so a stranger
@@ -54,21 +59,60 @@ class Trust:
         blocks = usign.parse_signatures(signatures)
         if blocks is None:
             return None, "signatures: malformed"
-        good = set()
-        for tag, key_id, signature in blocks:
-            key = self.keys.get(bytes(key_id))
-            if bytes(tag) != b"Ed" or key is None or key in good:
-                continue
-            if not ed25519_verify(key, signature, manifest):
-                return None, "signatures: the one by key %s is wrong" % to_hex(key_id)
-            good.add(key)
-        if len(good) < self.threshold:
-            return None, "signatures: %d of the %d needed" % (len(good), self.threshold)
-        return Release(m), None
+        if m.payload == "keys":
+            why = self._check_keys(m, manifest, blocks)
+        else:
+            why = _signed(self._sets[-1], manifest, blocks)
+            for keys in self._sets[:-1] if why and m.rid in self._keep else ():
+                why = why and _signed(keys, manifest, blocks)
+        return (None, why) if why else (Release(m), None)
+
+    def _check_keys(self, m, manifest, blocks):
+        """A new key set must be signed by the one before it, and by itself."""
+        n = m.version[2] - 1
+        if n > len(self._chain):
+            return "store: key set 0.0.%d comes first" % (len(self._chain) + 1)
+        if n < len(self._chain) and self._chain[n] != m.rid:
+            return "signatures: another key set 0.0.%d is in force" % (n + 1)
+        return _signed(self._sets[n], manifest, blocks) or _signed(
+            (m.keys, m.threshold), manifest, blocks
+        )
+
+    def adopt(self, release):
+        """Puts the keys of a checked release in force; True if they are new. What is held, and not
+        trusts(), is to be checked again then."""
+        m = release.manifest
+        if m.payload != "keys" or m.rid in self._chain:
+            return False
+        self._sets.append((m.keys, m.threshold))
+        self._chain.append(m.rid)
+        self.keys, self.threshold, self._keep = m.keys, m.threshold, m.keep
+        return True
+
+    def trusts(self, rid):
+        """Does the key set in force vouch for a release whatever has signed it?"""
+        return rid in self._chain or rid in self._keep
+
+
+def _signed(keys, manifest, blocks):
+    """None if enough of these keys have signed, else why not."""
+    keys, threshold = keys
+    good = set()
+    for tag, key_id, signature in blocks:
+        key = keys.get(bytes(key_id))
+        if bytes(tag) != b"Ed" or key is None or key in good:
+            continue
+        if not ed25519_verify(key, signature, manifest):
+            return "signatures: the one by key %s is wrong" % to_hex(key_id)
+        good.add(key)
+    if len(good) < threshold:
+        return "signatures: %d of the %d needed" % (len(good), threshold)
+    return None
 
 
 def load_ca(fs, path):
-    """The Trust of a CA directory: files `network`, `threshold`, and one public key a file.
+    """The Trust of a CA directory: files `network`, `threshold`, and one public key a file, with
+    which the network was founded; and N.manifest and N.signatures of each change of keys since.
     ValueError with a line that says what is wrong."""
     names = fs.listdir(path)
     if "network" not in names or "threshold" not in names:
@@ -84,7 +128,8 @@ def load_ca(fs, path):
         raise ValueError("CA: %s/threshold is not a number 1..%d" % (path, MAX_KEYS))
     keys = {}
     for name in sorted(names):
-        if name in ("network", "threshold") or name.startswith("."):
+        change = name.endswith(".manifest") or name.endswith(".signatures")
+        if name in ("network", "threshold") or name.startswith(".") or change:
             continue
         parsed = usign.parse_public_key(fs.read(path + "/" + name, 1024) or b"")
         if parsed is None or bytes(parsed[0]) != b"Ed":
@@ -92,7 +137,19 @@ def load_ca(fs, path):
         if parsed[2] in keys.values() or parsed[1] in keys:
             raise ValueError("CA: %s/%s is there twice" % (path, name))
         keys[parsed[1]] = parsed[2]
-    return Trust(keys, threshold, network)
+    trust = Trust(keys, threshold, network)
+    n = 1
+    while "%d.manifest" % n in names:
+        change = tuple(
+            fs.read("%s/%d.%s" % (path, n, what), 32768) or b""
+            for what in ("manifest", "signatures")
+        )
+        release, why = trust.check(*change)
+        if release is None or not trust.adopt(release):
+            raise ValueError("CA: %s/%d.manifest: %s" % (path, n, why or "is no change of keys"))
+        trust.baked.append(change)
+        n += 1
+    return trust
 
 
 def _text(fs, path):

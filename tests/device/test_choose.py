@@ -11,6 +11,7 @@ def release(version, revision=0, start=10, end=0, withdrawn=False, boards=None, 
     m.end_s = end
     m.experimental = end > 0
     m.withdrawn = withdrawn
+    m.chunks = int(not withdrawn)
     m.boards = boards
     m.rid = rid or bytes([version[0], version[1], version[2], revision] * 8)
     r = verify.Release(m)

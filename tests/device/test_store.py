@@ -18,6 +18,8 @@ _count = [0]
 class Trust:
     """Stands in for verify.Trust: signatures are good if they say so."""
 
+    baked = ()
+
     def check(self, manifest, signatures):
         m, why = manifest_format.parse(manifest)
         if m is None:
@@ -25,6 +27,9 @@ class Trust:
         if bytes(signatures) != b"good":
             return None, "signatures: malformed"
         return Release(m), None
+
+    def adopt(self, release):
+        return False
 
 
 class Box:

@@ -148,7 +148,7 @@ class World:
         m.experimental = end > 0
         m.payload = "none" if withdrawn else "slot"
         m.payload_size, m.chunk_size = len(archive), CHUNK
-        m.chunks = (len(archive) + CHUNK - 1) // CHUNK
+        m.chunks = 0 if withdrawn else (len(archive) + CHUNK - 1) // CHUNK
         index = b"".join(
             [sha256(archive[i : i + CHUNK]) for i in range(0, len(archive), CHUNK)]
         )  # fmt: skip

@@ -130,6 +130,7 @@ class World:
         m.revision, m.start_s, m.end_s, m.signed_at_s = revision, start, end, signed
         m.experimental, m.withdrawn = end > 0, none
         m.payload = "none" if none else "slot"
+        m.chunks = int(not none)
         m.rid = sha256(b"%d-%d" % (minor, revision))
         m.index_sha256 = None if none else sha256(b"%s" % (payload or to_hex(m.rid)).encode())
         r = verify.Release(m)

@@ -56,6 +56,32 @@ def test_signatures_are_accepted_and_refused_as_the_vectors_say():
         assert (why is None) == case["ok"]
 
 
+def steps():
+    for step in load("keys")["steps"]:
+        yield step["name"], unhexlify(step["manifest"]), step["signatures"].encode(), step["is"]
+
+
+def test_keys_change_as_the_vectors_say():
+    trust = trust_of(load("keys"))
+    for name, data, signatures, expected in steps():
+        release, why = trust.check(data, signatures)
+        assert (release is not None) == (expected == "good"), (name, why)
+        if release is None:
+            assert why.startswith("store:" if expected == "later" else "signatures:"), (name, why)
+        elif trust.adopt(release):
+            assert "set" in name and not trust.adopt(release)
+    assert trust.threshold == 2 and sorted(trust.keys) == [b"\xa5" * 8, b"\xa6" * 8]
+
+
+def test_key_set_is_read():
+    by_name = {c["name"]: unhexlify(c["hex"]) for c in load("manifests")}
+    m, _ = manifest.parse(by_name["keys"])
+    assert (m.version, m.threshold, len(m.keys), m.chunks) == ((0, 0, 1), 2, 2, 0)
+    assert m.keep == [sha256(by_name["stable"]), sha256(b"other")]
+    m, _ = manifest.parse(by_name["keys of an unknown algorithm"])
+    assert len(m.keys) == 1
+
+
 def test_release_of_another_network_is_refused():
     v = load("signatures")
     v["network"] = "0011223344556677"

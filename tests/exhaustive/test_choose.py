@@ -32,6 +32,7 @@ def release(row):
     m.end_s = row.end_s or 0
     m.experimental = row.end_s is not None
     m.withdrawn = row.withdrawn
+    m.chunks = int(not row.withdrawn)
     m.critical = row.critical
     m.boards = None if row.ours else ("other",)
     made = verify.Release(m)

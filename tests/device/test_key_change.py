@@ -1,0 +1,144 @@
+"""A change of the CA's keys in the store, on the switch side, and between neighbours."""
+
+from binascii import b2a_base64, unhexlify
+
+from logs import Log
+from wired import FS, Folder, World, vectors
+
+from swdist import manifest, platform, verify
+from swdist.bits import to_hex
+from swdist.store import Store
+from swdist.switchd import Switchd
+
+KEYS = vectors("keys")
+STEPS = {
+    step["name"]: (unhexlify(step["manifest"]), step["signatures"].encode())
+    for step in KEYS["steps"]
+}
+A = STEPS["a, by two of the founding keys"]
+B = STEPS["b, by two of the founding keys"]
+C = STEPS["c, by the new key"]
+FIRST = STEPS["the first set"]
+SECOND = STEPS["the second set"]
+
+
+def founding():
+    keys = {unhexlify(i): unhexlify(k) for i, k in KEYS["keys"].items()}
+    return verify.Trust(keys, KEYS["threshold"], unhexlify(KEYS["network"]))
+
+
+def versions(store):
+    return [r.manifest.version for r in store.releases]
+
+
+def loaded(path, trust=None):
+    store = Store(FS, path, trust or founding(), Log(), 1 << 20)
+    store.load()
+    return store
+
+
+def test_what_the_new_keys_do_not_vouch_for_is_dropped_and_what_they_sign_is_taken():
+    with Folder() as path:
+        store = loaded(path)
+        assert store.add(*A)[1] is None and store.add(*B)[1] is None
+        assert store.add(*C)[1].startswith("signatures:")
+        assert store.add(*SECOND)[1].startswith("store:")
+        assert store.add(*FIRST)[1] is None
+        assert versions(store) == [(0, 0, 1), (1, 1, 0)]
+        assert not FS.is_dir(path + "/" + to_hex(manifest.parse(B[0])[0].rid))
+        assert store.add(*C)[1] is None and store.add(*B)[1].startswith("signatures:")
+        assert versions(store) == [(0, 0, 1), (1, 1, 0), (1, 3, 0)]
+
+
+def test_a_restart_goes_the_same_way_through_all_keys():
+    with Folder() as path:
+        store = loaded(path)
+        for what in (A, FIRST, C):
+            assert store.add(*what)[1] is None
+        assert versions(loaded(path)) == versions(store) == [(0, 0, 1), (1, 1, 0), (1, 3, 0)]
+        assert store.add(*SECOND)[1] is None  # which keeps c alone
+        again = loaded(path)
+        assert versions(again) == versions(store) == [(0, 0, 1), (0, 0, 2), (1, 3, 0)]
+        assert again.open(
+            b"1/" + to_hex(again.releases[1].rid).encode() + b"/manifest"
+        ).size == len(SECOND[0])
+
+
+def test_an_image_may_bring_the_changes_and_its_store_serves_them():
+    with Folder() as path:
+        ca = path + "/ca"
+        FS.mkdirs(ca)
+        FS.mkdirs(path + "/store")
+        for name, data in (("network", "id: " + KEYS["network"]), ("threshold", "2")):
+            FS.write_atomic(ca + "/" + name, data.encode() + b"\n")
+        for i, k in KEYS["keys"].items():
+            line = b2a_base64(b"Ed" + unhexlify(i) + unhexlify(k))
+            FS.write_atomic(ca + "/" + i + ".pub", b"untrusted comment: key\n" + line)
+        for n, change in enumerate((FIRST, SECOND)):
+            for name, data in zip(("manifest", "signatures"), change):
+                FS.write_atomic(ca + "/%d.%s" % (n + 1, name), data)
+        trust = verify.load_ca(FS, ca)
+        assert trust.threshold == 2 and b"\xa5" * 8 in trust.keys
+        store = loaded(path + "/store", trust)
+        assert versions(store) == [(0, 0, 1), (0, 0, 2)]
+        assert versions(loaded(path + "/store", verify.load_ca(FS, ca))) == versions(store)
+        FS.write_atomic(ca + "/2.signatures", FIRST[1])
+        try:
+            verify.load_ca(FS, ca)
+            raise AssertionError("a change that its keys have not signed")
+        except ValueError as e:
+            assert "2.manifest" in str(e), e
+
+
+def test_node_that_missed_two_changes_catches_up_and_blames_nobody():
+    with Folder() as path:
+        w = World(path, 2, signed=KEYS)
+        awake, asleep = w.stations
+        for what in (FIRST, SECOND, C):
+            assert awake.store.add(*what)[1] is None
+        assert asleep.store.add(*B)[1] is None
+        awake.node.news(w.now)
+        asleep.node.news(w.now)
+        w.run(60, lambda: versions(asleep.store) == versions(awake.store))
+        assert versions(asleep.store) == [(0, 0, 1), (0, 0, 2), (1, 3, 0)]
+        assert [row.faults for row in asleep.node.neighbours.rows if row.peer] == [0]
+        assert b"\xa6" * 8 in asleep.store._trust.keys
+
+
+def test_switch_side_goes_by_the_new_keys_in_whatever_order_it_finds_them():
+    class Conf:
+        confirm_s = 60
+        board = "b"
+        factory_version = (1, 0, 0)
+        user = ""
+        set_clock = False
+
+    with Folder() as path:
+        conf = Conf()
+        for name in ("store", "state", "run"):
+            FS.mkdirs(path + "/" + name)
+            setattr(conf, name, path + "/" + name)
+        d = Switchd(conf, Log(), FS, founding(), platform.Clock())
+
+        def put(what):
+            folder = conf.store + "/" + to_hex(manifest.parse(what[0])[0].rid)
+            FS.mkdirs(folder)
+            for name, data in zip(("/manifest", "/signatures"), what):
+                FS.write_atomic(folder + name, data)
+
+        def look():
+            now = platform.Clock().counter_us()
+            while d._look(now):
+                pass
+            return sorted([r.manifest.version for r in d.switcher.releases])
+
+        try:
+            for what in (A, B, C):
+                put(what)
+            assert look() == [(1, 1, 0), (1, 2, 0)]
+            put(SECOND)
+            assert look() == [(1, 1, 0), (1, 2, 0)]
+            put(FIRST)
+            assert look() == [(0, 0, 1), (0, 0, 2), (1, 3, 0)]
+        finally:
+            d.ipc.close()

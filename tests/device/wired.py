@@ -1,0 +1,147 @@
+"""Nodes without sockets, in virtual time: their machines and stores, and wires that lose."""
+
+import json
+from binascii import unhexlify
+
+from logs import Log
+
+from swdist import choose, platform, verify
+from swdist.bits import to_hex
+from swdist.clock import Clock
+from swdist.node import Node
+from swdist.store import Store
+from swdist.tftpget import Get
+from swdist.tftpserve import Serve
+
+FS = platform.Fs()
+DELAY_US = 2000
+PORT = 27183
+PAYLOAD = bytes([i * 7 % 256 for i in range(10000)])
+
+
+def vectors(name):
+    at = __file__.rfind("/")
+    folder = __file__[: at + 1] if at >= 0 else ""
+    with open(folder + "../vectors/" + name + ".json") as f:
+        return json.load(f)
+
+
+SIGNED = vectors("signatures")
+MANIFEST = unhexlify(SIGNED["manifest"])
+SIGNATURES = SIGNED["cases"][0]["signatures"].encode()
+INDEX = unhexlify(vectors("index")["index"])
+
+
+class Station:
+    """One node: its machines, its store, and wires into the world."""
+
+    def __init__(self, world, number, root):
+        signed = world.signed
+        self.world = world
+        self.peer = bytes([number] * 20)
+        self.hears = []
+        keys = {unhexlify(i): unhexlify(k) for i, k in signed["keys"].items()}
+        trust = verify.Trust(keys, signed["threshold"], unhexlify(signed["network"]))
+        self.log = Log()
+        path = root + "/%d" % number
+        FS.mkdirs(path)
+        self.store = Store(FS, path, trust, self.log, 1 << 20)
+        self.store.load()
+        gets = [Get(self._getter(i), world.rand, 65536) for i in range(2)]
+        self.serve = Serve(self._serve, self.open, world.rand, 4)
+        self.node = Node(
+            trust.network, number, "b", choose.factory((1, 0, 0)), self.store,
+            Clock(1795428000000000, 0, 4000000), gets, self._broadcast, world.rand, self.log,
+        )  # fmt: skip
+        self.node.clock.start(world.now, 0)
+        self.node.start(world.now, PORT)
+
+    def open(self, name):
+        return self.store.open(name)
+
+    def _getter(self, i):
+        return lambda peer, port, buf, n: self.world.put(self, peer, 4000 + i, port, buf, n)
+
+    def _serve(self, slot, peer, port, buf, n):
+        self.world.put(self, peer, PORT if slot < 0 else 5000 + slot, port, buf, n)
+
+    def _broadcast(self, buf, n):
+        for other in self.hears:
+            self.world.put(self, other.peer, 27182, 27182, buf, n)
+
+    def deliver(self, source, sport, port, data, now):
+        buf = bytearray(data)
+        if port == 27182:
+            self.node.receive(source, sport, buf, len(buf), now)
+        elif port == PORT:
+            self.serve.request(source, sport, buf, len(buf), now)
+        elif port >= 5000:
+            self.serve.receive(port - 5000, source, sport, buf, len(buf), now)
+        else:
+            self.node.fetch.slots[port - 4000].get.receive(source, sport, buf, len(buf), now)
+            self.node.next_at = now
+        for i in range(len(buf)):
+            buf[i] = 0xA5
+
+
+class World:
+    """Stations in a line; each datagram is lost with the given probability in percent."""
+
+    def __init__(self, root, count, loss=0, seed=1, signed=SIGNED):
+        self.signed = signed  # vectors that say which keys all trust
+        self.now = 1000000
+        self.seed = seed
+        self.loss = loss
+        self.queue = []
+        self.stations = [Station(self, i + 1, root) for i in range(count)]
+        for a, b in zip(self.stations, self.stations[1:]):
+            a.hears.append(b)
+            b.hears.append(a)
+
+    def rand(self, n):
+        self.seed = (self.seed * 1103515245 + 12345) & 0x7FFFFFFF
+        return (self.seed >> 8) % n
+
+    def put(self, source, peer, sport, port, buf, n):
+        if self.rand(100) >= self.loss:
+            self.queue.append((self.now + DELAY_US, source.peer, peer, sport, port, bytes(buf[:n])))
+
+    def run(self, seconds, until=None):
+        end = self.now + seconds * 1000000
+        while self.now < end and not (until is not None and until()):
+            due = [q for q in self.queue if q[0] <= self.now]
+            self.queue = [q for q in self.queue if q[0] > self.now]
+            for _, source, peer, sport, port, data in due:
+                for s in self.stations:
+                    if s.peer == peer:
+                        s.deliver(source, sport, port, data, self.now)
+            wake = end
+            for s in self.stations:
+                s.node.tick(self.now)
+                s.serve.tick(self.now)
+                wake = min(wake, max(s.node.next_at, self.now + 500))
+                if s.serve.next_at is not None:
+                    wake = min(wake, max(s.serve.next_at, self.now + 500))
+            if self.queue:
+                wake = min(wake, self.queue[0][0])
+            self.now = max(wake, self.now)
+        return self
+
+
+def inject(station):
+    release, why = station.store.add(MANIFEST, SIGNATURES)
+    assert why is None and station.store.put_index(release, INDEX) is None
+    for n in range(3):
+        assert station.store.put_chunk(release, n, PAYLOAD[4096 * n : 4096 * n + 4096]) is None
+    station.node.news(station.world.now)
+    return release
+
+
+class Folder:
+    def __enter__(self):
+        self.path = "/tmp/swdist-test-" + to_hex(platform.rand_bytes(8))
+        FS.mkdirs(self.path)
+        return self.path
+
+    def __exit__(self, *_):
+        FS.rmtree(self.path)
