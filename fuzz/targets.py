@@ -56,11 +56,16 @@ def read_manifest(data):
     assert 0 <= m.signed_at_s < 1 << 38 and 0 <= m.start_s < 1 << 38 and m.end_s < 1 << 38
     assert m.boards is None or 0 < len(m.boards) <= 16
     assert len(m.description) <= 512
-    if m.withdrawn:
+    if m.withdrawn or m.payload == "keys":
         assert (m.chunks, m.payload_size, m.index_sha256) == (0, 0, None)
     else:
         assert 0 < m.chunks <= manifest.MAX_CHUNKS and len(m.index_sha256) == 32
         assert (m.chunks - 1) * m.chunk_size < m.payload_size <= m.chunks * m.chunk_size
+    assert (m.payload == "keys") == (m.version[:2] == (0, 0))
+    if m.payload == "keys":
+        assert 1 <= m.threshold <= manifest.MAX_KEYS >= len(m.keys) and not m.revision
+        assert all(len(i) == 8 and len(k) == 32 for i, k in m.keys.items())
+        assert 1 <= m.version[2] <= manifest.MAX_KEY_SETS and all(len(i) == 32 for i in m.keep)
 
 
 def read_signatures(data):
