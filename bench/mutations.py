@@ -22,7 +22,7 @@ CONTROL_SEEDS = 12  # at least so many are run on the unchanged code
 
 # name: (module, what is there, what is put in its place)
 MUTATIONS = {
-    "unsigned": ("verify.py", "if len(good) < self.threshold:", "if False:"),
+    "unsigned": ("verify.py", "if len(good) < threshold:", "if False:"),
     "no-end": (
         "choose.py",
         "if m.experimental and not (synced and now_s < m.end_s):",
@@ -36,7 +36,7 @@ MUTATIONS = {
     ),
     "one-clock": (
         "clock.py",
-        "a = _window(aheads, max(1, m - f) if self.synced else m // 2 + 1)",
+        "a = _window(aheads, max(1, need))",
         "a = aheads[-1] if aheads else None",
     ),
 }
@@ -57,6 +57,15 @@ if __name__ == "__main__":
     text = found.text.splitlines()[0] if found else ""
     print(json.dumps({"seed": last, "rule": found.rule if found else None, "text": text}))
 """
+
+
+def mutated(name):
+    """(module, its text with the bug in it). SystemExit if the place is not there any more."""
+    module, old, new = MUTATIONS[name]
+    text = (ROOT / "src/swdist" / module).read_text()
+    if text.count(old) != 1:
+        raise SystemExit(f"{module} has changed: {old!r} is there {text.count(old)} times")
+    return module, text.replace(old, new)
 
 
 def run(device, count, limit_s):
@@ -86,14 +95,10 @@ def main():
     highest = CONTROL_SEEDS
     with tempfile.TemporaryDirectory(prefix="swdist-mutations-") as scratch:
         for name in options.names or MUTATIONS:
-            module, old, new = MUTATIONS[name]
+            module, text = mutated(name)
             device = Path(scratch) / name
             shutil.copytree(ROOT / "src/swdist", device / "swdist")
-            path = device / "swdist" / module
-            text = path.read_text()
-            if text.count(old) != 1:
-                raise SystemExit(f"{module} has changed: {old!r} is there {text.count(old)} times")
-            path.write_text(text.replace(old, new))
+            (device / "swdist" / module).write_text(text)
             found, spent_s = run(device, 0, options.limit)
             if found["rule"] is None:
                 missed += 1
