@@ -31,7 +31,15 @@ FILES = ROOT / "files"
 SCRIPTS = ROOT / "package/swdist/scripts"
 MPY_CROSS = ROOT / "build/runtime/bin/mpy-cross"
 MODULES = "usr/lib/micropython/swdist"
-SNTP = "sntp"  # the one module with a package of its own: most routers never load it
+# Packages of what a router works without: {name: (description, modules, files)}.
+OPTIONAL = {
+    "swdist-sntp": ("swdist's mesh time for stock NTP clients", ("sntp",), ()),
+    "swdist-utils": (
+        "What people ask of swdist on a router: commands, ubus, Prometheus",
+        ("inject", "tool"),
+        ("usr/libexec/rpcd/swdist",),
+    ),
+}
 CONFFILES = ("etc/config/swdist",)
 TEST_ONLY = ROOT / "keys/test"
 
@@ -208,26 +216,32 @@ def modules(kind):
 
 
 def swdist(compiled):
+    needed = {**files(), **compiled}
+    for package in optional(compiled):
+        needed = {p: f for p, f in needed.items() if p not in package.files}
     return Package(
         name="swdist",
         architecture="all",
         description="Software distribution for wireless community meshes\n " + DESCRIPTION,
         depends="micropython",
         user="swdist=471:swdist=471",
-        files={**files(), **{p: f for p, f in compiled.items() if Path(p).stem != SNTP}},
+        files=needed,
         scripts={name: script(name) for name in ("postinst", "prerm", "postrm")},
         conffiles=CONFFILES,
     )
 
 
-def sntp(compiled):
-    return Package(
-        name="swdist-sntp",
-        architecture="all",
-        description="swdist's mesh time for stock NTP clients",
-        depends="swdist",
-        files={p: f for p, f in compiled.items() if Path(p).stem == SNTP},
-    )
+def optional(compiled):
+    found = files()
+    for name, (description, stems, paths) in OPTIONAL.items():
+        own = {p: f for p, f in compiled.items() if Path(p).stem in stems}
+        yield Package(
+            name=name,
+            architecture="all",
+            description=description,
+            depends="swdist",
+            files={**own, **{path: found[path] for path in paths}},
+        )
 
 
 def keyring(ca):
@@ -270,7 +284,8 @@ def main():
         write(keyring(arguments.ca), arguments.out, epoch)
     compiled = modules(arguments.modules)
     write(swdist(compiled), arguments.out, epoch)
-    write(sntp(compiled), arguments.out, epoch)
+    for package in optional(compiled):
+        write(package, arguments.out, epoch)
 
 
 if __name__ == "__main__":

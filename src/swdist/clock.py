@@ -126,6 +126,11 @@ class Clock:
         where all but a third of them disagree with us, an established mesh does not."""
         self._reference = (us - now, error_us, now)
 
+    @property
+    def referred(self):
+        """Is there a reference?"""
+        return self._reference is not None
+
     def _follow(self, now):
         """The reference, if there is one: True."""
         if self._reference is None:
@@ -224,6 +229,10 @@ class Clock:
         p.round_trip = max(0, into + out)
         theirs = p.offset + (now - p.into.last_at) * (p.rate or 0) // 1000000000
         return (out - into) // 2 + theirs - self.offset_at(now)
+
+    def seen(self, i, now):
+        """By how many us neighbour i is ahead, None if unknown; the round trip in us."""
+        return self._ahead(self._peers[i], now), self._peers[i].round_trip
 
     def tick(self, now):
         if now < self.next_at:

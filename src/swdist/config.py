@@ -94,6 +94,7 @@ def load(argv, tag, fs):
             raise SystemExit(0)
         else:
             _fail(tag, argv[i - 1], "no such flag; see --help")
+    conf.path = path or DEFAULT_FILE
     options = _read(path, tag, fs, "interface" in sets)
     why = None
     for key in options:

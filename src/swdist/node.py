@@ -277,6 +277,7 @@ class Node:
         for i in range(MAX_NEIGHBOURS):
             row = self.neighbours.rows[i]
             if row.peer is not None:
+                ahead_us, round_trip_us = clock.seen(i, now)
                 rows.append(
                     {
                         "peer": to_hex(row.peer),
@@ -285,6 +286,8 @@ class Node:
                         "synced": row.state & datagram.SYNCED != 0,
                         "heard_ms_ago": (now - row.heard_at) // 1000,
                         "faults": row.faults,
+                        "ahead_us": ahead_us,
+                        "round_trip_us": round_trip_us,
                     }
                 )
         return {
@@ -294,6 +297,7 @@ class Node:
             "mesh_us": clock.mesh_us(now),
             "counter_us": now,
             "error_us": clock.error_us,
+            "reference": clock.referred,
             "steps": clock.stepped,
             "neighbours": rows,
             "releases": [

@@ -1,6 +1,9 @@
 """Packages made once for all tests of this folder, with a community's keys made for it."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from packing import make, make_ca
@@ -16,6 +19,19 @@ def ca(tmp_path_factory):
 def packages(tmp_path_factory, ca):
     """{name: path of the .ipk}"""
     return make(tmp_path_factory.mktemp("ipk"), "--ca", ca[0])
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory, ca):
+    """A signed release 1.1.0, that starts in an hour."""
+    folder = tmp_path_factory.mktemp("release")
+    (folder / "tree").mkdir()
+    (folder / "tree/file").write_text("x")
+    build = "release build -o r.swd --version 1.1.0 --start +1h --payload tree".split()
+    for words in ([*build, "--ca", ca[0]], ["release", "sign", "r.swd", "--key", ca[1], "--yes"]):
+        swdist = Path(sys.executable).with_name("swdist")
+        subprocess.run([swdist, *words], cwd=folder, check=True, stdin=subprocess.DEVNULL)
+    return folder / "r.swd"
 
 
 @pytest.fixture

@@ -185,7 +185,8 @@ def test_module_in_the_run_folder_is_not_root_s_to_import(node):
     assert not (node.root / "tmp/taken").exists()
 
 
-def test_rpcd_plugin_answers_as_rpcd_asks(node):
+def test_rpcd_plugin_answers_as_rpcd_asks(node, packages):
+    node.install(packages["swdist-utils"])
     plugin = "/usr/libexec/rpcd/swdist"
     assert json.loads(node.run(f"{plugin} list")) == {"status": {}}
     said = json.loads(node.run(f"echo '{{}}' | {plugin} call status"))
@@ -196,11 +197,43 @@ def test_rpcd_plugin_answers_as_rpcd_asks(node):
     assert said == {"net": None, "switch": None}
 
 
+def test_commands_of_the_utils_package_answer_and_go_with_it(node, packages):
+    with pytest.raises(Failed, match="with the package swdist-utils also clock"):
+        node.run("swdist clock")
+    node.install(packages["swdist-utils"])
+    said = json.loads(node.run("swdist clock --json"))
+    assert said["synced"] is False and said["neighbours"] == [] and said["error_us"] is None
+    assert "NOT agreed" in node.run("swdist clock")
+    assert node.run("swdist releases").startswith("runs 1.0.0-r0 (00000000)")
+    assert "\nswdist_releases 0\n" in node.run("swdist metrics")
+    assert "usage: swdist COMMAND" in node.run("swdist --help")
+    node.run("echo garbage > /tmp/x.swd")
+    with pytest.raises(Failed, match="x.swd: is not a whole release file"):
+        node.run("cd /tmp && swdist inject x.swd")
+    node.run("opkg.sh remove swdist-utils")
+    assert not list((node.root / "usr/lib/micropython/swdist").glob("tool*"))
+    assert not (node.root / "usr/libexec").exists()
+    assert set(daemons(node)) == {"netd", "switchd"}
+
+
 def test_check_tells_what_is_wrong_with_the_configuration(node):
     node.run("swdist check")
     (node.root / "etc/config/swdist").write_text("config swdist\n\tlist interface 'no0'\n")
     with pytest.raises(Failed, match="there is no interface 'no0'"):
         node.run("swdist check")
+
+
+def test_release_injected_on_the_router_is_held_by_the_network_side(node, packages, release):
+    node.install(packages["swdist-utils"])
+    (node.root / "tmp/r.swd").write_bytes(release.read_bytes())
+    assert "1.1.0-r0" in node.run("cd /tmp && swdist inject r.swd")
+    said = node.wait("swdist releases 2>/dev/null | grep 1.1.0-r0")
+    assert "slot" in said and "chunks" not in said
+    assert "1.1.0" in node.wait("swdist log | grep 'prepared release'")
+    held = node.run("find /usr/share/swdist/store -path '*/????????????????*' ! -user swdist")
+    assert held == ""
+    with pytest.raises(Failed, match="is in the store already"):
+        node.run("swdist inject /tmp/r.swd")
 
 
 @pytest.mark.slow

@@ -35,7 +35,16 @@ def test_two_builds_give_the_same_bytes(tmp_path, packages, ca):
     again = make(
         tmp_path, "--ca", ca[0], TZ="Pacific/Auckland", LC_ALL="C", PYTHONHASHSEED="7", HOME="/"
     )
-    assert sorted(again) == sorted(packages) == ["swdist", "swdist-keyring", "swdist-sntp"]
+    assert (
+        sorted(again)
+        == sorted(packages)
+        == [
+            "swdist",
+            "swdist-keyring",
+            "swdist-sntp",
+            "swdist-utils",
+        ]
+    )
     for name in packages:
         assert again[name].read_bytes() == packages[name].read_bytes(), name
 
@@ -96,11 +105,14 @@ def test_control_tells_what_opkg_wants_to_know(packages):
 def test_every_device_module_is_in_it_compiled(packages):
     data = members(parts(packages["swdist"])["./data.tar.gz"])
     names = {m.name for m in data}
-    sntp = "./usr/lib/micropython/swdist/sntp.mpy"  # has a package of its own
-    assert sntp in {m.name for m in members(parts(packages["swdist-sntp"])["./data.tar.gz"])}
-    assert sntp not in names
+    optional = set()
+    for package, stems in (("swdist-sntp", ["sntp"]), ("swdist-utils", ["inject", "tool"])):
+        own = {f"./usr/lib/micropython/swdist/{stem}.mpy" for stem in stems}
+        assert own <= {m.name for m in members(parts(packages[package])["./data.tar.gz"])}
+        assert not own & names
+        optional |= own
     for path in (ROOT / "src/swdist").glob("*.py"):
-        assert f"./usr/lib/micropython/swdist/{path.stem}.mpy" in names | {sntp}
+        assert f"./usr/lib/micropython/swdist/{path.stem}.mpy" in names | optional
     assert not any(name.endswith(".py") for name in names)
 
 

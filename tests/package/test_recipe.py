@@ -16,6 +16,7 @@ RULES = """
 INCLUDE_DIR := $(TOPDIR)
 INSTALL_DIR := install -d -m0755
 INSTALL_DATA := install -m0644
+INSTALL_BIN := install -m0755
 CP := cp -fpR
 qstrip = $(strip $(subst ",,$(1)))
 """
@@ -61,7 +62,7 @@ def installed(folder):
     return {"./" + str(p.relative_to(folder)): p.stat().st_mode for p in folder.rglob("*")}
 
 
-@pytest.mark.parametrize("name", ["swdist", "swdist-sntp"])
+@pytest.mark.parametrize("name", ["swdist", "swdist-sntp", "swdist-utils"])
 def test_recipe_installs_what_make_ipk_packs(make, tmp_path, packages, name):
     done = make(name)
     assert done.returncode == 0, done.stderr
