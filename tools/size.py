@@ -4,8 +4,9 @@ the whole .ipk, resident memory.
 size.py [--json]. Exit status 1 if a budget is broken. Lines count without blank lines, comments
 and docstrings, and without the modules that have packages of their own. .mpy files are compiled as
 for the device: -O3, without asserts and line numbers (docs/decisions/0004-size.md). Memory is that
-of the two daemons, started for real from these files on this host's MicroPython. Their budget means resident memory on a 32-bit router; here it is held
-against the private part (RssAnon), where 64-bit objects take up to twice as much.
+of the two daemons, started for real from these files on this host's MicroPython. Their budget means
+resident memory on a 32-bit router; here it is held against the private part (RssAnon), where 64-bit
+objects take up to twice as much.
 """
 
 import argparse

@@ -192,7 +192,7 @@ def put(fs, conf, path):
     """Verified here, taken over by the network side, which starts again for it."""
     trust = verify.load_ca(fs, conf.ca)
     ids = platform.user_ids(conf.user) if conf.user else None
-    here = os.getenv("SWDIST_PWD") or ""
+    here = os.getenv("SWDIST_FROM") or ""
     with open(path if path[:1] == "/" else here + "/" + path, "rb") as f:
         if ids is not None:
             platform.drop_privileges(ids)  # what is written is then the network side's
