@@ -20,6 +20,7 @@ from fuzz.given import (
 from swdist import ipc, tftp, usign
 from swdist.bits import to_hex
 from swdist.ucryptolib import sha256
+from swdist_host import sigfile
 
 WORK = VECTORS.parent.parent / "build/fuzz"
 CONFIG = b"""# all options
@@ -46,9 +47,7 @@ config other
 
 
 def public_key(key_id, key):
-    return (
-        usign.COMMENT + b"k\n" + usign.format_signature(b"Ed", key_id, key).split(b"\n")[1] + b"\n"
-    )
+    return usign.COMMENT + b"k\n" + sigfile.block(b"Ed", key_id, key).split(b"\n")[1] + b"\n"
 
 
 def archive(*entries):

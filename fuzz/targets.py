@@ -31,6 +31,7 @@ from swdist.tftpget import DONE, FAILED, RUNNING, Get
 from swdist.tftpserve import AMPLIFY, Serve
 from swdist.ucryptolib import sha256
 from swdist.untar import Untar
+from swdist_host import sigfile
 
 
 def one_line(text, longest=160):
@@ -74,7 +75,7 @@ def read_signatures(data):
     if blocks is not None:
         assert 0 < len(blocks) <= usign.MAX_BLOCKS
         # The one canonical form: nobody can change a byte that still means the same.
-        assert b"".join(usign.format_signature(*b) for b in blocks) == data
+        assert b"".join(sigfile.block(*b) for b in blocks) == data
     release, why = TRUST.check(MANIFEST, data)
     if release is None:
         one_line(why)
@@ -87,8 +88,8 @@ def read_key(data):
     if found is not None:
         tag, key_id, key = found
         assert len(tag) == 2 and len(key_id) == 8 and (tag != b"Ed" or len(key) == 32)
-        assert len(usign.fingerprint(key_id)) == 16
-    block = usign.from_signify(data)
+        assert len(sigfile.fingerprint(key_id)) == 16
+    block = sigfile.read(data)
     if block is not None:
         assert len(usign.parse_signatures(block)) == 1
 

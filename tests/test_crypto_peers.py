@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 )
 
 from swdist import ed25519, sha512, ucryptolib, usign
+from swdist_host import sigfile
 
 VECTORS = sorted((Path(__file__).parent / "vectors/ed25519").glob("*.json"))
 
@@ -94,7 +95,7 @@ def test_what_signify_signs_we_verify(signify, tmp_path):
     assert signify("-G", "-n", "-p", "k.pub", "-s", "k.sec", "-c", "a comment of ours")
     assert signify("-S", "-s", "k.sec", "-m", "m", "-x", "m.sig")
     tag, key_id, key = usign.parse_public_key((tmp_path / "k.pub").read_text())
-    block = usign.from_signify((tmp_path / "m.sig").read_bytes())
+    block = sigfile.read((tmp_path / "m.sig").read_bytes())
     ((sig_tag, sig_id, signature),) = usign.parse_signatures(block)
     assert (tag, sig_tag) == (b"Ed", b"Ed") and sig_id == key_id
     assert ed25519.verify(key, signature, message)
@@ -112,10 +113,10 @@ def test_what_we_write_signify_verifies(signify, tmp_path):
         line = base64.b64encode(b"Ed" + key_id + key)
         (tmp_path / "k.pub").write_bytes(b"untrusted comment: ours\n" + line + b"\n")
         (tmp_path / "m").write_bytes(message)
-        (tmp_path / "s").write_bytes(usign.format_signature(b"Ed", key_id, signature))
+        (tmp_path / "s").write_bytes(sigfile.block(b"Ed", key_id, signature))
         assert signify("-V", "-p", "k.pub", "-x", "s", "-m", "m")
         bad = bytes([signature[0] ^ 1]) + signature[1:]
-        (tmp_path / "s").write_bytes(usign.format_signature(b"Ed", key_id, bad))
+        (tmp_path / "s").write_bytes(sigfile.block(b"Ed", key_id, bad))
         assert not signify("-V", "-p", "k.pub", "-x", "s", "-m", "m")
 
 
@@ -124,4 +125,4 @@ def test_signify_and_we_take_the_key_id_from_the_same_place(signify, tmp_path):
     secret = base64.b64decode((tmp_path / "k.sec").read_text().split("\n")[1])
     _, key_id, key = usign.parse_public_key((tmp_path / "k.pub").read_bytes())
     assert secret[32:40] == key_id and secret[72:104] == key
-    assert usign.fingerprint(key_id) == f"{int.from_bytes(key_id, 'big'):016x}"
+    assert sigfile.fingerprint(key_id) == f"{int.from_bytes(key_id, 'big'):016x}"

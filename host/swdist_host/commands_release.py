@@ -9,7 +9,7 @@ import click
 from swdist import usign
 from swdist.bits import version as parse_version
 from swdist.ucryptolib import ed25519_verify
-from swdist_host import ca, files, keys, payload, release_text, terminal, times
+from swdist_host import ca, files, keys, payload, release_text, sigfile, terminal, times
 from swdist_host import release as releases
 from swdist_host.commands_keys import as_json
 from swdist_host.errors import BadValue, Refused
@@ -189,7 +189,7 @@ def _by_hand(swd, path):
         signed = releases.add_signature(swd, data)
     except Refused as e:
         raise Refused(f"{path}: {e}") from None
-    return signed, bytes(usign.parse_signatures(usign.from_signify(data))[0][1])
+    return signed, bytes(usign.parse_signatures(sigfile.read(data))[0][1])
 
 
 def _check(signed, key_id, trust, ca_dir):

@@ -11,7 +11,7 @@ import bcrypt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from swdist import usign
-from swdist_host import files
+from swdist_host import files, sigfile
 from swdist_host.errors import Refused
 
 ROUNDS = 42  # as signify(1)
@@ -29,7 +29,7 @@ class PublicKey:
 
     @property
     def name(self):
-        return usign.fingerprint(self.key_id)
+        return sigfile.fingerprint(self.key_id)
 
 
 class SecretKey:
@@ -63,7 +63,7 @@ def _xor(a, b):
 
 
 def public_text(key_id, key):
-    comment = f"swdist public key {usign.fingerprint(key_id)}\n".encode()
+    comment = f"swdist public key {sigfile.fingerprint(key_id)}\n".encode()
     return COMMENT + comment + base64.b64encode(b"Ed" + key_id + key) + b"\n"
 
 

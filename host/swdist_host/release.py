@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from swdist import manifest as device_manifest
 from swdist import usign
-from swdist_host import files, payload
+from swdist_host import files, payload, sigfile
 from swdist_host.errors import BadValue, Refused
 from swdist_host.times import time_text
 
@@ -175,15 +175,13 @@ def sign(swd, secret_key):
     check_payload(swd)
     if secret_key.key_id in swd.signers:
         return swd
-    return _with_block(
-        swd, usign.format_signature(b"Ed", secret_key.key_id, secret_key.sign(swd.manifest))
-    )
+    return _with_block(swd, sigfile.block(b"Ed", secret_key.key_id, secret_key.sign(swd.manifest)))
 
 
 def add_signature(swd, signature_file):
     """The same with the bytes of a signature file that signify or usign has made."""
     check_payload(swd)
-    block = usign.from_signify(signature_file)
+    block = sigfile.read(signature_file)
     if block is None:
         raise Refused("it is not a signature file of signify or usign; make it anew")
     if bytes(usign.parse_signatures(block)[0][1]) in swd.signers:

@@ -5,7 +5,6 @@ from struct import pack_into, unpack_from
 PORT = 27182
 MAX_BYTES = 1200
 HEADER_BYTES = 16
-MAX_ECHOES = 16
 
 BEACON = 1
 ANNOUNCE = 2

@@ -2,7 +2,6 @@
 
 MAX_NEIGHBOURS = 16
 MAX_OFFERS = 8  # releases that one neighbour has and we want
-SILENT_US = 100000000  # dropped after that
 YOUNG_US = 20000000  # a full table gives nobody's place away who was heard so lately, but that
 TRIAL_US = 16000000  # of one who has given nothing yet, at most so often: a crowd shall not fill it
 

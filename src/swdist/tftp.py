@@ -14,7 +14,6 @@ E_UNDEFINED = 0
 E_NOT_FOUND = 1
 E_ACCESS = 2
 E_ILLEGAL = 4
-E_TID = 5
 E_OPTION = 8
 BUSY = b"busy"  # text of E_UNDEFINED: ask again a little later
 

@@ -9,8 +9,6 @@ import hashlib
 
 from swdist import ed25519
 
-Sha256 = hashlib.sha256
-
 if hasattr(hashlib, "sha512"):
     SHA512 = "hashlib"
 

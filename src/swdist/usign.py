@@ -1,7 +1,7 @@
 """Keys and signatures in the formats of OpenWrt's usign and OpenBSD's signify
 (docs/protocol.md, section 2.2)."""
 
-from binascii import a2b_base64, b2a_base64, hexlify
+from binascii import a2b_base64, b2a_base64
 
 COMMENT = b"untrusted comment: "
 CANONICAL = b"untrusted comment: swdist release signature\n"
@@ -68,23 +68,3 @@ def parse_signatures(data):
         blocks.append(block)
         at = end + 1
     return blocks
-
-
-def format_signature(tag, key_id, signature):
-    """One canonical block."""
-    return CANONICAL + b2a_base64(tag + key_id + signature)
-
-
-def from_signify(data):
-    """The canonical block of a signify or usign signature file with any comment, or None."""
-    line = _lines(data)
-    found = None if line is None else _body(_decode(line))
-    if found is None or (found[0] == b"Ed" and len(found[2]) != 64):
-        return None
-    return format_signature(*found)
-
-
-def fingerprint(key_id):
-    """The key id as usign and signify read it, a big-endian number, in all its 16 hex digits.
-    (`usign -F` leaves out leading zeros.)"""
-    return str(hexlify(key_id), "ascii")

@@ -20,14 +20,6 @@ def test_sha256_of_fips_180_4():
     assert ucryptolib.sha256(bytearray(b"abc")) == ucryptolib.sha256(b"abc")
 
 
-def test_sha256_in_pieces_is_that_of_the_whole():
-    data = bytes([i & 0xFF for i in range(500)])
-    h = ucryptolib.Sha256()
-    for at in range(0, 500, 33):
-        h.update(memoryview(data)[at : at + 33])
-    assert h.digest() == ucryptolib.sha256(data)
-
-
 def test_sha512_is_that_of_our_own():
     for n in (0, 3, 111, 112, 300):
         assert ucryptolib.sha512(bytes(n)) == sha512.sha512(bytes(n))

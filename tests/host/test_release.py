@@ -13,8 +13,7 @@ import time
 
 import pytest
 
-from swdist import usign
-from swdist_host import ca, keys, release, times
+from swdist_host import ca, keys, release, sigfile, times
 from swdist_host.errors import BadValue, Refused
 from swdist_host.times import time_text
 
@@ -276,9 +275,9 @@ def test_signature_over_something_else_is_refused_and_nothing_changes(tmp_path, 
     release.save(swd, tmp_path / "r.swd")
     before = (tmp_path / "r.swd").read_bytes()
     key = signers[1]
-    good = usign.format_signature(b"Ed", key.key_id, key.sign(swd.manifest))
+    good = sigfile.block(b"Ed", key.key_id, key.sign(swd.manifest))
     for data, why in [
-        (usign.format_signature(b"Ed", key.key_id, key.sign(b"other")), "not over this manifest"),
+        (sigfile.block(b"Ed", key.key_id, key.sign(b"other")), "not over this manifest"),
         (good[:-5], "not a signature file"),
         (b"rubbish", "not a signature file"),
         (b"", "not a signature file"),

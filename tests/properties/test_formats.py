@@ -11,7 +11,7 @@ from fuzz import targets
 from fuzz.given import KEYS, MANIFEST, NETWORK, SIGNATURES, TRUST
 from fuzz.seeds import public_key, seeds
 from swdist import bits, ipc, manifest, usign
-from swdist_host import times
+from swdist_host import sigfile, times
 
 from .common import cut, flipped, quick
 
@@ -116,13 +116,11 @@ OTHER = st.tuples(
 @quick
 @given(st.lists(BLOCK | OTHER, min_size=1, max_size=usign.MAX_BLOCKS))
 def test_signatures_are_read_as_written(blocks):
-    data = b"".join(usign.format_signature(*block) for block in blocks)
+    data = b"".join(sigfile.block(*block) for block in blocks)
     assert usign.parse_signatures(data) == blocks
     for block in blocks[:1]:
-        line = usign.format_signature(*block).split(b"\n")[1]
-        assert usign.from_signify(
-            usign.COMMENT + b"any\n" + line + b"\n"
-        ) == usign.format_signature(*block)
+        line = sigfile.block(*block).split(b"\n")[1]
+        assert sigfile.read(usign.COMMENT + b"any\n" + line + b"\n") == sigfile.block(*block)
 
 
 def test_signatures_with_one_bit_changed_or_cut_do_not_count():
