@@ -36,7 +36,7 @@ MUTATIONS = {
     ),
     "one-clock": (
         "clock.py",
-        "a = _window(aheads, max(1, need))",
+        "a = _window(aheads, need)",
         "a = aheads[-1] if aheads else None",
     ),
 }

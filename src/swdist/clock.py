@@ -22,14 +22,12 @@ REFILL_PPM = 20
 RATE_MAX_PPB = 200000
 SPARSE = 4  # times the dense period
 FRESH_PERIODS = 6  # sparse ones, as the next
-SAMPLE_PERIODS = 16  # older samples are not used
-LISTEN_PERIODS = 4
-AGREE_PERIODS = 4
-FREE_PERIODS = 10
+PERIODS = 4  # to listen at first, and to agree in a row
+FREE_PERIODS = 10  # sparse ones: who hears nobody for so long runs free
+SAMPLE_PERIODS = 16  # and older samples are not used
 ACQUIRE_US = 7200000000  # so long after it was synchronised a clock hardens
-SETTLE_US = 600000000  # after so long the rate is learned half as fast, three times
-CLIP_US = 125  # what a near neighbour weighs at most when hardened
-SHIFT = 8  # and learns the rate so many times halved
+CLIP_US = 250  # what a near neighbour weighs at most when hardened
+SHIFT = 6  # and then learns the rate so many times halved
 FAR_US = 2000  # if most are as far, we are the one that is off
 PULL_PPM = 20
 ROUND_TRIP_MAX_US = 1000000
@@ -47,11 +45,7 @@ class _Filter:
     def __init__(self):
         self.at = [0] * SAMPLES
         self.diff = [0] * SAMPLES
-        self.clear()
-
-    def clear(self):
         self.count = 0  # of all ever put in
-        self.last_at = self.last = 0
 
     def put(self, at, diff):
         i = self.count % SAMPLES
@@ -77,10 +71,8 @@ class _Peer:
         self.clear()
 
     def clear(self):
-        self.nonce = self.rate = self.later_since = None
-        self.into.clear()
-        self.out.clear()
-        self.offset = self.round_trip = 0
+        self.nonce = self.later_since = None
+        self.into.count = self.out.count = self.offset = self.rate = self.round_trip = 0
         self.elder = False  # was it synchronised when first heard?
 
 
@@ -98,24 +90,20 @@ class Clock:
         self._soft_start = soft_start_us
         self._horizon = horizon_us
         self._peers = [_Peer() for _ in range(SLOTS)]
-        self._floor = 0
-        self.rate_ppb = 0
-        self.stepped = 0
+        self._floor = self.rate_ppb = self.stepped = 0
         self.start(0, 0)
 
     def start(self, now, wall_us):
         self._ref = now  # counter at which offset_us holds
         self.offset_us = max(self._soft_start, wall_us, self._floor) - now
         self._told = now + self.offset_us
-        self._started = self._moved = self._ticked = now
+        self._started = self._moved = self._ticked = self._locked_at = now
         self._budget = self._horizon
         self._boot_until = None  # None: as long as no neighbour agrees
-        self._joined = False
-        self._locked_at = now
-        self._agreed = 0  # periods in a row
-        self._quorum_since = self._majority_since = self._last_good = None
         self._reference = None  # (its offset, its error, our counter then)
-        self.synced = False
+        self._quorum_since = self._majority_since = self._last_good = None
+        self._joined = self.synced = False
+        self._agreed = 0  # periods in a row
         self.error_us = UNKNOWN
         self.next_at = now + self.beacon_us
 
@@ -133,12 +121,9 @@ class Clock:
 
     def _follow(self, now):
         """The reference, if there is one: True."""
-        if self._reference is None:
+        if self._reference is None or now - self._reference[2] > FRESH_PERIODS * self._slow_us:
             return False
         offset, error_us, at = self._reference
-        if now - at > FRESH_PERIODS * self._slow_us:
-            self._reference = None
-            return False
         a = offset + (now - at) * self.rate_ppb // 1000000000 - self.offset_at(now)
         if -STEP_US <= a <= STEP_US:
             self._add(a, now)
@@ -147,8 +132,7 @@ class Clock:
         else:
             self._step(a, now)
         self.synced = True
-        self._last_good = now
-        self._good_error = error_us + max(a, -a)
+        self._last_good, self._good_error = now, error_us + abs(a)
         self._set_error((), now)
         return True
 
@@ -184,29 +168,25 @@ class Clock:
             if ahead > 0:
                 self._step(ahead, now)
 
-    def sample(
-        self, n, nonce, their_counter, rx_counter, their_offset, their_synced, now, their_rate=None
-    ):
-        """A beacon of neighbour n. their_synced has little say: if only those counted that call
+    def sample(self, n, nonce, counter, rx_counter, offset, synced, now, rate=0):
+        """A beacon of neighbour n. synced has little say: if only those counted that call
         themselves synchronised, few liars could capture a mesh at a cold boot."""
         p = self._peers[n]
         if p.nonce != nonce:
             p.clear()
             p.nonce = nonce
-            p.elder = their_synced
-        if not 0 <= their_counter + their_offset < TIME_MAX_US:
+            p.elder = synced
+        if not 0 <= counter + offset < TIME_MAX_US:
             p.clear()  # not a time; nothing else of it is believed
             return
-        p.into.put(rx_counter, rx_counter - their_counter)
-        p.offset = their_offset
-        p.rate = None if their_rate is None else _rate(their_rate)
+        p.into.put(rx_counter, rx_counter - counter)
+        p.offset, p.rate = offset, _rate(rate)
 
     def echo(self, n, d_us, their_rx_counter, now):
         p = self._peers[n]
         sent = their_rx_counter - d_us  # by our counter
-        if p.nonce is None or not now - FRESH_PERIODS * self._slow_us <= sent <= now:
-            return
-        if p.out.count == 0 or sent > p.out.last_at:
+        fresh = now - FRESH_PERIODS * self._slow_us <= sent <= now
+        if p.nonce is not None and fresh and (p.out.count == 0 or sent > p.out.last_at):
             p.out.put(sent, d_us)
 
     def drop(self, n):
@@ -220,14 +200,14 @@ class Clock:
         """How far the neighbour's mesh time is ahead of ours; None if it is silent or one-way."""
         if p.into.count == 0 or now - p.into.last_at > FRESH_PERIODS * self._slow_us:
             return None
-        rate = 0 if p.rate is None else p.rate - self.rate_ppb
+        rate = p.rate - self.rate_ppb
         oldest = SAMPLE_PERIODS * self._slow_us
         into = p.into.least(now, rate, oldest)
         out = p.out.least(now, -rate, oldest)
         if into is None or out is None or not -STEP_US < into + out < ROUND_TRIP_MAX_US:
             return None
         p.round_trip = max(0, into + out)
-        theirs = p.offset + (now - p.into.last_at) * (p.rate or 0) // 1000000000
+        theirs = p.offset + (now - p.into.last_at) * p.rate // 1000000000
         return (out - into) // 2 + theirs - self.offset_at(now)
 
     def seen(self, i, now):
@@ -240,7 +220,7 @@ class Clock:
         self.next_at = now + self.beacon_us
         if self._follow(now):
             return
-        aheads, later, near, lone, elders = [], [], [], None, 0
+        aheads, later, near, lone, elders = [], [], [], 0, 0
         hold = 1 if self._boot(now) else self.lone_us
         for p in self._peers:
             a = self._ahead(p, now)
@@ -253,22 +233,21 @@ class Clock:
                 p.later_since = None
                 continue
             later.append(a)
-            if p.later_since is None:
-                p.later_since = now
-            if hold and now - p.later_since >= hold - 1 and (lone is None or a > lone):
-                lone = a
+            p.later_since = p.later_since or now
+            if hold and now - p.later_since >= hold - 1:
+                lone = max(lone, a)
         for values in (aheads, later, near):
             values.sort()
-        listened = now - self._started >= LISTEN_PERIODS * self.beacon_us
+        listened = now - self._started >= PERIODS * self.beacon_us
         if self._boot_until is None and aheads and listened:
             # Most were synchronised before us: this is no cold boot, and they know better.
             self._joined = elders * 2 > len(aheads) and not self.synced
             self._boot_until = now if self._joined else now + BOOT_US
         if not self._boot(now):
-            refill = (now - self._ticked) * REFILL_PPM // 1000000
-            self._budget = min(BUDGET_CAP_US, self._budget + refill)
+            budget = self._budget + (now - self._ticked) * REFILL_PPM // 1000000
+            self._budget = min(BUDGET_CAP_US, budget)
             if self._joined and not self.lone_us:
-                lone = None
+                lone = 0
         self._ticked = now
         if not listened or not self._decide(aheads, later, near, lone, now):
             self._fine(near, bool(later), now)
@@ -283,44 +262,34 @@ class Clock:
         f = max(0, m - 1) // 3  # so many may lie
         if 2 * len(later) <= m + 1:  # we have a vote too
             self._majority_since = None
-        elif self._majority_since is None:
-            self._majority_since = now
-        elif now - self._majority_since >= MAJORITY_US:
-            lone = later[-1 - f]
-        if lone is not None:
+        else:
+            self._majority_since = self._majority_since or now
+            if now - self._majority_since >= MAJORITY_US:
+                lone = later[-1 - f]
+        if lone:
             self._budget -= lone
             self._step(lone, now)
             return True
         # Before we are synchronised a majority moves us, but only forward: a clock without battery
         # is never ahead of the truth, so at a cold boot the later ones are to be waited for.
-        if self.synced:
-            need = max(2, m - f)
-        else:
-            need = m // 2 + 1 + bool(near)
-        a = _window(aheads, max(1, need))
+        need = max(2, m - f) if self.synced else m // 2 + 1 + bool(near)
+        a = _window(aheads, need)
         if a is None or -STEP_US <= a <= STEP_US or now + self.offset_at(now) + a < self._floor:
             self._quorum_since = None
             return False
-        if self._quorum_since is None:
-            self._quorum_since = now
-        ready = a > 0 or (self._joined and m > 1)
-        if self.synced:
-            ready = now - self._quorum_since >= HOLD_US
+        self._quorum_since = self._quorum_since or now
+        held = now - self._quorum_since >= HOLD_US
+        ready = held if self.synced else a > 0 or (self._joined and m > 1)
         if ready:
             self._step(a, now)
         return ready
 
     def _fine(self, near, later, now):
         if near:
-            n = len(near)
-            age = now - self._locked_at
-            clip, shift = CLIP_US, SHIFT
-            if age < ACQUIRE_US:
-                clip, shift = STEP_US, min(3, age // SETTLE_US)
-            mean = pull = 0
-            for a in near:
-                mean += max(-clip, min(clip, a))
-            mean //= n
+            n, age = len(near), now - self._locked_at
+            clip, shift = (CLIP_US, SHIFT) if age >= ACQUIRE_US else (STEP_US, 0)
+            mean = sum([max(-clip, min(clip, a)) for a in near]) // n
+            pull = 0
             if near[(n - 1) // 2] > FAR_US or near[n // 2] < -FAR_US:
                 most = self.beacon_us * PULL_PPM // 1000000
                 pull = max(-most, min(most, near[n // 2] // 2))
@@ -329,9 +298,8 @@ class Clock:
                 learned = mean * 30000000 // self.beacon_us  # 0.03 of it
                 self.rate_ppb = _rate(self.rate_ppb + (learned >> shift))
         self._agreed = self._agreed + 1 if near and not later else 0
-        if not self.synced and (
-            self._agreed >= AGREE_PERIODS or now - self._moved >= FREE_PERIODS * self._slow_us
-        ):
+        free = now - self._moved >= FREE_PERIODS * self._slow_us
+        if not self.synced and (free or self._agreed >= PERIODS):
             self.synced = True
             self._locked_at = now
 
