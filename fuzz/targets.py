@@ -392,7 +392,7 @@ OTHER = b"\x11" * 32
 
 def read_state(data):
     """Messages are the files of STATE; the first byte says which."""
-    names = ("active", "confirmed", "failed", "tries")
+    names = ("active", "confirmed", "failed", "company")
     fs = Memory({"/state/" + names[first & 3]: rest for first, rest in pieces(data)})
     for rid in (RID, OTHER):
         fs.mkdirs("/state/slots/" + to_hex(rid))
@@ -401,9 +401,9 @@ def read_state(data):
     assert slots.active() in whole and slots.confirmed() in whole
     failed = slots.failed()
     assert all(len(rid) == 32 for rid in failed) and len(failed) <= 8192 // 64
-    assert 1 <= slots.try_again(RID) <= 65
+    assert slots.company() in (False, True)
     slots.fail(OTHER, "why")
-    slots.activate(OTHER)
+    slots.activate(OTHER, True)
     slots.confirm(RID)
     slots.collect([])
     again = Slots(fs, "/store", "/state")

@@ -40,6 +40,10 @@ def release():
     help="A directory, packed reproducibly, or a file that is taken as it is.",
 )  # fmt: skip
 @click.option(
+    "--swdist", "packages", metavar="FILE.ipk", type=_FILE, multiple=True,
+    help="Nodes then run the swdist in this package; repeatable, for swdist-sntp.",
+)  # fmt: skip
+@click.option(
     "--kind", default="slot", show_default=True,
     help="slot, ipk, image; of other words a node only stores and relays the release.",
 )  # fmt: skip
@@ -51,8 +55,8 @@ def release():
 @click.option("--withdraw", is_flag=True, help="Nobody runs this version any more; no payload.")
 @as_json
 def build(
-    output, ca_dir, version, revision, start, experimental, end, signed_at, boards, source, kind,
-    chunk_size, description, withdraw, as_json,
+    output, ca_dir, version, revision, start, experimental, end, signed_at, boards, source,
+    packages, kind, chunk_size, description, withdraw, as_json,
 ):  # fmt: skip
     """Make an unsigned release.
 
@@ -63,6 +67,8 @@ def build(
       swdist release build -o 1.1.0.swd --ca ca --version 1.1.0 --start +24h --payload tree/
       swdist release build -o 1.2.0.swd --ca ca --version 1.2.0 --payload tree/ \\
           --experimental --start +2h --end +4h
+      swdist release build -o 1.3.0.swd --ca ca --version 1.3.0 --start +24h \\
+          --payload tree/ --swdist swdist_1.1.0-r1_all.ipk
       swdist release build -o no-1.1.0.swd --ca ca --version 1.1.0 --revision 1 \\
           --start now --withdraw
     """
@@ -72,9 +78,9 @@ def build(
         raise BadValue("only an experimental release ends; add --experimental, or leave out --end")
     if parse_version(version) is None:
         raise BadValue(f"version '{version}' is not three numbers 0..65535; give one like 1.1.0")
-    if withdraw and source is not None:
-        raise BadValue("a withdrawal has no payload; leave out --payload")
-    if not withdraw and source is None:
+    if withdraw and (source is not None or packages):
+        raise BadValue("a withdrawal has no payload; leave out --payload and --swdist")
+    if not withdraw and source is None and not packages:
         raise BadValue("there is no --payload; give a directory or file, or say --withdraw")
     if kind == "keys":
         raise BadValue("keys have no payload; make their release with swdist network rekey")
@@ -87,7 +93,7 @@ def build(
     made = releases.build(
         ca.load(ca_dir).trust.network, version, start_s,
         revision=revision, end_s=end_s, signed_at_s=signed_at_s, boards=boards,
-        data=None if withdraw else _payload(source, kind), kind=kind,
+        data=None if withdraw else _payload(source, packages, kind), kind=kind,
         chunk_size=chunk_size and int(chunk_size), description=description,
         withdraw=withdraw, now_s=now_s,
     )  # fmt: skip
@@ -98,7 +104,11 @@ def build(
         terminal.say(release_text.text(made, output))
 
 
-def _payload(source, kind):
+def _payload(source, packages, kind):
+    if packages:
+        if kind != "slot" or (source is not None and not source.is_dir()):
+            raise BadValue("--swdist goes into a slot; give a directory for --payload, or none")
+        return payload.with_swdist(source, packages)
     if source.is_dir():
         if kind != "slot":
             raise BadValue(f"a directory makes a slot, not '{kind}'; give a file for --payload")

@@ -2,8 +2,10 @@
 
 import io
 import os
+import shutil
 import stat
 import tarfile
+import tempfile
 from pathlib import Path
 
 from swdist.manifest import MAX_PAYLOAD_BYTES
@@ -11,6 +13,8 @@ from swdist.untar import Untar
 from swdist_host import files
 from swdist_host.errors import Refused
 
+_MODULES = "./usr/lib/micropython/swdist/"  # in swdist's own package
+CODE = "lib/swdist"  # in a slot: docs/decisions/0010-self-update.md
 _END = 2 * tarfile.BLOCKSIZE  # two blocks of zeros end an archive
 
 
@@ -29,6 +33,37 @@ def from_dir(directory):
     data = out.getvalue()[:end] + bytes(_END)
     check(data, directory)
     return data
+
+
+def with_swdist(directory, packages):
+    """The same with swdist's own modules, from its .ipk files. directory: None for nothing else."""
+    with tempfile.TemporaryDirectory(prefix="swdist-payload-") as folder:
+        tree = Path(folder, "tree")
+        if directory is not None:
+            from_dir(directory)  # says what is wrong with the names that the user knows
+            shutil.copytree(directory, tree, symlinks=True)
+        code = tree / CODE
+        if code.exists():
+            raise Refused(f"{directory}/{CODE}: is there already; remove it, or leave out --swdist")
+        code.mkdir(parents=True)
+        for package in packages:
+            for name, data in _modules(package).items():
+                (code / name).write_bytes(data)
+        if not any((code / f"__init__.{kind}").exists() for kind in ("mpy", "py")):
+            raise Refused(f"{packages[0]}: has no swdist in it; give swdist_VERSION_all.ipk")
+        return from_dir(tree)
+
+
+def _modules(package):
+    """{name: bytes} of the modules in an .ipk."""
+    try:
+        with tarfile.open(package) as outer:
+            data = outer.extractfile("./data.tar.gz")
+            with tarfile.open(fileobj=data) as archive:
+                found = [m for m in archive if m.isfile() and m.name.startswith(_MODULES)]
+                return {m.name.removeprefix(_MODULES): archive.extractfile(m).read() for m in found}
+    except (OSError, KeyError, EOFError, tarfile.TarError) as e:
+        raise Refused(f"{package}: is no .ipk ({e})") from None
 
 
 def _add(archive, directory, root):

@@ -6,7 +6,19 @@ micropython -m swdist.netd --config /etc/config/swdist
 import json
 import sys
 
-from swdist import choose, config, ipc, libc, native, net, platform, ucryptolib, unixsock, verify
+from swdist import (
+    VERSION,
+    choose,
+    config,
+    ipc,
+    libc,
+    native,
+    net,
+    platform,
+    ucryptolib,
+    unixsock,
+    verify,
+)
 from swdist.clock import Clock
 from swdist.datagram import PORT
 from swdist.node import Node
@@ -120,9 +132,14 @@ class Netd:
         self.puts[slot].send(peer, port, buf, n)
 
     def _saved_time_us(self):
-        text = self.fs.read(self.conf.store + "/time", 20) or b"0"
+        saved = self._number(self.conf.store + "/time")
+        # The counter goes on: what the process before this one knew holds until the next boot.
+        offset = self._number(self.conf.run + "/offset")
+        return max(saved, offset and offset + self.counter.counter_us())
+
+    def _number(self, path):
         try:
-            return max(int(text), 0)
+            return max(int(self.fs.read(path, 20) or b"0"), 0)
         except ValueError:
             return 0
 
@@ -249,16 +266,19 @@ class Netd:
             self.node.set_active(self.counter.counter_us(), *message[1:])
 
     def save_time(self, now):
-        """A soft start value for the next boot; hourly, to spare the flash."""
+        """A soft start value for the next boot, or the next process; hourly, to spare the flash."""
         if self.node.clock.synced:
             try:
                 us = self.node.clock.mesh_us(now)
                 self.fs.write_atomic(self.conf.store + "/time", b"%d" % us)
+                with self.fs.open(self.conf.run + "/offset", "wb") as f:
+                    f.write(b"%d" % (us - now))
             except OSError as e:
                 self.log.warn("time not saved: %s" % e)
 
     def _write_status(self, now):
         status = self.node.status(now)
+        status["swdist"] = VERSION
         status["tx_datagrams"] = self.tx_datagrams
         status["tx_bytes"] = self.tx_bytes
         status["rx_datagrams"] = self.rx_datagrams

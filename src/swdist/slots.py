@@ -1,9 +1,10 @@
 """Slots on flash: unpacked releases, and small files that say which one is active.
 
 Order of writes. A slot is unpacked as ID.new, flushed with all its directories, renamed to ID; it
-is removed as ID.old. So a directory of the name ID is whole. The files `active`, `confirmed`,
-`failed` and `tries` are replaced by one rename each: after a power cut there is the old or the new
-one. So whatever the instant, the node comes up in a slot that is whole.
+is removed as ID.old. So a directory of the name ID is whole. The files `active`, `confirmed` and
+`failed` are replaced by one rename each: after a power cut there is the old or the new one. So
+whatever the instant, the node comes up in a slot that is whole. The launcher (files/usr/bin/swdist)
+reads all three, and writes the first and the last where switchd does not run.
 """
 
 from swdist.bits import from_hex, to_hex
@@ -64,7 +65,9 @@ class Slots:
     def confirmed(self):
         return self._pointer("confirmed")
 
-    def activate(self, rid):
+    def activate(self, rid, company):
+        if company != self.company():
+            self._write("company", b"y" if company else b"n")
         self._write("active", (to_hex(rid) + "\n").encode())
 
     def confirm(self, rid):
@@ -79,14 +82,22 @@ class Slots:
         if rid not in self.failed():
             line = to_hex(rid) + " " + why.replace("\n", " ")[:MAX_REASON]
             self._failed = self._failed[1 - MAX_FAILED :] + [line.encode()]
-        self._write("failed", b"\n".join(self._failed) + b"\n")
+        self._write("failed", b"".join([line + b"\n" for line in self._failed]))
 
-    def try_again(self, rid):
-        """Counts one more start with this release unconfirmed; how many there were."""
-        data = self._fs.read(self._state + "/tries", 128) or b""
-        tries = len(data) - 63 if _rid(data) == rid else 1
-        self._write("tries", (to_hex(rid) + "." * tries).encode())
-        return tries
+    def forgive(self, why):
+        """Forgets the failures whose reasons end like that."""
+        kept = [line for line in self._failed if not line.endswith(why)]
+        if kept != self._failed:
+            self._failed = kept
+            self._write("failed", b"".join([line + b"\n" for line in kept]))
+
+    def has_code(self, rid):
+        """Does the slot bring its own swdist? The launcher asks the same."""
+        return self._fs.is_dir(self.path(rid) + "/lib/swdist")
+
+    def company(self):
+        """Was there a neighbour before the active slot was?"""
+        return self._fs.read(self._state + "/company", 1) == b"y"
 
     def collect(self, keep):
         """Removes slots that are not in keep, nor active, nor confirmed. Not during a Prepare."""

@@ -8,7 +8,19 @@ It trusts nothing that the network side has stored: signatures, index and chunks
 import json
 import sys
 
-from swdist import choose, config, ipc, libc, native, net, platform, ucryptolib, unixsock, verify
+from swdist import (
+    VERSION,
+    choose,
+    config,
+    ipc,
+    libc,
+    native,
+    net,
+    platform,
+    ucryptolib,
+    unixsock,
+    verify,
+)
 from swdist.bits import from_hex, to_hex, version_text
 from swdist.manifest import MAX_BYTES
 from swdist.slots import Slots
@@ -20,6 +32,7 @@ MAX_HOOKS = 8  # of each that are run
 HOOK_S = 20  # a hook that takes longer has failed
 TELL_US = 5000000  # the network side is told at least so often what runs
 LOOK_US = 60000000  # the store is read at least so often: a message may be lost
+HAND_OVER_US = 60000000  # a time that this process was left is not older
 BURST = 32  # messages taken in one turn
 MAX_NAMES = 256  # directories of the store that are looked at
 CHECK_US = 10000000  # a look at an unknown release costs so much time, on average;
@@ -69,6 +82,7 @@ class Switchd:
         now = self.counter.counter_us()
         while self._look(now):
             pass
+        self._take_over(now)
         switcher.start(now)
         tell_at = now
         look_at = now + LOOK_US
@@ -77,6 +91,9 @@ class Switchd:
         while True:
             now = self.counter.counter_us()
             switcher.tick(now)
+            if switcher.over:
+                self._hand_over(now)
+                break
             if now >= look_at:
                 look_at = switcher.change_at
                 if not switcher.quiet(now):
@@ -96,6 +113,23 @@ class Switchd:
             if self.ipc in ready and self._take():
                 look_at = self.counter.counter_us()
         self.log.info("stopped")
+
+    def _hand_over(self, now):
+        """The counter goes on in the next process, so the mesh time holds there too; without it an
+        experiment would be left at once."""
+        try:
+            with self.fs.open(self.conf.run + ".time", "wb") as f:
+                f.write(ipc.pack_time(*self.switcher.time(now)))
+        except OSError as e:
+            self.log.warn("time not kept: %s" % e)
+
+    def _take_over(self, now):
+        path = self.conf.run + ".time"
+        message = ipc.parse(self.fs.read(path, 99) or b"")
+        if message is not None:
+            self.fs.remove(path)
+            if 0 <= now - message[1] < HAND_OVER_US:
+                self.switcher.set_time(*message[1:], now)
 
     def _take(self):
         """Reads messages. True when the store is to be looked at."""
@@ -211,6 +245,7 @@ class Switchd:
             "failed": [to_hex(f) for f in self.slots.failed()],
             "prepared": [to_hex(x.rid) for x in self.switcher.releases if x.complete],
             "synced": self.switcher.synced,
+            "swdist": VERSION,
         }
         try:  # RUN is in RAM: no flush is owed
             with self.fs.open(self._aside, "w") as f:

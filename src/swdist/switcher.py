@@ -16,7 +16,10 @@ HOLD_US = 900000000  # the time outlives a restart of the network side by so muc
 JUMP_US = 1000000  # a correction that is smaller never turns the mesh time back
 QUIET_US = 2000000  # nothing slow is begun so shortly before a start or end
 LOOK_AHEAD = 4  # changes to come for which slots are prepared
-MAX_TRIES = 5  # starts of this process with the same release unconfirmed
+CALM_US = (
+    3600000000  # who runs that long has power: what it failed for may have been the lack of it
+)
+POWER = b" not confirmed in 5 boots"  # the launcher's words; for the next five it has others
 LATE_S = 2
 
 
@@ -43,7 +46,7 @@ class Switcher:
         self.synced = False
         self._synced_at = 0
         self._neighbours = 0
-        self._neighbours_before = 0
+        self._company_before = False  # was there a neighbour before the last switch?
         self._heard_at = -1  # when the network side last told the time
         self._prepare = None
         self._bad = []  # ids of releases that can't be prepared, or not now
@@ -54,6 +57,8 @@ class Switcher:
         self._health_at = 0
         self.active = factory
         self.change_at = None  # counter of the next start or end
+        self.over = False  # other code is due: the launcher starts it when this process ends
+        self._calm_at = None
         self.next_at = 0
 
     def start(self, now):
@@ -61,6 +66,7 @@ class Switcher:
         power cut may have come between the two. Also confirmed releases begin so after a boot."""
         rid = self._slots.active()
         self.next_at = now
+        self._calm_at = now + CALM_US
         if rid == FACTORY:
             return
         self.active = choose.factory((0, 0, 0))
@@ -71,13 +77,8 @@ class Switcher:
         if self.active not in self.releases:
             return  # the first tick switches
         if self._slots.confirmed() != rid:
+            self._company_before = self._slots.company()
             self._begin_trial(now)
-            try:
-                if self._slots.try_again(rid) > MAX_TRIES:
-                    self._fail("not confirmed in time", now)
-                    return
-            except OSError as e:
-                self._disk(e)
         self._enter(now)
 
     def set_releases(self, releases, now):
@@ -110,6 +111,10 @@ class Switcher:
         self.synced = synced
         self._synced_at = now
 
+    def time(self, now):
+        """What set_time needs to go on with it."""
+        return now, self.mesh_us(now) - now, self._error_us, self.synced, self._neighbours
+
     def mesh_us(self, now):
         """Mesh time, microseconds: small corrections stop it, but never turn it back, so that what
         has begun does not end and begin again."""
@@ -133,6 +138,10 @@ class Switcher:
             if t is not None:
                 self.change_at = max(t * 1000000 - self._offset_us, now)
         try:
+            if now >= self._calm_at:
+                self._calm_at = now + CALM_US
+                self._slots.forgive(POWER)
+                self.set_releases(self.releases, now)
             self._switch(now)
             if not self.quiet(now):
                 self._confirm(now)
@@ -190,9 +199,10 @@ class Switcher:
         if not chosen.complete:  # removed since
             self.next_at = now
             return
-        self._slots.activate(chosen.rid)
+        self._company_before = self._neighbours > 0
+        self._slots.activate(chosen.rid, self._company_before)
         self.active = chosen
-        self._neighbours_before = self._neighbours
+        self.over = self._slots.has_code(old.rid) or self._slots.has_code(chosen.rid)
         self._deadline = None
         if chosen.rid not in (FACTORY, self._slots.confirmed()):
             self._begin_trial(now)
@@ -249,7 +259,7 @@ class Switcher:
         if self._deadline is None:
             return
         heard = self._heard_at > self._deadline - self._confirm_us
-        company = self._neighbours > 0 or self._neighbours_before == 0
+        company = self._neighbours > 0 or not self._company_before
         if heard and company and now >= self._health_at:
             self._health_at = now + HEALTH_US
             if self._hook(self.active, "health") == 0:

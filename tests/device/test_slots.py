@@ -216,7 +216,7 @@ def test_hostile_archives_are_refused_and_nothing_outside_of_the_slot_is_touched
         held = w.slots()
         old = w.release((1, 0, 0))
         assert prepare(held, old)[0] is None
-        held.activate(old.rid)
+        held.activate(old.rid, False)
         held.confirm(old.rid)
         for i, case in enumerate(HOSTILE):
             for before in (b"", TREE):  # also when files have been written already
@@ -281,7 +281,7 @@ def test_active_that_is_missing_garbled_or_not_whole_is_the_factorys():
         held = w.slots()
         r = w.release()
         assert held.active() == FACTORY
-        held.activate(r.rid)
+        held.activate(r.rid, False)
         assert held.active() == FACTORY  # its slot is not there
         prepare(held, r)
         assert held.active() == w.slots().active() == r.rid
@@ -318,14 +318,37 @@ def test_failure_counts_also_when_it_can_not_be_written():
         assert held.failed() == [sha256(b"1")]
 
 
-def test_starts_without_being_confirmed_are_counted_for_each_release():
+def test_failures_that_may_be_those_of_the_power_are_forgiven_and_no_others():
     with World() as w:
         a, b = sha256(b"a"), sha256(b"b")
-        assert [w.slots().try_again(a) for _ in range(3)] == [1, 2, 3]
-        assert w.slots().try_again(b) == 1
-        assert w.slots().try_again(a) == 1
-        REAL.write_atomic(w.state + "/tries", b"\xff" * 70)
-        assert w.slots().try_again(a) == 1
+        held = w.slots()
+        held.fail(a, "not confirmed in 5 boots")
+        held.fail(b, "not confirmed in 10 boots")
+        held.forgive(b" in 5 boots")
+        assert held.failed() == w.slots().failed() == [b]
+        held.forgive(b" in 5 boots")
+        assert w.slots().failed() == [b]
+
+
+def test_slot_with_its_own_swdist_is_known_by_its_folder():
+    with World() as w:
+        a = w.release((1, 0, 0))
+        held = w.slots()
+        prepare(held, a)
+        assert not held.has_code(a.rid) and not held.has_code(FACTORY)
+        REAL.mkdirs(held.path(a.rid) + "/lib/swdist")
+        assert held.has_code(a.rid)
+
+
+def test_whether_there_was_company_is_known_after_a_boot():
+    with World() as w:
+        rid = sha256(b"a")
+        assert not w.slots().company()
+        for company in (True, True, False):
+            w.slots().activate(rid, company)
+            assert w.slots().company() is company
+        REAL.write_atomic(w.state + "/company", b"\xff" * 9)
+        assert not w.slots().company()
 
 
 def test_only_slots_that_nobody_needs_are_removed():
@@ -337,7 +360,7 @@ def test_only_slots_that_nobody_needs_are_removed():
             prepare(held, r)
             rids.append(r.rid)
         REAL.mkdirs(w.state + "/slots/junk.new/deep")
-        held.activate(rids[0])
+        held.activate(rids[0], False)
         held.confirm(rids[1])
         held.collect([rids[2]])
         assert sorted(REAL.listdir(w.state + "/slots")) == sorted([to_hex(r) for r in rids[:3]])
@@ -358,8 +381,7 @@ def test_broken_disk_at_the_start_is_survived():
 def life(held, r, old):
     """All that changes files, once: from the old release to r, and the old one is removed."""
     assert held.prepared(r.rid) or prepare(held, r)[0] is None
-    held.activate(r.rid)
-    held.try_again(r.rid)
+    held.activate(r.rid, False)
     held.confirm(r.rid)
     held.fail(old.rid, "why")
     held.collect([])
@@ -372,7 +394,7 @@ def test_power_cut_at_any_operation_leaves_a_whole_slot_active_and_what_was_begu
             old, r = w.release((1, 0, 0)), w.release((1, 1, 0))
             held = w.slots()
             prepare(held, old)
-            held.activate(old.rid)
+            held.activate(old.rid, False)
             held.confirm(old.rid)
             fs = CutFs()
             held = w.slots(fs)

@@ -18,7 +18,9 @@ class Disk:
         self.store = []
         self.pointer = self.sure = FACTORY
         self.bad = []
-        self.tries = 0
+        self.powerless = []  # of the bad ones those that may have lacked power
+        self.company_was = False
+        self.with_code = []
         self.broken = ()
         self.steps = 3
         self.step_us = 0
@@ -46,7 +48,14 @@ class Disk:
     def confirmed(self):
         return self.sure
 
-    def activate(self, rid):
+    def has_code(self, rid):
+        return rid in self.with_code
+
+    def company(self):
+        return self.company_was
+
+    def activate(self, rid, company):
+        self.company_was = company
         self._write("activate")
         assert self.prepared(rid)
         self.pointer = rid
@@ -62,10 +71,9 @@ class Disk:
         self.bad.append(rid)
         self._write("fail")
 
-    def try_again(self, rid):
-        self._write("try_again")
-        self.tries += 1
-        return self.tries
+    def forgive(self, why):
+        self._write("forgive")
+        self.bad = [rid for rid in self.bad if rid not in self.powerless]
 
     def collect(self, keep):
         keep = list(keep) + [self.pointer, self.sure]
@@ -393,7 +401,7 @@ def test_hook_that_a_power_cut_has_swallowed_runs_at_the_next_start():
     w.add(1, 1010)
     w.run(1009)
     r = w.releases[0]
-    w.disk.activate(r.rid)  # and then the power went, before its hook
+    w.disk.activate(r.rid, False)  # and then the power went, before its hook
     w.boot()
     assert w.hooks == [(1, "activate", 1009)]
     w.run(1020)
@@ -402,22 +410,74 @@ def test_hook_that_a_power_cut_has_swallowed_runs_at_the_next_start():
     assert w.hooks[-1] == (1, "activate", 1020)  # also what is confirmed, after each boot
 
 
-def test_release_that_takes_the_node_down_again_and_again_is_given_up():
+def test_power_cuts_never_condemn_a_release():
     w = World()
     w.add(1, 1005)
     w.run(1010)
-    w.add(2, 1020)
-    w.run(1020)
-    w.quiet = True
-    w.s.tick(w.now)
-    for _ in range(switcher.MAX_TRIES):
-        assert w.s.active.manifest.version == (1, 2, 0) and w.disk.bad == []
-        w.now += S
+    for _ in range(20):
         w.boot()
-    w.boot()
+        w.now += 10 * S  # shorter than a trial
+    w.run(1300)
+    assert w.disk.bad == [] and w.s.active.manifest.version == (1, 1, 0)
+
+
+def test_company_that_a_node_had_is_asked_for_also_after_a_boot():
+    w = World(confirm_s=60)
+    w.add(1, 1005)
+    w.run(1004)
+    w.quiet = True  # so that the trial can't end before the boot
+    w.run(1006)
+    assert w.s.active.manifest.version == (1, 1, 0)
     w.quiet = False
-    w.run(1040)
-    assert len(w.disk.bad) == 1 and w.story()[-1] == ("1", 1025, "rollback")
+    w.neighbours = 0
+    w.boot()
+    w.run(1100)
+    assert len(w.disk.bad) == 1 and w.disk.sure == FACTORY
+
+
+def test_code_that_is_no_longer_due_makes_the_process_end():
+    w = World()
+    a = w.add(1, 1005)
+    b = w.add(2, 1100)
+    w.add(3, 1200)
+    w.disk.with_code = [b.rid]
+    w.run(1010)
+    assert w.s.active is a and not w.s.over
+    w.run(1101)
+    assert w.s.active is b and w.s.over and w.hooks[-1] == (2, "activate", 1100)
+    w.boot()
+    w.run(1150)
+    assert w.disk.sure == b.rid and not w.s.over
+    w.run(1201)
+    assert w.s.active.manifest.version == (1, 3, 0) and w.s.over
+
+
+def test_time_goes_on_in_the_next_process():
+    w = World()
+    w.add(1, 1005, 1300)
+    w.run(1010)
+    before = w.s
+    now = w.now
+    w.quiet = True
+    w.boot()
+    w.s.set_time(*before.time(now), now)
+    w.s.start(now)
+    assert w.s.synced and w.s.mesh_us(now) == before.mesh_us(now)
+    w.s.set_time(w.now, 0, 0xFFFFFFFF, False, 0, w.now)  # the new network side knows nothing yet
+    w.s.tick(w.now)
+    assert w.s.active.manifest.version == (1, 1, 0)
+
+
+def test_release_that_may_have_lacked_power_gets_one_more_chance_after_an_hour():
+    w = World()
+    a = w.add(1, 1005)
+    w.disk.bad = [a.rid]
+    w.disk.powerless = [a.rid]
+    w.boot()
+    w.run(1000 + 3590)
+    assert w.disk.bad == [a.rid] and w.s.active.rid == FACTORY
+    w.run(1000 + 3800)
+    assert w.disk.bad == [] and w.s.active is a and w.disk.sure == a.rid
 
 
 def test_active_release_that_is_gone_from_the_store_is_left_by_a_recorded_switch():
@@ -441,7 +501,7 @@ def test_slot_that_has_vanished_is_not_activated():
 
 
 def test_disk_that_fails_never_ends_it_and_never_condemns_a_release():
-    for what in ("activate", "confirm", "try_again"):
+    for what in ("activate", "confirm"):
         w = World(confirm_s=30)
         w.disk.broken = (what,)
         r = w.add(1, 1005)

@@ -78,8 +78,7 @@ def test_procd_is_told_what_to_run_and_when_to_run_it_anew(tmp_path):
     for daemon in ("switchd", "netd"):
         assert (
             f"open {daemon}\n"
-            f"command micropython -X heapsize=1M -m swdist.{daemon} --config /etc/config/swdist\n"
-            "env MICROPYPATH=.frozen:/usr/lib/micropython\n"
+            f"command /usr/bin/swdist supervise {daemon}\n"
             "respawn 3600 5 0\n"
             "file /etc/config/swdist\n"
             "stdout 1\nstderr 1\nclose\n"

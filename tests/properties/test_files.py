@@ -173,20 +173,17 @@ def state(files):
 @given(
     st.lists(st.tuples(ID, st.text(st.characters(min_codepoint=32, max_codepoint=0x10000,
              blacklist_categories=("Cs",)))), max_size=24, unique_by=lambda f: f[0]),
-    st.integers(1, 40),
 )  # fmt: skip
-def test_state_is_read_as_written(failures, tries):
+def test_state_is_read_as_written(failures):
     fs, slots = state({})
-    slots.activate(RID)
+    slots.activate(RID, True)
     slots.confirm(RID)
     for rid, why in failures:
         slots.fail(rid, why)
         slots.fail(rid, "once more")
-    for n in range(tries):
-        assert slots.try_again(RID) == n + 1
-    assert slots.try_again(b"\0" * 32) == 1
     again = Slots(fs, "/store", "/state")
     assert (again.active(), again.confirmed()) == (RID, RID)
+    assert again.company()
     assert again.failed() == slots.failed() == [rid for rid, _ in failures][-MAX_FAILED:]
 
 
@@ -194,11 +191,11 @@ def test_state_cut_or_with_one_bit_changed_names_a_slot_that_is_whole():
     line = to_hex(RID).encode() + b"\n"
     damaged = [*cut(line), *(data for _, data in flipped(line))]
     for data in damaged:
-        _, slots = state({"active": data, "confirmed": data, "tries": data})
+        _, slots = state({"active": data, "confirmed": data, "company": data})
         same = data[:64] == line[:64] and len(data.strip()) == 64
         assert slots.active() in ((RID,) if same else (RID, choose.FACTORY))
         assert slots.confirmed() == slots.active()
-        assert 1 <= slots.try_again(RID) <= 65
+        assert not slots.company()
     failed = line[:-1] + b" why\n" + b"1" * 64 + b" why\n"
     for n, data in enumerate([*cut(failed), *(data for _, data in flipped(failed))]):
         _, slots = state({"failed": data})

@@ -32,6 +32,61 @@ swdist_pid() {
 	esac
 }
 
+# swdist_option NAME DEFAULT: its value in the configuration.
+swdist_option() {
+	value=$(sed -n "s/^[[:space:]]*option[[:space:]]*['\"]*$1['\"]*[[:space:]]\{1,\}['\"]*\([^'\"#[:space:]]*\).*/\1/p" \
+		/etc/config/swdist 2>/dev/null | tail -n 1)
+	echo "${value:-$2}"
+}
+
+SWDIST_STATE=$(swdist_option state /usr/share/swdist/state)
+
+# What to run, by the files of switchd: $active and $confirmed, ids of whole slots, or empty for what
+# the image holds; $trial, the active one if it has to prove itself; $code, where its own swdist is.
+swdist_slot() {
+	state=$SWDIST_STATE slots=$SWDIST_STATE/slots active='' confirmed='' trial='' code=''
+	read -r active <"$state/active"
+	read -r confirmed <"$state/confirmed"
+	[ -d "$slots/${confirmed:-none}" ] || confirmed=
+	[ -d "$slots/${active:-none}" ] || active=
+	if [ "$active" != "$confirmed" ]; then
+		if grep -q "^${active:-none}" "$state/failed"; then
+			active=$confirmed # the power went before that was written
+		else
+			trial=$active
+		fi
+	fi
+	[ ! -d "$slots/$active/lib/swdist" ] || code=$slots/$active/lib:
+} 2>/dev/null
+
+# swdist_write NAME: a file of STATE from stdin. After a power cut it is the old or the new one, whole.
+swdist_write() {
+	cat >"$state/$1.tmp" && sync && mv "$state/$1.tmp" "$state/$1" && sync
+}
+
+# swdist_fail REASON: the release on trial is not run again here.
+swdist_fail() {
+	echo "release $trial failed: $1" >&2
+	{
+		tail -n 15 "$state/failed" 2>/dev/null
+		echo "$trial $1"
+	} | swdist_write failed
+}
+
+# A boot with a release on trial is counted before anything of it runs: it may end this node's power.
+# The sixth is one too many; so is the twelfth, if switchd has given it a second chance.
+swdist_boot() {
+	[ ! -e "${SWDIST_PIDS}boot" ] || return 0
+	: >"${SWDIST_PIDS}boot"
+	swdist_slot
+	[ -n "$trial" ] || return 0
+	tries=$(cat "$state/tries" 2>/dev/null)
+	[ "${tries#"$trial"}" != "$tries" ] || tries=$trial
+	echo "$tries." | swdist_write tries
+	tries=$((${#tries} - 63))
+	[ $((tries % 6)) != 0 ] || swdist_fail "not confirmed in $((tries - tries / 6)) boots"
+}
+
 swdist_check() {
 	cd / || return 1
 	# shellcheck disable=SC2086  # a command with its flags
