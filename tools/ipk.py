@@ -41,6 +41,7 @@ OPTIONAL = {
     ),
 }
 CONFFILES = ("etc/config/swdist",)
+ORDER = Path(__file__).with_name("ipk_order.txt")
 TEST_ONLY = ROOT / "keys/test"
 
 DESCRIPTION = """A mesh of equal routers keeps itself on one signed software version,
@@ -107,23 +108,35 @@ def by_likeness(entries):
     return order
 
 
-def tar_gz(entries, epoch):
-    """A gzip'd GNU tar of {path: (mode, bytes)}: the directories, then the files."""
+def in_order(entries):
+    """As tools/ipk_order.py has found it; what is new comes behind."""
+    known = (
+        [path for path in ORDER.read_text().split() if path in entries] if ORDER.exists() else []
+    )
+    return known + by_likeness({p: e for p, e in entries.items() if p not in known})
+
+
+def tar(entries, order, epoch):
+    """A GNU tar of {path: (mode, bytes)}: the directories, then the files."""
     directories = {"/".join(p.split("/")[:n]) for p in entries for n in range(1, p.count("/") + 1)}
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        for path in ["", *sorted(directories), *by_likeness(entries)]:
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for path in ["", *sorted(directories), *order]:
             mode, data = entries.get(path, (0o755, None))
             info = tarfile.TarInfo("./" + path)  # opkg refuses names without ./
             info.mode = mode
             info.mtime = epoch
             if data is None:
                 info.type = tarfile.DIRTYPE
-                tar.addfile(info)
+                archive.addfile(info)
             else:
                 info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
-    return squeeze(out.getvalue())
+                archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def tar_gz(entries, epoch):
+    return squeeze(tar(entries, in_order(entries), epoch))
 
 
 def control(package, epoch):
@@ -160,12 +173,12 @@ def ipk(package, epoch):
         "control.tar.gz": tar_gz(about, epoch),
     }
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for name, data in parts.items():
             info = tarfile.TarInfo("./" + name)
             info.size = len(data)
             info.mtime = epoch
-            tar.addfile(info, io.BytesIO(data))
+            archive.addfile(info, io.BytesIO(data))
     return squeeze(out.getvalue())
 
 

@@ -34,12 +34,8 @@ _KEYS = tuple(_PATHS) + tuple(_NUMBERS) + tuple(_WORDS)
 _KEYS += ("interface", "board", "factory_version", "user")
 
 _USAGE = """usage: %s [--config FILE] [--set KEY=VALUE]... [--check]
-
-  --config FILE            UCI file to read; default %s
-  --set KEY=VALUE          an option, instead of what FILE says; list values separated by commas
-  --check                  check the configuration, then exit
-  --help, --version        say it, then exit
-options: %s
+FILE: %s
+KEY: %s
 """
 
 

@@ -32,7 +32,6 @@ MAX_HOOKS = 8  # of each that are run
 HOOK_S = 20  # a hook that takes longer has failed
 TELL_US = 5000000  # the network side is told at least so often what runs
 LOOK_US = 60000000  # the store is read at least so often: a message may be lost
-HAND_OVER_US = 60000000  # a time that this process was left is not older
 BURST = 32  # messages taken in one turn
 MAX_NAMES = 256  # directories of the store that are looked at
 CHECK_US = 10000000  # a look at an unknown release costs so much time, on average;
@@ -117,19 +116,14 @@ class Switchd:
     def _hand_over(self, now):
         """The counter goes on in the next process, so the mesh time holds there too; without it an
         experiment would be left at once."""
-        try:
-            with self.fs.open(self.conf.run + ".time", "wb") as f:
-                f.write(ipc.pack_time(*self.switcher.time(now)))
-        except OSError as e:
-            self.log.warn("time not kept: %s" % e)
+        self._put(".time", ipc.pack_time(*self.switcher.time(now)))
 
     def _take_over(self, now):
         path = self.conf.run + ".time"
         message = ipc.parse(self.fs.read(path, 99) or b"")
         if message is not None:
             self.fs.remove(path)
-            if 0 <= now - message[1] < HAND_OVER_US:
-                self.switcher.set_time(*message[1:], now)
+            self.switcher.set_time(*message[1:], now)
 
     def _take(self):
         """Reads messages. True when the store is to be looked at."""
@@ -247,12 +241,16 @@ class Switchd:
             "synced": self.switcher.synced,
             "swdist": VERSION,
         }
-        try:  # RUN is in RAM: no flush is owed
-            with self.fs.open(self._aside, "w") as f:
-                f.write(json.dumps(status))
-            self.fs.rename(self._aside, self.conf.run + "/switch.json")
+        self._put("/switch.json", json.dumps(status).encode())
+
+    def _put(self, name, data):
+        """In RUN, or beside it. It is in RAM: no flush is owed."""
+        try:
+            with self.fs.open(self._aside, "wb") as f:
+                f.write(data)
+            self.fs.rename(self._aside, self.conf.run + name)
         except OSError as e:
-            self.log.warn("status not written: %s" % e)
+            self.log.warn("%s not written: %s" % (name, e))
 
 
 def main(argv):

@@ -8,20 +8,6 @@ SWDIST_DAEMONS="switchd netd"
 SWDIST_PATH=.frozen:/usr/lib/micropython
 SWDIST_PYTHON="micropython -X heapsize=1M"
 
-# swdist_mtd LABEL...: the flash partition with one of these labels, such as mtd3. Numbers differ
-# from one device to the next, and from one release of OpenWrt to the next.
-swdist_mtd() {
-	for label; do
-		while read -r device _ _ name; do
-			if [ "$name" = "\"$label\"" ]; then
-				echo "${device%:}"
-				return 0
-			fi
-		done <"${SWDIST_PROC_MTD:-/proc/mtd}"
-	done 2>/dev/null
-	return 1
-}
-
 # swdist_pid DAEMON pid|supervise: its process, or the one that starts it again, if it runs. A number
 # alone may belong to another one by now.
 swdist_pid() {
@@ -51,7 +37,8 @@ swdist_slot() {
 	[ -d "$slots/${active:-none}" ] || active=
 	if [ "$active" != "$confirmed" ]; then
 		if grep -q "^${active:-none}" "$state/failed"; then
-			active=$confirmed # the power went before that was written
+			# The power went before that was written.
+			active=$confirmed
 		else
 			trial=$active
 		fi
