@@ -1,10 +1,10 @@
-"""Looks for an order of the files in swdist's package in which they pack tighter: tools/ipk_order.txt.
+"""Looks for an order of the files in swdist's package that packs tighter, for tools/ipk_order.txt.
 
     python tools/ipk_order.py SECONDS
 
 gzip looks back 32 KB, so what is alike should be near. By chance, from the order that is there: a
-file or two are moved elsewhere, and what packs worse is taken back. The package is good without it
-(0.9 % larger) and with an old one; files that it does not name come behind, in an order of their own.
+file or two are moved elsewhere, and what packs worse is taken back. Without it the package is 1 %
+larger; with an old one nothing breaks, and files that it does not name come behind.
 """
 
 import random

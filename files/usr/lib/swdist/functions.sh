@@ -73,9 +73,3 @@ swdist_boot() {
 	tries=$((${#tries} - 63))
 	[ $((tries % 6)) != 0 ] || swdist_fail "not confirmed in $((tries - tries / 6)) boots"
 }
-
-swdist_check() {
-	cd / || return 1
-	# shellcheck disable=SC2086  # a command with its flags
-	MICROPYPATH=$SWDIST_PATH $SWDIST_PYTHON -m swdist.netd --check
-}
