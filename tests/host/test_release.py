@@ -13,7 +13,8 @@ import time
 
 import pytest
 
-from swdist_host import ca, keys, release, sigfile, times
+from swdist import usign
+from swdist_host import ca, keys, payload, release, sigfile, times
 from swdist_host.errors import BadValue, Refused
 from swdist_host.times import time_text
 
@@ -456,6 +457,56 @@ def test_truncated_file_names_the_member_it_is_cut_in(tmp_path, signers):
 def test_id_is_the_digest_of_the_manifest():
     swd = build()
     assert swd.rid == hashlib.sha256(swd.manifest).digest() == swd.parsed.rid
+
+
+# --- swdist itself as a payload
+
+
+def package(path, names):
+    """An .ipk with those modules in it."""
+    inner = io.BytesIO()
+    with tarfile.open(fileobj=inner, mode="w:gz") as archive:
+        for name in names:
+            info = tarfile.TarInfo(f"./usr/lib/micropython/swdist/{name}")
+            info.size = len(name)
+            archive.addfile(info, io.BytesIO(name.encode()))
+        archive.addfile(tarfile.TarInfo("./etc/config/swdist"))
+    with tarfile.open(path, "w:gz") as archive:
+        info = tarfile.TarInfo("./data.tar.gz")
+        info.size = len(inner.getvalue())
+        archive.addfile(info, io.BytesIO(inner.getvalue()))
+    return path
+
+
+def test_swdist_of_a_package_goes_into_the_slot_beside_the_tree(tmp_path):
+    (tmp_path / "tree/hooks").mkdir(parents=True)
+    (tmp_path / "tree/hooks/activate").write_text("true\n")
+    swdist_ipk = package(tmp_path / "swdist.ipk", ["__init__.mpy", "netd.mpy"])
+    sntp = package(tmp_path / "sntp.ipk", ["sntp.mpy"])
+    data = payload.with_swdist(tmp_path / "tree", [swdist_ipk, sntp])
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        held = {m.name: archive.extractfile(m).read() for m in archive if m.isfile()}
+    assert held == {
+        "hooks/activate": b"true\n",
+        "lib/swdist/__init__.mpy": b"__init__.mpy",
+        "lib/swdist/netd.mpy": b"netd.mpy",
+        "lib/swdist/sntp.mpy": b"sntp.mpy",
+    }
+    assert data == payload.with_swdist(tmp_path / "tree", [swdist_ipk, sntp])
+    alone = payload.with_swdist(None, [swdist_ipk])
+    assert b"lib/swdist/netd.mpy" in alone and b"hooks" not in alone
+
+
+def test_what_is_no_package_of_swdist_is_refused(tmp_path):
+    (tmp_path / "no.ipk").write_bytes(b"hello")
+    for file in (tmp_path / "no.ipk", package(tmp_path / "sntp.ipk", ["sntp.mpy"])):
+        with pytest.raises(Refused):
+            payload.with_swdist(None, [file])
+    (tmp_path / "tree/lib/swdist").mkdir(parents=True)
+    (tmp_path / "tree/file").write_text("x")
+    good = package(tmp_path / "good.ipk", ["__init__.mpy"])
+    with pytest.raises(Refused, match="is there already"):
+        payload.with_swdist(tmp_path / "tree", [good])
 
 
 # --- times
