@@ -400,7 +400,9 @@ def forward(seed):
     cases = (
         (20000, 2, "two near liars"),
         (40 * S, 2, "two far liars"),
-        (40000, 8, "eight liars, always just beyond the near"),
+        (20000, 8, "eight near liars"),
+        (40000, 8, "eight liars just beyond the near"),
+        (14 * MINUTE, 5, "five liars 14 minutes off"),
     )
     for ahead, liars_, what in cases:
         c = device.Clock(TRUTH, HORIZON, 4 * S)
@@ -411,10 +413,10 @@ def forward(seed):
             c.beacon_us = 16 * S
             for n in range(8):
                 error = now + c.offset_at(now) - TRUTH - now
-                lie = ahead if n < liars_ and now > 2.5 * HOUR else -error
+                lie = ahead if n < liars_ and now > 3 * HOUR else -error
                 theirs = now + 5000
                 offset = now + c.offset_at(now) + lie - theirs
-                c.sample(n, n + 1, theirs - 1000, now, int(offset), False, now, 0)
+                c.sample(n, n + 1, theirs - 1000, now, int(offset), False, now, c.rate_ppb)
                 c.echo(n, theirs - now + 1000, theirs + 1000, now)
             c.tick(now)
             if first is None and now >= 3 * HOUR:

@@ -22,6 +22,7 @@ _NUMBERS = {  # key: default, lowest, highest
     "boot_horizon_s": (43200, 0, 315360000),
     "tftp_port": (27183, 1024, 65535),
     "beacon_ms": (0, 0, 60000),
+    "lone_s": (0, 0, 3600),
     "set_clock": (0, 0, 1),
 }
 _WORDS = {  # key: allowed ones, the default first

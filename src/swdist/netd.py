@@ -94,6 +94,7 @@ class Netd:
         self.store = Store(fs, conf.store, trust, log, conf.quota_kb * 1024)
         self.store.load()
         clock = Clock(self._saved_time_us(), conf.boot_horizon_s * 1000000, 4000000)
+        clock.lone_us = conf.lone_s * 1000000
         self.gets = [Port(self) for _ in range(DOWNLOADS)]
         self.puts = [Port(self) for _ in range(UPLOADS)]
         gets = [Get(p.send, platform.rand, MAX_CHUNK_BYTES) for p in self.gets]

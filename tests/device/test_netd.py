@@ -15,6 +15,7 @@ class Conf:
     quota_kb = 64
     boot_horizon_s = 0
     beacon_ms = 0
+    lone_s = 60
     tftp_port = 0
     sntp = "off"
     reference = "off"
@@ -56,6 +57,7 @@ def test_root_is_given_up_after_the_sockets_are_open_and_before_the_store_is_tou
         d = netd.Netd(conf, Log(), fs, trust, platform.Clock(), give_up_root)
         for s in d.link.sockets + d.servers + [d.ipc]:
             s.close()
+        assert d.node.clock.lone_us == 60000000
         assert notes[0] == "user" and "listdir" in notes and "read" in notes
     finally:
         FS.rmtree(root)
