@@ -318,6 +318,15 @@ def test_a_third_of_the_neighbours_minus_one_never_makes_a_node_step():
             assert abs(clock.offset_at(now) - TRUTH) < 2000
 
 
+def test_few_neighbours_move_a_hardened_clock_only_all_together_and_two_at_least():
+    for m, liars, steps in ((1, 1, 0), (2, 1, 0), (2, 2, 1), (3, 2, 0), (3, 3, 1)):
+        clock, now = hardened(m)
+        for _ in range(100):
+            now += 16 * S
+            told(clock, [TRUTH + HOUR // 6] * liars + [TRUTH] * (m - liars), now)
+        assert clock.stepped == steps, (m, liars)
+
+
 def test_near_liars_pull_a_hardened_clock_by_less_than_six_ppm():
     clock, now = hardened(8)
     for _ in range(1000):  # two always 20 ms ahead of us, and nobody else is there
