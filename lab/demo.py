@@ -160,8 +160,11 @@ class Demo:
 
     # --- releases
 
-    def tree(self, version, size, does=""):
+    def tree(self, version, size, does="", code=None):
         folder = self.folder / f"tree-{version}"
+        for name, text in (code or {}).items():
+            (folder / payload.CODE).mkdir(parents=True, exist_ok=True)
+            (folder / payload.CODE / f"{name}.py").write_text(text)
         (folder / "hooks").mkdir(parents=True)
         (folder / "version.txt").write_text(version + "\n")
         (folder / "firmware").write_bytes(self.random.randbytes(size))
@@ -172,9 +175,10 @@ class Demo:
         return payload.from_dir(folder)
 
     def release(
-        self, version, start_s, end_s=None, key=None, size=200_000, signed_at_s=None, does=""
-    ):
-        data = self.tree(version, size, does)
+        self, version, start_s, end_s=None, key=None, size=200_000, signed_at_s=None, does="",
+        code=None,
+    ):  # fmt: skip
+        data = self.tree(version, size, does, code)
         swd = release.build(
             self.network, version, start_s, end_s=end_s, data=data, signed_at_s=signed_at_s
         )
@@ -315,6 +319,40 @@ class Demo:
             story += [f"{version}-r0", "1.1.0-r0"]
         self.expect("none of them was tried twice", all(found == story for found in ran))
 
+    def self_update(self):
+        """Releases with a swdist of their own: a good one, and one that does not even start."""
+        started = self.start_of("1.2.0", "a swdist of its own", {"__init__": 'VERSION = "1.2.0"\n'})
+        self.spread(self.nodes, "1.2.0", started)
+        self.wait("runs its own swdist, confirmed", 40, lambda n: self.runs_code(n, "1.2.0"),
+                  self.nodes)  # fmt: skip
+        self.expect(f"all {self.count} nodes run the swdist that 1.2.0 has brought", True)
+        broken = {"__init__": 'VERSION = "1.3.0"\n', "switchd": "def main(:\n"}
+        self.start_of("1.3.0", "a swdist that no Python can read", broken)
+        self.wait(
+            "1.3.0 has failed, and 1.2.0's swdist runs again",
+            self.lead_s() + BACK_LIMIT_S + 60,
+            lambda n: n.switch().get("failed") and self.runs_code(n, "1.2.0"),
+            self.nodes,
+        )
+        reasons = {(n.folder / "state/failed").read_text().split(None, 1)[1] for n in self.nodes}
+        self.expect("all of them came back by their launchers", reasons == {
+            "switchd ended 5 times\n"}, " ".join(reasons).strip())  # fmt: skip
+
+    def start_of(self, version, what, modules):
+        start_s = int(time.time()) + self.lead_s()
+        code = {p.stem: p.read_text() for p in (ROOT / "src/swdist").glob("*.py")} | modules
+        rid = self.seed(self.release(version, start_s, size=20_000, code=code))
+        self.say(f"the laptop seeds {version} ({rid[:8]}) with {what}")
+        return start_s
+
+    def runs_code(self, node, version):
+        switch = node.switch()
+        return (
+            node.net().get("swdist") == switch.get("swdist") == version
+            and node.active() == version
+            and switch["confirmed"] == switch["active"]["id"]
+        )
+
     def back_after_s(self, node, version):
         """From its switch to that version until it left it again; infinite if it did not."""
         records = node.switches()
@@ -430,6 +468,11 @@ class Demo:
                     f"{len(statuses)} of them")  # fmt: skip
 
     def run(self, scene, kills):
+        if scene == "self-update":
+            if isinstance(self.world, net.Loopback):
+                raise Failed("the scene self-update takes network namespaces")
+            for node in self.nodes:
+                node.make_launcher()
         self.boot()
         if scene == "kills":
             self.late.start()
@@ -442,8 +485,11 @@ class Demo:
             self.judge_attack()
         elif scene == "bad-release":
             self.bad_releases()
+        elif scene == "self-update":
+            self.self_update()
         self.judge_loss()
-        self.count_traffic()
+        if scene != "self-update":  # its daemons have just begun to count
+            self.count_traffic()
         self.stop()
 
     def summary(self):
@@ -464,8 +510,10 @@ def arguments():
         "--json", action="store_true", help="the summary as JSON on stdout, all else on stderr"
     )
     parser.add_argument(
-        "--scene", default="mesh", choices=["mesh", "spread", "bad-release", "kills"],
-        help="all of it, one release and a node that was off, releases that do harm, or kill -9",
+        "--scene", default="mesh",
+        choices=["mesh", "spread", "bad-release", "kills", "self-update"],
+        help="all of it, one release and a node that was off, releases that do harm, kill -9, or "
+        "releases that bring swdist itself",
     )  # fmt: skip
     parser.add_argument("--kills", type=int, default=20, help="of the scene `kills`")
     parser.add_argument(

@@ -187,7 +187,10 @@ class World:
 
     def command(self, name, python, module):
         """What starts a module's main in the namespace."""
-        return ["ip", "netns", "exec", name, *python, "-m", module]
+        return self.inside(name, [*python, "-m", module])
+
+    def inside(self, name, words):
+        return ["ip", "netns", "exec", name, *words]
 
     def loss(self):
         """(frames that came to an interface, those of them that the lab dropped) so far."""

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 SRC = Path(__file__).resolve().parent.parent / "src"
+FILES = SRC.parent / "files"
 CLOCKED = Path(__file__).with_name("clocked.py")
 
 
@@ -22,6 +23,7 @@ class Node:
         self.ppm = ppm
         self.offset_s = offset_s
         self.processes = []
+        self.launcher = None  # the path of its own, if that starts the daemons
         for sub in ("store", "state", "run"):
             (self.folder / sub).mkdir(parents=True, exist_ok=True)
         lines = [
@@ -40,18 +42,47 @@ class Node:
         ]
         (self.folder / "config").write_text("\n".join(lines) + "\n")
 
-    def start(self, daemons=("netd", "switchd")):
+    def make_launcher(self):
+        """The router's launcher with this node's paths; it picks the code that the daemons run."""
+        folder = self.folder / "launcher"
+        folder.mkdir()
+        paths = {
+            "/usr/lib/swdist": str(folder),
+            "/etc/config/swdist": str(self.folder / "config"),
+            "/var/run/swdist": str(self.folder / "run"),
+            "/usr/lib/micropython\n": f"{SRC}\n",
+            "micropython -X heapsize=1M": " ".join(self._python()),
+            "AGAIN_S=5": "AGAIN_S=1",
+        }
+        for file in ("bin/swdist", "lib/swdist/functions.sh"):
+            text = (FILES / "usr" / file).read_text()
+            for old, new in paths.items():
+                text = text.replace(old, new)
+            path = folder / file.rpartition("/")[2]
+            path.write_text(text)
+            path.chmod(0o755)
+        self.launcher = folder / "swdist"
+
+    def _python(self):
         wrong = round(self.offset_s * 1000000), round(self.ppm * 1000)
-        python = [*self.python, str(CLOCKED), *map(str, wrong)]
+        return [*self.python, str(CLOCKED), *map(str, wrong)]
+
+    def start(self, daemons=("netd", "switchd")):
+        python = self._python()
         for daemon in daemons:
             command = [
                 *self.world.command(self.name, python, f"swdist.{daemon}"),
                 "--config", str(self.folder / "config"),
             ]  # fmt: skip
+            if self.launcher is not None:
+                command = self.world.inside(
+                    self.name, ["sh", str(self.launcher), "supervise", daemon]
+                )
             with open(self.folder / f"{daemon}.log", "a") as log:
                 child = subprocess.Popen(
                     command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                     env={**os.environ, "MICROPYPATH": str(SRC), "PYTHONPATH": str(SRC)},
+                    start_new_session=self.launcher is not None,
                 )  # fmt: skip
             self.processes.append(child)
 
@@ -78,7 +109,10 @@ class Node:
     def stop(self, how=signal.SIGTERM):
         """Exit statuses of the daemons."""
         for child in self.processes:
-            child.send_signal(how)
+            if self.launcher is not None and how == signal.SIGKILL:
+                os.killpg(child.pid, how)  # what it has started too
+            else:
+                child.send_signal(how)
         statuses = [child.wait() for child in self.processes]
         self.processes = []
         return statuses

@@ -1,8 +1,8 @@
 """What does not exist yet: versions 1.5.99 and 9.0.0, made up, in a mesh of today's nodes.
 
-Releases with keys, payloads and signatures that nobody knows, and a node in the midst of the mesh whose
-datagrams are longer, fuller, and sometimes of types that nobody knows. docs/protocol.md says what each
-is to a node of today; the vectors say it for each format alone.
+Releases with keys, payloads and signatures that nobody knows, and a node in the midst of the mesh
+whose datagrams are longer, fuller, and sometimes of types that nobody knows. docs/protocol.md says
+what each is to a node of today; the vectors say it for each format alone.
 """
 
 import dataclasses
