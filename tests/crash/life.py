@@ -38,6 +38,9 @@ def tree(folder, version):
     (folder / "hooks/activate").write_text("true\n")
     (folder / "version").write_text(version)
     (folder / "etc/deep/a").write_bytes(version.encode() * 900)
+    if version != "1.1.0":  # so that other code is due before and after the experiment
+        (folder / "lib/swdist").mkdir(parents=True)
+        (folder / "lib/swdist/__init__.py").write_text(f"VERSION = '{version}'\n")
 
 
 class World:
@@ -92,7 +95,7 @@ class Node:
         self.fs = flash
         self.log = Log()
         self.records = []
-        self.turns = 0
+        self.turns = self.restarts = 0
         self.sick = ()  # versions whose hooks/health fails
         self.store = Store(flash, station.STORE, world.trust, self.log, quota)
         self.store.load()
@@ -118,6 +121,22 @@ class Node:
 
     def tell_time(self):
         self.switch.switcher.set_time(self.now, 0, 1000, True, 1, self.now)
+
+    def restart(self):
+        """What the launcher does when switchd has ended for other code: the next one takes over."""
+        active = self.switch.switcher.active
+        readable = not (self.fs.fault and self.fs.reads_fail)
+        assert not readable or self.slots.active() == active.rid  # what the launcher goes by
+        fault, self.fs.fault = self.fs.fault, None  # RUN is in RAM
+        self.switch._hand_over(self.now)
+        self.switch = station.Switch(self, self.released.trust)
+        self.slots = self.switch.slots
+        self.switch._take_over(self.now)
+        self.fs.fault = fault
+        self.switch.begin(self.now)
+        assert self.switch.switcher.synced
+        assert not readable or self.switch.switcher.active.rid == active.rid
+        self.restarts += 1
 
     def fetch(self, offered):
         """One more part of what the neighbour offers. True if there was one."""
@@ -145,6 +164,9 @@ class Node:
         if busy or self.turns % 4 == 0:
             self.tell_time()
         wake = self.switch.turn(self.now)
+        if self.switch.switcher.over:
+            self.restart()
+            wake = self.now
         self.now = min(max(wake, self.now + S), self.now + 10 * S)
 
     def run(self, until_s, offered, after=None):
