@@ -16,6 +16,9 @@ LIE_S = 30  # what a neighbour waits after a first wrong answer; doubled each ti
 LIE_MOST_S = 3600
 STALL_S = 1  # after a stall, which may be nobody's fault
 STALL_MOST_S = 16
+LEFT_S = 8  # and where another neighbour has the same
+LEFT_MOST_S = 128
+PATIENCE_US = 1000000  # so long nothing may come where somebody else has the same
 BUSY_US = 300000  # before a busy neighbour is asked again, and up to that much more
 PROBE_US = 60000  # who gave the last chunk is asked for the next one, said or not: after that, or
 PROBE_MOST_US = 960000  # twice what a chunk takes, and ever more rarely; later a query asks all
@@ -38,6 +41,7 @@ class Slot:
         self.what = None  # "manifest", "signatures", "index", a chunk's number, or None
         self.rid = None
         self.row = 0
+        self.check_at = 0  # when to look whether it stalls
         self.manifest = None
 
 
@@ -78,6 +82,8 @@ class Fetch:
         """Takes what has arrived and starts what can be started."""
         for slot in self.slots:
             slot.get.tick(now)
+            if slot.get.state == RUNNING and now >= slot.check_at:
+                self._check(slot, now)
         ended = True
         while ended:  # a chunk may be the one that another slot waits for
             ended = False
@@ -115,6 +121,20 @@ class Fetch:
         self._probe_us *= 2
         self._start(s, s.rid, r.held, s.row, now)
         return True
+
+    def _check(self, slot, now):
+        """Nothing has come for a while: another neighbour is asked, where there is one."""
+        slot.check_at = max(slot.get.progress_at, now - PATIENCE_US // 2) + PATIENCE_US
+        if now - slot.get.progress_at >= PATIENCE_US:
+            what = slot.what
+            need = what + 1 if isinstance(what, int) else int(what == "index")
+            for i in range(len(self._rows)):
+                row = self._rows[i]
+                there = row.offers.get(slot.rid, -1) >= need and row.tftp_port
+                if there and row.wait_until <= now and not self._busy(i):
+                    slot.get.give_up()
+                    self._rows[slot.row].blame(now, LEFT_S, LEFT_MOST_S)
+                    return
 
     def _set_look_at(self, now):
         """There is room, and nothing to start: look again when somebody's penalty is over."""
@@ -224,6 +244,7 @@ class Fetch:
         slot.what = what
         slot.row = row
         slot.peer = self._rows[row].peer
+        slot.check_at = now + PATIENCE_US
         if what == "manifest":
             limit = MANIFEST_BYTES
         elif what == "signatures":
@@ -277,7 +298,8 @@ class Fetch:
             if what in ("manifest", "signatures") and why[:7] in ("refused", "store: "):
                 row.offers.pop(slot.rid, None)  # it has it no more, or we want it no more
             self._log.debug("fetch of %s %s: %s" % (to_hex(slot.rid[:4]), what, why))
-            row.blame(now, STALL_S, STALL_MOST_S)
+            if row.wait_until <= now:
+                row.blame(now, STALL_S, STALL_MOST_S)
         return True
 
     def _held(self, rid):
@@ -339,5 +361,5 @@ class Fetch:
         soonest = 0 if self.look else self._look_at
         for s in self.slots:
             if s.get.state == RUNNING:
-                soonest = _sooner(soonest, s.get.next_at)
+                soonest = _sooner(soonest, min(s.get.next_at, s.check_at))
         return soonest

@@ -34,6 +34,7 @@ class Get:
         self.took_us = 0
         self.reason = ""
         self.rejects = 0  # datagrams that were for nothing
+        self.progress_at = 0  # when something awaited came last
         self.next_at = None
 
     def start(self, peer, port, name, limit, now):
@@ -60,7 +61,7 @@ class Get:
         self._kept = 0  # bit i: the block _next + i is here
         self._fresh = True  # nothing has come since the last transmission, and that was no gap's
         self._tries = 0
-        self._began_at = self._progress_at = now
+        self._began_at = self.progress_at = now
         self.state = RUNNING
         self._out_bytes = tftp.put_request(self._out, name, ASK_BLKSIZE, ASK_WINDOW)
         self._transmit(now)
@@ -71,6 +72,10 @@ class Get:
             self._fail("stopped", tftp.E_UNDEFINED)
         self.state = IDLE
 
+    def give_up(self):
+        """The server stalls: ends in FAILED."""
+        self._fail("stalled", tftp.E_UNDEFINED)
+
     def _transmit(self, now):
         """Sends the request, or the last acknowledgement, again or for the first time."""
         self._send(self._peer, self._port or self._server, self._out, self._out_bytes)
@@ -78,7 +83,7 @@ class Get:
         self._wait(now)
 
     def _wait(self, now):
-        self.next_at = min(now + self._timer.rto_us, self._progress_at + tftp.STALL_US)
+        self.next_at = min(now + self._timer.rto_us, self.progress_at + tftp.STALL_US)
 
     def _ack(self, now):
         """Acknowledges all that came in order. The server's next window begins behind it."""
@@ -101,8 +106,8 @@ class Get:
         if self.state != RUNNING or now < self.next_at:
             return
         self._tries += 1
-        if self._tries > TRIES or now - self._progress_at >= tftp.STALL_US:
-            self._fail("stalled", tftp.E_UNDEFINED)
+        if self._tries > TRIES or now - self.progress_at >= tftp.STALL_US:
+            self.give_up()
             return
         self._timer.back_off()
         if self._port:
@@ -180,7 +185,7 @@ class Get:
         """What was awaited has come."""
         self._measure(now)
         self._tries = 0
-        self._progress_at = now
+        self.progress_at = now
 
     def _measure(self, now):
         """The first that comes after a transmission is a sample of the round trip."""
@@ -189,7 +194,7 @@ class Get:
             if self._tries == 0:
                 self._timer.sample(now - self._sent_at)
             else:
-                self._timer.answered_late(now - self._progress_at)
+                self._timer.answered_late(now - self.progress_at)
 
     def _receive_data(self, buf, n, now):
         ahead = tftp.block_of(buf) - self._next & 0xFFFF

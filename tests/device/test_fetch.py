@@ -21,6 +21,11 @@ class Get:
 
     def start(self, peer, port, name, limit, now):
         self.peer, self.name, self.state = peer, name, RUNNING
+        self.progress_at = now
+        self.next_at = now + 10 * S
+
+    def give_up(self):
+        self.state, self.reason = FAILED, "stalled"
 
     def give(self, data, took_us=1000):
         self.view = memoryview(bytearray(data))
@@ -243,3 +248,51 @@ def test_who_gave_the_last_chunk_is_asked_for_the_next_one_unannounced():
             assert w.table.rows[1].faults == 0
     gaps = [b - a for a, b in zip(asked, asked[1:])]
     assert gaps == [fetch.PROBE_US << n for n in range(1, 5)]  # then a query asks all
+
+
+def stalling(neighbours):
+    """A world in which a download of chunk 0 has brought nothing for a second. Who was asked."""
+    w = World(neighbours)
+    w.store.releases = [Release()]
+    w.f.slots = w.f.slots[:1]
+    for i in range(neighbours):
+        w.f.offer(i, bytes(32), 5, 8, 0)
+    w.tick()
+    asked = w.gets[0].peer
+    w.now += fetch.PATIENCE_US
+    return w, asked
+
+
+def test_who_stalls_is_left_for_another_that_has_the_same():
+    w, asked = stalling(2)
+    assert w.f.next_at() <= w.now
+    w.tick()
+    assert w.gets[0].state == RUNNING and w.gets[0].peer != asked
+    row = w.table.rows[w.table.find(asked)]
+    assert row.faults == 1 and row.wait_until > w.now
+
+
+def test_who_stalls_is_waited_for_where_nobody_else_has_it():
+    w, asked = stalling(1)
+    w.tick()
+    assert w.gets[0].state == RUNNING and w.gets[0].peer == asked
+    assert w.now < w.f.next_at() <= w.now + fetch.PATIENCE_US
+    w.meet(1)
+    w.f.offer(1, bytes(32), 0, 8, 0)  # it has no chunk yet
+    w.now = w.f.slots[0].check_at
+    w.tick()
+    assert w.gets[0].peer == asked
+    w.f.offer(1, bytes(32), 1, 8, 0)
+    w.now = w.f.slots[0].check_at
+    w.tick()
+    assert w.gets[0].peer != asked
+
+
+def test_what_goes_on_slowly_is_not_left():
+    w, asked = stalling(2)
+    for _ in range(20):
+        w.gets[0].progress_at = w.now - fetch.PATIENCE_US // 2
+        w.tick()
+        assert w.gets[0].peer == asked
+        assert w.now < w.f.slots[0].check_at
+        w.now = w.f.slots[0].check_at

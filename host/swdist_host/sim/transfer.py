@@ -126,6 +126,7 @@ class ChunkGet:
         self.took_us = 0
         self.reason = ""
         self.next_at = None
+        self._stuck_at = None  # since when nothing comes any more
         self.token = 0  # of the transfer that counts; answers to earlier ones are late
 
     def start(self, peer, port, name, limit, now):
@@ -137,16 +138,32 @@ class ChunkGet:
         self._limit = min(limit, MAX_CHUNK_BYTES)
         self._began_at = now
         self.next_at = now + tftp.STALL_US
+        self._stuck_at = None
         world = station.world
         b = world.addresses.get(peer)
         link = world.radio.links[station.number].get(b)
         if link is None:
+            self._stuck_at = now
             return
         again = 0
         while again < 8 and not world.radio.attempts(link):
             again += 1  # the request was lost: sent again after a timeout
         t = world.now + 2 * link.delay_us + again * tftp.RTO_FIRST_US
         world.at(t, world.stations[b].ask, station, self, self.token, name)
+
+    @property
+    def progress_at(self):
+        """Blocks come one by one as long as the server sends any."""
+        station = self._station
+        return station.counter(station.world.now) if self._stuck_at is None else self._stuck_at
+
+    def stuck(self, token):
+        """Nothing comes any more."""
+        if token == self.token:
+            self._stuck_at = self._station.counter(self._station.world.now)
+
+    def give_up(self):
+        self.fail(self.token, "stalled")
 
     def stop(self):
         self.token += 1
@@ -246,6 +263,7 @@ class Train:
             station.serve.over(self.key)
             return 0
         if not (station.up and client.up and link.up):
+            self.get.stuck(self.token)
             world.at(world.now + tftp.STALL_US, station.serve.over, self.key)
             return 0
         air_us, wait_us = cost(world.radio, link, client.settings.cpu_us, len(self.data))
@@ -255,6 +273,8 @@ class Train:
         world.radio.sent[client.number] += 3
         late = 0 if station.honest else station.delay_us(None)
         done = world.radio.arrival(link, end) + wait_us + late
+        if late:
+            self.get.stuck(self.token)
         if late < 0:
             world.at(end + tftp.STALL_US, station.serve.over, self.key)
         else:
