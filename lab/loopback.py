@@ -52,8 +52,6 @@ class Udp(net.Udp):
 
 
 class Link:
-    errors = 0
-
     def __init__(self, air, port):
         self._air = air
         self._port = port

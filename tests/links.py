@@ -25,7 +25,9 @@ def neighbour():
 
 
 def receive(sock):
-    assert net.wait([sock], 2000) == [sock]
+    poller = net.Poller()
+    poller.register(sock)
+    assert poller.wait(2000) == [sock]
     return sock.recv()
 
 

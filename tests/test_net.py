@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def receive(sock):
-    assert net.wait([sock], 2000) == [sock]
+    poller = net.Poller()
+    poller.register(sock)
+    assert poller.wait(2000) == [sock]
     return sock.recv()
 
 
@@ -87,24 +89,24 @@ def test_ipv4_sources_are_placed_by_the_routes(monkeypatch):
 
 
 def test_unix_sockets(tmp_path):
-    a = unixsock.unix_socket(str(tmp_path / "a"))
-    b = unixsock.unix_socket(str(tmp_path / "b"))
+    a = unixsock.Unix(str(tmp_path / "a"))
+    b = unixsock.Unix(str(tmp_path / "b"))
     assert a.recv() is None
     assert b.send_to(str(tmp_path / "a"), b"one")
     assert receive(a) == b"one"
     assert not b.send_to(str(tmp_path / "none"), b"one")
-    sender = unixsock.unix_sender(str(tmp_path / "a"))
+    sender = unixsock.UnixSender(str(tmp_path / "a"))
     assert sender.send(b"two")
     assert receive(a) == b"two"
     a.close()
     assert not sender.send(b"lost")
-    a = unixsock.unix_socket(str(tmp_path / "a"))
+    a = unixsock.Unix(str(tmp_path / "a"))
     assert sender.send(b"three")
     assert receive(a) == b"three"
     for s in (a, b, sender):
         s.close()
     with pytest.raises(ValueError, match="can't be made"):
-        unixsock.unix_socket(str(tmp_path / "none" / "a"))
+        unixsock.Unix(str(tmp_path / "none" / "a"))
 
 
 def test_a_poller_knows_descriptors_and_survives_their_reuse(tmp_path):
@@ -117,10 +119,10 @@ def test_a_poller_knows_descriptors_and_survives_their_reuse(tmp_path):
     poller.unregister(reading)
     os.close(reading)
     os.close(writing)
-    old = unixsock.unix_socket(str(tmp_path / "a"))
+    old = unixsock.Unix(str(tmp_path / "a"))
     poller.register(old)
     old.close()
-    new = unixsock.unix_socket(str(tmp_path / "b"))
+    new = unixsock.Unix(str(tmp_path / "b"))
     assert new.fd == old.fd
     poller.register(new)
     poller.unregister(old)

@@ -37,15 +37,14 @@ OPTIONAL = {
     "swdist-utils": (
         "What people ask of swdist on a router: commands, ubus, Prometheus",
         ("inject", "tool"),
-        ("usr/libexec/rpcd/swdist",),
+        ("usr/libexec/rpcd/swdist", "etc/uci-defaults/50-swdist-utils"),
     ),
 }
 CONFFILES = ("etc/config/swdist",)
 ORDER = Path(__file__).with_name("ipk_order.txt")
 TEST_ONLY = ROOT / "keys/test"
 
-DESCRIPTION = """A mesh of equal routers keeps itself on one signed software version,
- without a server."""
+DESCRIPTION = "A mesh of equal routers keeps itself on one signed software version"
 
 
 @dataclass
@@ -146,8 +145,6 @@ def control(package, epoch):
         "Depends": package.depends,
         "Provides": package.provides,
         "Conflicts": package.conflicts,
-        "Source": "package/swdist",
-        "SourceName": "swdist",
         "License": "MIT",
         "Section": "net",
         "Require-User": package.user,
@@ -235,7 +232,7 @@ def swdist(compiled):
     return Package(
         name="swdist",
         architecture="all",
-        description="Software distribution for wireless community meshes\n " + DESCRIPTION,
+        description=DESCRIPTION,
         depends="micropython",
         user="swdist=471:swdist=471",
         files=needed,

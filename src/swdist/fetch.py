@@ -16,8 +16,6 @@ LIE_S = 30  # what a neighbour waits after a first wrong answer; doubled each ti
 LIE_MOST_S = 3600
 STALL_S = 1  # after a stall, which may be nobody's fault
 STALL_MOST_S = 16
-LEFT_S = 8  # and where another neighbour has the same
-LEFT_MOST_S = 128
 PATIENCE_US = 1000000  # so long nothing may come where somebody else has the same
 BUSY_US = 300000  # before a busy neighbour is asked again, and up to that much more
 PROBE_US = 60000  # who gave the last chunk is asked for the next one, said or not: after that, or
@@ -63,7 +61,6 @@ class Fetch:
         self._probe_us = PROBE_US
         self._look_at = None  # counter at which a neighbour may be asked again, or None
         self.refusals = 0
-        self.bytes = 0
         self.news = False  # set when a release or chunk was added; the owner clears it
 
     def offer(self, row, rid, held, max_offers, ours=-1):
@@ -133,7 +130,7 @@ class Fetch:
                 there = row.offers.get(slot.rid, -1) >= need and row.tftp_port
                 if there and row.wait_until <= now and not self._busy(i):
                     slot.get.give_up()
-                    self._rows[slot.row].blame(now, LEFT_S, LEFT_MOST_S)
+                    self._rows[slot.row].blame(now, STALL_MOST_S, STALL_MOST_S)
                     return
 
     def _set_look_at(self, now):
@@ -282,7 +279,6 @@ class Fetch:
         if row.peer != slot.peer:
             pass
         elif why is None:
-            self.bytes += get.length
             if isinstance(what, int):
                 self._last = slot
                 self._probe_us = max(PROBE_US, get.took_us * 2)

@@ -154,9 +154,7 @@ def _payload(m, fields):
 def _keys(m, fields):
     """Reads a CA key set. Returns what is wrong, or None."""
     if m.experimental or m.revision or m.boards or not 0 < m.version[2] <= MAX_KEY_SETS:
-        return (
-            "a key set is stable, for any board, 0.0.1 to 0.0.%d, and of revision 0" % MAX_KEY_SETS
-        )
+        return "Channel, Revision, Boards or Version is no key set's"
     m.keys = {}
     m.keep = []
     n = 0
@@ -164,7 +162,7 @@ def _keys(m, fields):
         n += 1
         found = public_key(fields["CA-Key-%d" % n].encode())
         if found is None or found[1] in m.keys or found[2] in m.keys.values():
-            return "CA-Key-%d is no key in usign's form, or is there twice" % n
+            return "CA-Key-%d is malformed, or is there twice" % n
         if found[0] == b"Ed":
             m.keys[found[1]] = found[2]
     m.threshold = number(fields.get("CA-Threshold", ""), 1, n)

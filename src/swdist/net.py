@@ -219,7 +219,6 @@ class Link:
 
     def __init__(self, names, port=PORT):
         self.sockets = []
-        self.errors = 0
         self._port = port
         self._table = interfaces(names)
         self._joined = {}  # name: interface index
@@ -236,7 +235,6 @@ class Link:
             if (s is not self._six) == four and (not four or s.index == index):
                 if s.send(peer, port, data):
                     return True
-        self.errors += 1
         return False
 
     def broadcast(self, data):
@@ -244,17 +242,10 @@ class Link:
         sent = 0
         for name in self._joined:
             peer = GROUP + struct.pack("!I", self._joined[name])
-            if self._six.send(peer, self._port, data):
-                sent += 1
-            else:
-                self.errors += 1
+            sent += self._six.send(peer, self._port, data)
         for s in self.sockets:
-            if s is self._six:
-                continue
-            if s.send(_MAPPED + b"\xff\xff\xff\xff", self._port, data):
-                sent += 1
-            else:
-                self.errors += 1
+            if s is not self._six:
+                sent += s.send(_MAPPED + b"\xff\xff\xff\xff", self._port, data)
         return sent
 
     def refresh(self):
@@ -266,7 +257,7 @@ class Link:
                 self._six = Udp(_socket6(self._port, True), False, table, None, 0)
                 self.sockets.append(self._six)
             except OSError:
-                self.errors += 1
+                pass  # tried again at the next refresh
         for name in table.names:
             six = self._six is not None and has_link_local(name) and name in table.index
             if six:
@@ -289,7 +280,6 @@ class Link:
             self._joined[name] = index
         else:
             self._joined.pop(name, None)
-            self.errors += 1
 
     def _four(self, name, index, needed):
         for s in self.sockets[:]:
@@ -303,7 +293,7 @@ class Link:
                 sock = _socket4(self._port, True, name)
                 self.sockets.append(Udp(sock, True, self._table, name, index))
             except OSError:
-                self.errors += 1
+                pass  # tried again at the next refresh
 
     def close(self):
         for s in self.sockets:
@@ -346,10 +336,3 @@ class Poller:
             if item[0] in self._by_fd:
                 ready.append(self._by_fd[item[0]])
         return ready
-
-
-def wait(objects, timeout_ms):
-    poller = Poller()
-    for x in objects:
-        poller.register(x)
-    return poller.wait(timeout_ms)

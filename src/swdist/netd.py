@@ -76,7 +76,7 @@ class Netd:
         self.tx_datagrams = self.tx_bytes = self.rx_datagrams = self.rx_bytes = 0
         self.link = net.Link(conf.interfaces, PORT)
         self.servers = net.server(conf.interfaces, conf.tftp_port)
-        self.ipc = unixsock.unix_socket(conf.run + "/net.sock")
+        self.ipc = unixsock.Unix(conf.run + "/net.sock")
         self.sntp = None
         sockets = self.link.sockets + self.servers + [self.ipc]
         if conf.sntp != "off":

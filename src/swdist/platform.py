@@ -235,7 +235,7 @@ class Log:
         if to == "syslog":
             from swdist import unixsock
 
-            self._socket = unixsock.unix_sender("/dev/log")
+            self._socket = unixsock.UnixSender("/dev/log")
 
     def _write(self, level, text):
         if level > self._limit:

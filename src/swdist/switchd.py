@@ -64,7 +64,7 @@ class Switchd:
         # RUN belongs to the network side's user, who could put a link in the place of what root is
         # about to open or chown there. So both are made beside it, and renamed into it.
         self._aside = conf.run + ".switchd"
-        self.ipc = unixsock.unix_socket(self._aside)
+        self.ipc = unixsock.Unix(self._aside)
         fs.chmod(self._aside, 0o600)
         ids = platform.user_ids(conf.user) if conf.user else None
         if ids is not None:

@@ -28,7 +28,7 @@ def _address_unix(path):
 
 
 class Unix:
-    """A bound UNIX datagram socket."""
+    """A bound UNIX datagram socket. ValueError if it can't be made."""
 
     def __init__(self, path):
         try:
@@ -67,11 +67,6 @@ class Unix:
             pass
 
 
-def unix_socket(path):
-    """ValueError if it can't be made."""
-    return Unix(path)
-
-
 class UnixSender:
     """Sends to one path; connects when needed, and again when the receiver was restarted."""
 
@@ -96,7 +91,3 @@ class UnixSender:
         if self._sock is not None:
             self._sock.close()
             self._sock = None
-
-
-def unix_sender(path):
-    return UnixSender(path)

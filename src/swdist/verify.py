@@ -71,9 +71,9 @@ class Trust:
         """A new key set must be signed by the one before it, and by itself."""
         n = m.version[2] - 1
         if n > len(self._chain):
-            return "store: key set 0.0.%d comes first" % (len(self._chain) + 1)
+            return "store: an earlier key set comes first"
         if n < len(self._chain) and self._chain[n] != m.rid:
-            return "signatures: another key set 0.0.%d is in force" % (n + 1)
+            return "signatures: another key set has this version"
         return _signed(self._sets[n], manifest, blocks) or _signed(
             (m.keys, m.threshold), manifest, blocks
         )
@@ -146,7 +146,7 @@ def load_ca(fs, path):
         )
         release, why = trust.check(*change)
         if release is None or not trust.adopt(release):
-            raise ValueError("CA: %s/%d.manifest: %s" % (path, n, why or "is no change of keys"))
+            raise ValueError("CA: %s/%d.manifest: %s" % (path, n, why or "not keys"))
         trust.baked.append(change)
         n += 1
     return trust

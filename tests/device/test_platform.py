@@ -96,10 +96,10 @@ def test_programs_that_we_start_inherit_no_socket():
         before = inherited_sockets(root)
         path = root + "/socket"
         kept = [
-            unixsock.unix_socket(path),
+            unixsock.Unix(path),
             net.Udp(net._socket4(0, False, None), True, None, None, 1),
         ]
-        sender = unixsock.unix_sender(path)
+        sender = unixsock.UnixSender(path)
         assert sender.send(b"x") and kept[0].recv() == b"x"
         assert inherited_sockets(root) == before
         sender.close()

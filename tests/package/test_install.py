@@ -198,7 +198,7 @@ def test_rpcd_plugin_answers_as_rpcd_asks(node, packages):
 
 
 def test_commands_of_the_utils_package_answer_and_go_with_it(node, packages):
-    with pytest.raises(Failed, match="with the package swdist-utils also clock"):
+    with pytest.raises(Failed, match="with swdist-utils also clock"):
         node.run("swdist clock")
     node.install(packages["swdist-utils"])
     said = json.loads(node.run("swdist clock --json"))

@@ -90,7 +90,7 @@ def test_control_tells_what_opkg_wants_to_know(packages):
     fields = [line.partition(": ") for line in text_of(about, "./control").splitlines()]
     found = {key: value for key, _, value in fields if not key.startswith(" ")}
     order = (
-        "Package Version Depends Source SourceName License Section Require-User SourceDateEpoch "
+        "Package Version Depends License Section Require-User SourceDateEpoch "
         "Maintainer Architecture Installed-Size Description"
     )
     assert list(found) == order.split()

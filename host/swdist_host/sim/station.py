@@ -93,7 +93,7 @@ class _Pipe:
 
 
 class _Sockets:
-    unix_socket = _Pipe
+    Unix = _Pipe
 
 
 class _Poller:
