@@ -62,9 +62,10 @@ class Trust:
         if m.payload == "keys":
             why = self._check_keys(m, manifest, blocks)
         else:
-            why = _signed(self._sets[-1], manifest, blocks)
-            for keys in self._sets[:-1] if why and m.rid in self._keep else ():
-                why = why and _signed(keys, manifest, blocks)
+            for keys in self._sets if m.rid in self._keep else self._sets[-1:]:
+                why = _signed(keys, manifest, blocks)
+                if why is None:
+                    break
         return (None, why) if why else (Release(m), None)
 
     def _check_keys(self, m, manifest, blocks):
