@@ -4,6 +4,7 @@ Routers in a row, each with its package and the launcher in it; see test_self_up
 """
 
 import contextlib
+import hashlib
 import os
 import subprocess
 
@@ -47,6 +48,12 @@ def row(packages, ca, tmp_path):
             return fields
 
         yield start
+
+
+@pytest.mark.parametrize("frozen", MUSEUM, ids=lambda path: path.parent.name)
+def test_frozen_package_is_as_it_was(frozen):
+    readme = (ROOT / "tests/museum/README.md").read_text()
+    assert hashlib.sha256(frozen.read_bytes()).hexdigest() in readme
 
 
 @pytest.mark.slow

@@ -182,3 +182,17 @@ def test_swdist_that_is_good_for_nothing_is_left_for_the_one_before(
     assert field.state("failed") == f"{rid} {why}\n"
     assert field.state("active") == field.state("confirmed") == before + "\n"
     assert "micropython" in field.router.run("ps -o args | grep '[n]etd --config'")
+
+
+@pytest.mark.soak
+def test_confirmed_swdist_that_rots_on_flash_gives_way_to_the_image_s(field, packages, tmp_path):
+    tree = code(tmp_path / "tree", packages["swdist"], {"__init__": VERSION})
+    rid = field.hand_in("1.1.0", "--payload", tree)
+    field.wait(lambda: field.runs("1.0.1", rid), "the release's own swdist")
+    slot = field.router.root / "usr/share/swdist/state/slots" / rid
+    (slot / payload.CODE / "switcher.mpy").write_bytes(b"rot")
+    field.router.run("kill -9 $(cat /var/run/swdist-switchd.pid)")
+    field.wait(lambda: field.status("switch")["swdist"] == "1.0.0", "the image's switchd")
+    assert field.status("switch")["active"]["id"] == rid
+    assert field.status("net")["swdist"] == "1.0.1"
+    assert field.state("failed") == ""
