@@ -13,6 +13,8 @@ import multiprocessing
 import random
 import time
 
+import networkx
+
 from swdist import clock as device
 from swdist_host.sim import topology
 
@@ -379,10 +381,16 @@ def merge(nodes, seed, link="border", lone_s=0):
         n.clock.start(n.c0, 0)
     mesh.run(int(2.5 * HOUR))
     if link == "bridge":
-        pairs = [(n, o) for n in left for o, _, _, _ in n.links if o.part == 0]
-        keep = pairs[len(pairs) // 2]
+        pairs = [(n.i, o.i) for n in mesh.nodes for o, _, _, _ in n.links]
+        kept = networkx.Graph(
+            [(a, b) for a, b in pairs if mesh.nodes[a].part == mesh.nodes[b].part]
+        )
+        kept.add_nodes_from(range(nodes))
+        for a, b in pairs:  # a half may be in pieces: each gets one link
+            if not networkx.has_path(kept, a, b):
+                kept.add_edge(a, b)
         for n in mesh.nodes:
-            n.links = [x for x in n.links if x[0].part == n.part or set(keep) == {n, x[0]}]
+            n.links = [x for x in n.links if kept.has_edge(n.i, x[0].i)]
     for n in mesh.nodes:
         n.part = 0
         n.clock.lone_us = lone_s * S
