@@ -16,9 +16,7 @@ HOLD_US = 900000000  # the time outlives a restart of the network side by so muc
 JUMP_US = 1000000  # a correction that is smaller never turns the mesh time back
 QUIET_US = 2000000  # nothing slow is begun so shortly before a start or end
 LOOK_AHEAD = 4  # changes to come for which slots are prepared
-CALM_US = (
-    3600000000  # who runs that long has power: what it failed for may have been the lack of it
-)
+CALM_US = 3600000000  # who runs that long has power; what failed may have failed for want of it
 POWER = b" not confirmed in 5 boots"  # the launcher's words; for the next five it has others
 LATE_S = 2
 
