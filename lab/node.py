@@ -102,7 +102,8 @@ class Node:
         with open(self.folder / "netd.log", "a") as log:
             child = subprocess.Popen(
                 command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**os.environ, "PYTHONPATH": paths},
+                # What it leaves when it ends with the lab goes with the lab's folder.
+                env={**os.environ, "PYTHONPATH": paths, "TMPDIR": str(self.folder)},
             )  # fmt: skip
         self.processes.append(child)
 
