@@ -75,8 +75,8 @@ def test_second_change_follows_the_first(community):
     signed("next.swd", community, "alice", "dora")
     found = json.loads(good("network adopt ca next.swd --json", community))
     assert found["version"] == "0.0.2" and found["threshold"] == 1 and found["keep"] == []
-    names = sorted(p.name for p in (community / "ca").iterdir())
-    assert names[:4] == ["1.manifest", "1.signatures", "2.manifest", "2.signatures"]
+    names = {p.name for p in (community / "ca").iterdir()}
+    assert names >= {"1.manifest", "1.signatures", "2.manifest", "2.signatures"}
 
 
 def test_what_can_not_be_is_refused_and_writes_nothing(community):
