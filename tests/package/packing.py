@@ -1,8 +1,12 @@
 """Makes packages and keys for the tests, by the tools that anybody uses."""
 
+import gzip
+import io
 import os
+import re
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -28,3 +32,44 @@ def make_ca(folder):
     ):
         subprocess.run([*swdist, *words], cwd=folder, check=True)
     return folder / "ca", folder / "alice.sec"
+
+
+def tar_gz(files):
+    """A gzip'd tar as bytes, of {name: (mode, bytes)}."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for name, (mode, data) in files.items():
+            info = tarfile.TarInfo("./" + name)
+            info.mode, info.size = mode, len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return gzip.compress(out.getvalue(), 1)
+
+
+def simple(path, control, scripts=None, files=None, conffiles=()):
+    """A package of texts, written to `path`. control: {field: value}."""
+    about = {"control": "".join(f"{key}: {value}\n" for key, value in control.items())}
+    about.update(scripts or {})
+    if conffiles:
+        about["conffiles"] = "".join(name + "\n" for name in conffiles)
+    modes = {name: 0o755 if name in (scripts or {}) else 0o644 for name in about}
+    parts = {
+        "debian-binary": b"2.0\n",
+        "data.tar.gz": tar_gz({n: (0o644, t.encode()) for n, t in (files or {}).items()}),
+        "control.tar.gz": tar_gz({n: (modes[n], t.encode()) for n, t in about.items()}),
+    }
+    path.write_bytes(tar_gz({name: (0o644, data) for name, data in parts.items()}))
+    return path
+
+
+def newer(package, folder, version="99.0.0-r1"):
+    """The same package under a later version, for an upgrade."""
+    with tarfile.open(package, "r:gz") as tar:
+        parts = {m.name[2:]: tar.extractfile(m).read() for m in tar}
+    with tarfile.open(fileobj=io.BytesIO(parts["control.tar.gz"]), mode="r:gz") as tar:
+        about = {m.name[2:]: (m.mode, tar.extractfile(m).read()) for m in tar if m.isfile()}
+    mode, text = about["control"]
+    about["control"] = (mode, re.sub(rb"(?m)^Version: .*", b"Version: " + version.encode(), text))
+    parts["control.tar.gz"] = tar_gz(about)
+    path = Path(folder) / f"{package.name.split('_')[0]}_{version}_all.ipk"
+    path.write_bytes(tar_gz({name: (0o644, data) for name, data in parts.items()}))
+    return path

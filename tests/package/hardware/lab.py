@@ -49,7 +49,7 @@ class Lab:
         self.table = []
         self.seeds = []
         self.ca, self.secret = make_ca(folder)
-        boot = image.make(folder, self.ca)
+        boot = image.make(folder, self.ca, self.batman)
         if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET | CLONE_NEWNS):
             sys.exit("lab: no network of its own to be had: run it as root")
         # /sys shows the network of whoever has mounted it.
