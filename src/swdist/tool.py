@@ -9,8 +9,8 @@ import os
 import sys
 import time
 
-from swdist import config, inject, manifest, native, platform, ucryptolib, verify
-from swdist.bits import from_hex
+from swdist import VERSION, config, inject, manifest, native, platform, ucryptolib, verify
+from swdist.bits import from_hex, to_hex
 from swdist.clock import STEP_US, UNKNOWN
 
 USAGE = """usage: swdist COMMAND [--json] [FILE]
@@ -18,11 +18,12 @@ USAGE = """usage: swdist COMMAND [--json] [FILE]
   clock           the mesh time, how exact it is, and what the neighbours say
   releases        what this node holds, runs, and has seen fail
   inject FILE     put a release (NAME.swd, made by `swdist release` on a laptop) into the mesh here
-  metrics         the same for Prometheus; put it where node_exporter's textfile collector looks:
-                  swdist metrics > /var/prometheus/swdist.prom.tmp && mv ...
+  metrics [FILE]  the same for Prometheus, on a line of the crontab:
+                  * * * * * swdist metrics /var/prometheus/swdist.prom
   status, log, check, start, stop, restart, reload: of the two processes
 """
-OLD_S = 300  # what was last said longer ago is of a process that hangs or is gone
+OLD_S = 120  # what was last said longer ago is of a process that hangs or is gone
+TAKEN_S = 120  # for the network side to start again, and to check all that it holds
 MAX_BYTES = 262144
 
 
@@ -34,9 +35,42 @@ def said(fs, conf, side):
     """What a process last said of itself."""
     path = "%s/%s.json" % (conf.run, side)
     try:
-        return json.loads(str(fs.read(path, MAX_BYTES) or b"", "utf-8"))
+        status = json.loads(str(fs.read(path, MAX_BYTES) or b"", "utf-8"))
     except ValueError:
         raise Refused("%s says nothing: is swdist running? see swdist status, swdist log" % path)
+    if "counter_us" in status:
+        age_s = (platform.Clock().counter_us() - status["counter_us"]) // 1000000
+    else:  # the system's clock, which may be set just now: then this is wrong for some seconds
+        age_s = int(time.time()) - os.stat(path)[8]
+    if age_s > OLD_S:
+        raise Refused("swdist-%sd has said nothing for %d s; see swdist log" % (side, age_s))
+    return status
+
+
+def process(fs, conf, daemon):
+    """The number of netd or switchd of this configuration, or None."""
+    for pid in fs.listdir("/proc"):
+        words = cmdline(pid) if pid.isdigit() else ()
+        if b"swdist." + daemon.encode() in words and conf.path.encode() in words:
+            return pid
+    return None
+
+
+def cmdline(pid):
+    """The words that a process was started with."""
+    try:
+        with open("/proc/%s/cmdline" % pid, "rb") as f:  # which says that its size is 0
+            return f.read(4096).split(b"\0")
+    except OSError:
+        return ()
+
+
+def uptime_s(pid):
+    """Seconds since a process was started."""
+    with open("/proc/%s/stat" % pid) as f:
+        started = int(f.read(4096).rpartition(")")[2].split()[19])  # field 22, in 1/100 s
+    with open("/proc/uptime") as f:
+        return int(f.read(99).split(".")[0]) - started // 100
 
 
 def utc(s):
@@ -55,8 +89,6 @@ def clock(fs, conf):
     net = said(fs, conf, "net")
     now = platform.Clock()
     counter = now.counter_us()
-    if counter - net["counter_us"] > OLD_S * 1000000:
-        raise Refused("the network side has said nothing for minutes; see swdist log")
     mesh_us = net["mesh_us"] + counter - net["counter_us"]
     rows = []
     for n in net["neighbours"]:
@@ -151,8 +183,45 @@ def show_releases(f):
 
 
 def metrics(fs, conf):
-    """[(name, type, help, labels, value)]."""
-    net, switch = said(fs, conf, "net"), said(fs, conf, "switch")
+    """[(name, type, help, labels, value)]. Of a side that says nothing there is only that it is not
+    up: no figure outlives it."""
+    rows = []
+    for side in ("net", "switch"):
+        pid = process(fs, conf, side + "d")
+        label = '{side="%s"}' % side
+        try:
+            status = said(fs, conf, side) if pid else None
+            uptime = uptime_s(pid) if pid else 0
+        except (Refused, OSError):
+            status = None
+        rows.append(("up", "gauge", "Does this side run, and say so?", label, int(bool(status))))
+        if status:
+            what = "Seconds since the process was started."
+            rows.append(("uptime_seconds", "gauge", what, label, uptime))
+            rows += of_net(status) if side == "net" else of_switch(fs, conf, status)
+    return rows
+
+
+def of_net(net):
+    rows = [
+        ("clock_synced", "gauge", "Do the neighbours agree on the time?", "", int(net["synced"])),
+        ("clock_steps_total", "counter", "Steps of the mesh time.", "", net["steps"]),
+        ("mesh_time_seconds", "gauge", "The mesh time when this was said.", "",
+         seconds(net["mesh_us"])),
+        ("neighbours", "gauge", "Neighbours that are heard.", "", len(net["neighbours"])),
+        ("releases", "gauge", "Releases held.", "", len(net["releases"])),
+        ("releases_incomplete", "gauge", "Of these: payload not whole.", "",
+         len([r for r in net["releases"] if not r["complete"]])),
+    ]  # fmt: skip
+    if net["error_us"] != UNKNOWN:
+        what = "Bound of the clock's error towards the neighbours."
+        rows.append(("clock_error_seconds", "gauge", what, "", seconds(net["error_us"])))
+    for name in ("tx_datagrams", "tx_bytes", "rx_datagrams", "rx_bytes"):
+        rows.append((name + "_total", "counter", "Since the network side started.", "", net[name]))
+    return rows
+
+
+def of_switch(fs, conf, switch):
     active = switch["active"]
     labels = '{id="%s",version="%s",revision="%d"}' % (
         active["id"], active["version"], active["revision"],
@@ -160,29 +229,41 @@ def metrics(fs, conf):
     rows = [
         ("active_release_info", "gauge", "The release that runs here.", labels, 1),
         ("experimental", "gauge", "Is it experimental?", "", int(active["experimental"])),
-        ("clock_synced", "gauge", "Do the neighbours agree on the time?", "", int(net["synced"])),
-        ("clock_steps_total", "counter", "Steps of the mesh time.", "", net["steps"]),
-        ("mesh_time_seconds", "gauge", "The mesh time when this was said.", "",
-         "%d.%06d" % (net["mesh_us"] // 1000000, net["mesh_us"] % 1000000)),
-        ("neighbours", "gauge", "Neighbours that are heard.", "", len(net["neighbours"])),
-        ("releases", "gauge", "Releases held.", "", len(net["releases"])),
-        ("releases_incomplete", "gauge", "Of these: payload not whole.", "",
-         len([r for r in net["releases"] if not r["complete"]])),
         ("releases_failed", "gauge", "Releases that failed here.", "", len(switch["failed"])),
-    ]  # fmt: skip
-    if net["error_us"] != UNKNOWN:
-        error = "%d.%06d" % (net["error_us"] // 1000000, net["error_us"] % 1000000)
-        what = "Bound of the clock's error towards the neighbours."
-        rows.append(("clock_error_seconds", "gauge", what, "", error))
-    for name in ("tx_datagrams", "tx_bytes", "rx_datagrams", "rx_bytes"):
-        rows.append((name + "_total", "counter", "Since the network side started.", "", net[name]))
+    ]
+    # The log keeps the latest hundreds only: no counters, then.
+    log = fs.read(conf.state + "/switches", MAX_BYTES) or b""
+    rows.append(("switches", "gauge", "Switches in this node's log.", "", log.count(b'"reason"')))
+    what = "Of these: because a release had failed."
+    rows.append(("rollbacks", "gauge", what, "", log.count(b'"rollback"')))
+    tail = log[-1024:].split(b"\n")[-3:]
+    whole = [line for line in tail if line[-1:] == b"}"]  # the power may have been cut
+    if whole:
+        at = seconds(json.loads(str(whole[-1], "utf-8"))["at_us"])
+        rows.append(("last_switch_seconds", "gauge", "Mesh time of the last one.", "", at))
     return rows
 
 
+def seconds(us):
+    return "%d.%06d" % (us // 1000000, us % 1000000)
+
+
+def exposition(rows):
+    """Prometheus's text format: all of a name together, under one heading."""
+    text = ""
+    done = []
+    for name, kind, what, _, _ in rows:
+        if name not in done:
+            done.append(name)
+            text += "# HELP swdist_%s %s\n# TYPE swdist_%s %s\n" % (name, what, name, kind)
+            for row in rows:
+                if row[0] == name:
+                    text += "swdist_%s%s %s\n" % (name, row[3], row[4])
+    return text
+
+
 def show_metrics(rows):
-    for name, kind, what, labels, value in rows:
-        print("# HELP swdist_%s %s\n# TYPE swdist_%s %s" % (name, what, name, kind))
-        print("swdist_%s%s %s" % (name, labels, value))
+    sys.stdout.write(exposition(rows))
 
 
 # --- inject
@@ -200,20 +281,38 @@ def put(fs, conf, path):
         release, why = inject.put(fs, conf.store, trust, f, conf.quota_kb * 1024)
     if why is not None:
         raise Refused("%s: %s" % (path, why))
-    for pid in fs.listdir("/proc"):
-        words = cmdline(pid) if pid.isdigit() else ()
-        if b"swdist.netd" in words and conf.path.encode() in words:
-            platform.run(("kill", pid), 5)  # whoever started it starts it again
+    pid = process(fs, conf, "netd")
+    if pid is None:
+        raise Refused("verified, and in the store; but swdist-netd does not run: swdist start")
+    platform.run(("kill", pid), 5)  # whoever started it starts it again
+    sys.stderr.write("verified, and in the store; the network side starts again for it\n")
+    await_taken(fs, conf, to_hex(release.rid))
     return release
 
 
-def cmdline(pid):
-    """The words that a process was started with."""
+def await_taken(fs, conf, rid):
+    """Until the network side says that it holds the release, whole."""
+    clock = platform.Clock()
+    end = clock.counter_us() + TAKEN_S * 1000000
+    while clock.counter_us() < end:
+        try:
+            if [r for r in said(fs, conf, "net")["releases"] if r["id"] == rid and r["complete"]]:
+                return
+        except Refused:
+            pass
+        if not fs.is_dir("%s/%s" % (conf.store, rid)):
+            raise Refused("the network side has thrown it away: later ones fill the store, or one"
+                          " withdraws it; see swdist releases, swdist log")  # fmt: skip
+        time.sleep(1)
+    raise Refused("it is in the store, but the network side has not taken it; see swdist log")
+
+
+def read(fs, conf, command):
     try:
-        with open("/proc/%s/cmdline" % pid, "rb") as f:  # which says that its size is 0
-            return f.read(4096).split(b"\0")
-    except OSError:
-        return ()
+        return {"clock": clock, "releases": releases, "metrics": metrics}[command](fs, conf)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        raise Refused("what swdist says of itself is not what these commands of version %s read: is"
+                      " one of them newer? see swdist status" % VERSION)  # fmt: skip
 
 
 def main(argv):
@@ -228,8 +327,8 @@ def main(argv):
     if "--help" in words or command == "help":
         sys.stdout.write(USAGE)
         return 0
-    wanted = 2 if command == "inject" else 1
-    if command not in ("clock", "releases", "inject", "metrics") or len(words) != wanted:
+    wanted = {"clock": (1,), "releases": (1,), "inject": (2,), "metrics": (1, 2)}
+    if len(words) not in wanted.get(command, ()):
         sys.stderr.write(USAGE)
         return 2
     conf = config.load(["--config", path], "swdist", fs)
@@ -237,14 +336,18 @@ def main(argv):
         if command == "inject":
             found = {"injected": put(fs, conf, words[1]).name()}
         else:
-            found = {"clock": clock, "releases": releases, "metrics": metrics}[command](fs, conf)
+            found = read(fs, conf, command)
+        if command == "metrics" and len(words) > 1:
+            fs.mkdirs(words[1].rpartition("/")[0])
+            fs.write_atomic(words[1], exposition(found).encode())
+            return 0
     except (Refused, ValueError, OSError) as e:
         sys.stderr.write("swdist %s: %s\n" % (command, e))
         return 1
     if as_json:
         print(json.dumps(found))
     elif command == "inject":
-        print("verified, and given to the network side: %s" % found["injected"])
+        print("held by the network side: %s" % found["injected"])
     else:
         {"clock": show_clock, "releases": show_releases, "metrics": show_metrics}[command](found)
     return 0

@@ -1,9 +1,12 @@
 """The packages on a router: installed, upgraded and removed by real scripts under busybox's ash."""
 
 import json
+import shutil
+import subprocess
 
 import pytest
 from packing import ROOT, make, newer
+from prometheus_client.parser import text_string_to_metric_families
 from router import BIN, Failed
 
 CONFIG = """config swdist 'node'
@@ -207,7 +210,7 @@ def test_commands_of_the_utils_package_answer_and_go_with_it(node, packages):
     assert said["synced"] is False and said["neighbours"] == [] and said["error_us"] is None
     assert "NOT agreed" in node.run("swdist clock")
     assert node.run("swdist releases").startswith("runs 1.0.0-r0 (00000000)")
-    assert "\nswdist_releases 0\n" in node.run("swdist metrics")
+    assert figures(node.run("swdist metrics"))["swdist_releases"] == {(): 0}
     assert "usage: swdist COMMAND" in node.run("swdist --help")
     node.run("echo garbage > /tmp/x.swd")
     with pytest.raises(Failed, match="x.swd: is not a whole release file"):
@@ -216,6 +219,54 @@ def test_commands_of_the_utils_package_answer_and_go_with_it(node, packages):
     assert not list((node.root / "usr/lib/micropython/swdist").glob("tool*"))
     assert not list((node.root / "usr/libexec/rpcd").iterdir())
     assert set(daemons(node)) == {"netd", "switchd"}
+
+
+def figures(text):
+    """{name: {labels: value}}, as a real parser reads them; and promtool, where there is one."""
+    found = {}
+    for family in text_string_to_metric_families(text):
+        assert family.documentation and family.type in ("gauge", "counter"), family
+        for sample in family.samples:
+            labels = tuple(sorted(sample.labels.items()))
+            values = found.setdefault(sample.name, {})
+            assert labels not in values
+            values[labels] = sample.value
+    if shutil.which("promtool"):
+        words = ["promtool", "check", "metrics"]
+        done = subprocess.run(words, input=text, capture_output=True, text=True)
+        assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    return found
+
+
+@pytest.mark.slow
+def test_metrics_outlive_no_process_that_hangs_or_is_gone(node, packages):
+    """In the file that a node exporter reads, too."""
+    node.install(packages["swdist-utils"])
+    file = node.root / "var/prometheus/swdist.prom"
+    net, switch = (("side", "net"),), (("side", "switch"),)
+    assert node.run("swdist metrics /var/prometheus/swdist.prom") == ""
+    found = figures(file.read_text())
+    assert found["swdist_up"] == {net: 1, switch: 1}
+    assert found["swdist_active_release_info"][
+        ("id", "0" * 64), ("revision", "0"), ("version", "1.0.0")
+    ]
+    assert 0 <= found["swdist_uptime_seconds"][net] < 60
+    assert found["swdist_switches"] == {(): 0} and "swdist_last_switch_seconds" not in found
+    # switchd hangs, and its status is ten minutes old.
+    pid = daemons(node)["switchd"][0]
+    node.run(f"kill -STOP {pid}; touch -d @$(($(date +%s) - 600)) /var/run/swdist/switch.json")
+    with pytest.raises(Failed, match="swdist-switchd has said nothing for 60[0-9] s"):
+        node.run("swdist releases")
+    node.run("swdist metrics /var/prometheus/swdist.prom")
+    found = figures(file.read_text())
+    assert found["swdist_up"] == {net: 1, switch: 0}
+    assert "swdist_active_release_info" not in found and "swdist_neighbours" in found
+    # Both are gone, though what they said is still there.
+    node.run(f"kill -CONT {pid}; cp /var/run/swdist/*.json /tmp; swdist stop")
+    node.run("cp /tmp/net.json /tmp/switch.json /var/run/swdist/")
+    node.run("swdist metrics /var/prometheus/swdist.prom")
+    assert figures(file.read_text()) == {"swdist_up": {net: 0, switch: 0}}
+    assert [path.name for path in file.parent.iterdir()] == ["swdist.prom"]
 
 
 def test_check_tells_what_is_wrong_with_the_configuration(node):
@@ -228,14 +279,21 @@ def test_check_tells_what_is_wrong_with_the_configuration(node):
 def test_release_injected_on_the_router_is_held_by_the_network_side(node, packages, release):
     node.install(packages["swdist-utils"])
     (node.root / "tmp/r.swd").write_bytes(release.read_bytes())
-    assert "1.1.0-r0" in node.run("cd /tmp && swdist inject r.swd")
-    said = node.wait("swdist releases 2>/dev/null | grep 1.1.0-r0")
+    said = node.run("cd /tmp && swdist inject r.swd")
+    assert "held by the network side: 1.1.0-r0" in said
+    # It says so when it is so.
+    said = node.run("swdist releases | grep 1.1.0-r0")
     assert "slot" in said and "chunks" not in said
     assert "1.1.0" in node.wait("swdist log | grep 'prepared release'")
     held = node.run("find /usr/share/swdist/store -path '*/????????????????*' ! -user swdist")
     assert held == ""
     with pytest.raises(Failed, match="is in the store already"):
         node.run("swdist inject /tmp/r.swd")
+    node.run("swdist stop; rm -r /usr/share/swdist/store/*")
+    with pytest.raises(Failed, match="in the store; but swdist-netd does not run: swdist start"):
+        node.run("swdist inject /tmp/r.swd")
+    node.run("swdist start")
+    node.wait("swdist releases 2>/dev/null | grep 1.1.0-r0")
 
 
 @pytest.mark.slow
