@@ -2,7 +2,7 @@
 
 import gc
 
-VERSION = "1.0.0"
+VERSION = "0.9.0"
 
 # Collect early and often: what compiling and importing leave behind would else be scattered over
 # the whole heap, and no 64 KiB in one piece would be left in a heap of 1 MiB.

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from packing import ROOT, TOOL, make, make_ca
 
+from swdist import VERSION
+
 BUDGET_BYTES = 48 * 1024
 
 
@@ -64,7 +66,7 @@ def test_package_is_within_its_budget(packages):
 @pytest.mark.parametrize("name", ["swdist", "swdist-keyring"])
 def test_form_is_that_of_openwrt(packages, name):
     path = packages[name]
-    assert path.name == f"{name}_1.0.0-r1_all.ipk"
+    assert path.name == f"{name}_{VERSION}-r1_all.ipk"
     assert path.read_bytes()[:10] == b"\x1f\x8b\x08\0\0\0\0\0\2\3"  # no name, no time
     outer = gzip.decompress(path.read_bytes())
     assert outer[257:265] == b"ustar  \0"  # GNU's
@@ -94,7 +96,7 @@ def test_control_tells_what_opkg_wants_to_know(packages):
         "Maintainer Architecture Installed-Size Description"
     )
     assert list(found) == order.split()
-    assert found["Version"] == "1.0.0-r1"
+    assert found["Version"] == f"{VERSION}-r1"
     assert found["Depends"] == "micropython"
     assert found["Require-User"] == "swdist=471:swdist=471"
     data = members(parts(packages["swdist"])["./data.tar.gz"])

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 from packing import ROOT
 from router import Router
-from test_self_update import FACTORY, VERSION, Field, code
+from test_self_update import FACTORY, TODAY, VERSION, Field, code
 
 MUSEUM = sorted((ROOT / "tests/museum").glob("*/swdist_*.ipk"))
 
@@ -62,7 +62,8 @@ def test_frozen_nodes_and_those_of_today_take_todays_code_together(row, frozen, 
     fields = row(frozen, packages["swdist"], frozen)
     for field in fields:
         field.wait(lambda f=field: f.status("net")["synced"], "it knows the time")
-        assert field.runs("1.0.0", FACTORY)
+    assert [field.status("net")["swdist"] for field in fields] == ["1.0.0", TODAY, "1.0.0"]
+    assert all(field.runs(field.status("net")["swdist"], FACTORY) for field in fields)
     tree = code(tmp_path / "tree", packages["swdist"], {"__init__": VERSION})
     rid = fields[0].hand_in("1.1.0", "--payload", tree, start="+10s")
     for field in fields:

@@ -6,11 +6,15 @@ That is a stand-in, which says nothing of versions and images: it holds the reci
 
 import re
 import subprocess
+from importlib import metadata
 
 import pytest
 from packing import ROOT
 from router import BIN
 from test_ipk import members, parts, read
+from test_mipsel import ipk_runtime
+
+from swdist import VERSION
 
 RULES = """
 INCLUDE_DIR := $(TOPDIR)
@@ -32,6 +36,8 @@ $(1):
 	$(call Build/Compile)
 	$(call Package/$(1)/install,$(OUT)/$(1))
 export SCRIPT_$(subst -,_,$(1)) := $$(Package/$(1)/postrm)$$(Package/$(1)/postinst)
+version:
+	@echo $(PKG_VERSION)-r$(PKG_RELEASE)
 $(1)-script:
 	@echo "$$$$SCRIPT_$(subst -,_,$(1))"
 endef
@@ -77,6 +83,17 @@ def test_recipe_installs_what_make_ipk_packs(make, tmp_path, packages, name):
         assert path.read_bytes() == read(parts(packages[name])["./data.tar.gz"], member)
 
 
+def test_compiler_of_openwrt_22_03_is_refused_with_what_helps(make, tmp_path):
+    cross = tmp_path / "mpy-cross"
+    said = "MicroPython v1.18 on 2022-01-17; mpy-cross emitting mpy v5"
+    cross.write_text(f"#!/bin/sh\necho '{said}'\n")
+    cross.chmod(0o755)
+    done = make("swdist", MPY_CROSS=cross)
+    assert done.returncode != 0 and not (tmp_path / "swdist").exists()
+    assert "swdist needs MicroPython 1.20 or later" in done.stderr
+    assert "docs/packaging.md" in done.stderr
+
+
 def test_recipe_packs_a_community_s_keys_and_no_others(make, tmp_path, packages, ca):
     assert "CONFIG_SWDIST_CA is not a CA directory" in make("swdist-keyring").stderr
     published = make("swdist-keyring", CONFIG_SWDIST_CA=f'"{ROOT}/keys/test"')
@@ -98,9 +115,23 @@ def test_scripts_of_the_recipe_are_shell(make, name):
     subprocess.run(["busybox", "ash", "-n"], input=script, text=True, check=True)
 
 
-def test_recipe_has_the_version_of_the_device_code(packages):
-    text = (ROOT / "package/swdist/Makefile").read_text()
-    version = (
-        re.search(r"PKG_VERSION:=(.*)", text)[1] + "-r" + re.search(r"PKG_RELEASE:=(.*)", text)[1]
-    )
-    assert f"_{version}_" in packages["swdist"].name
+def test_version_is_said_once_and_orders_alike_for_opkg_and_apk(make, packages):
+    """src/swdist/__init__.py is the place; the recipe and the host's package read it there."""
+    said = make("version").stdout.splitlines()
+    (version,) = [line for line in said if not line.startswith("make: ")]
+    assert version == f"{VERSION}-r{ipk_runtime.ipk.RELEASE}"
+    assert metadata.version("swdist-host") == VERSION
+    for name in ("swdist", "swdist-keyring", "swdist-utils", "swdist-sntp"):
+        assert packages[name].name == f"{name}_{version}_all.ipk"
+    # No suffix: what comes before a release is `~rc1` to opkg and `_rc1` to apk.
+    assert re.fullmatch(r"\d+\.\d+\.\d+-r\d+", version)
+    older, newer = "0.8.10-r9", "1.0.0-r1"
+    for a, b in ((older, version), (version, newer)):  # opkg has taken over dpkg's rules
+        assert subprocess.run(["dpkg", "--compare-versions", a, "lt", b]).returncode == 0, (a, b)
+
+
+def test_version_is_that_of_the_tag_where_there_is_one():
+    """1.0.0 is what the tag v1.0.0 says, and nothing before it."""
+    git = ["git", "-C", ROOT, "tag", "--points-at", "HEAD", "v*"]
+    done = subprocess.run(git, capture_output=True, text=True)
+    assert done.stdout.split() in ([], ["v" + VERSION])

@@ -12,6 +12,7 @@ import time
 import pytest
 from test_install import CONFIG, give_runtime
 
+from swdist import VERSION as TODAY
 from swdist_host import payload
 
 SWDIST = [sys.executable, "-c", "from swdist_host.cli import main; main()"]
@@ -139,7 +140,7 @@ FACTORY = "0" * 64
 def test_node_runs_the_swdist_of_the_release_and_the_image_s_again_after_it(
     field, packages, tmp_path
 ):
-    assert field.runs("1.0.0", FACTORY)
+    assert field.runs(TODAY, FACTORY)
     tree = code(tmp_path / "tree", packages["swdist"], {"__init__": VERSION})
     rid = field.hand_in("1.1.0", "--payload", tree)
     field.wait(lambda: field.runs("1.0.1", rid), "the release's own swdist")
@@ -147,7 +148,7 @@ def test_node_runs_the_swdist_of_the_release_and_the_image_s_again_after_it(
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain/file").write_text("x")
     plain = field.hand_in("1.2.0", "--payload", tmp_path / "plain")
-    field.wait(lambda: field.runs("1.0.0", plain), "the image's swdist")
+    field.wait(lambda: field.runs(TODAY, plain), "the image's swdist")
     field.hand_in("1.2.0", "--revision", "1", "--withdraw")
     field.wait(lambda: field.runs("1.0.1", rid), "the release's own swdist, once more")
     assert field.state("failed") == ""
@@ -192,7 +193,7 @@ def test_confirmed_swdist_that_rots_on_flash_gives_way_to_the_image_s(field, pac
     slot = field.router.root / "usr/share/swdist/state/slots" / rid
     (slot / payload.CODE / "switcher.mpy").write_bytes(b"rot")
     field.router.run("kill -9 $(cat /var/run/swdist-switchd.pid)")
-    field.wait(lambda: field.status("switch")["swdist"] == "1.0.0", "the image's switchd")
+    field.wait(lambda: field.status("switch")["swdist"] == TODAY, "the image's switchd")
     assert field.status("switch")["active"]["id"] == rid
     assert field.status("net")["swdist"] == "1.0.1"
     assert field.state("failed") == ""
