@@ -4,7 +4,7 @@ Order of writes. A slot is unpacked as ID.new, flushed with all its directories,
 is removed as ID.old. So a directory of the name ID is whole. The files `active`, `confirmed` and
 `failed` are replaced by one rename each: after a power cut there is the old or the new one. So
 whatever the instant, the node comes up in a slot that is whole. The launcher (files/usr/bin/swdist)
-reads all three, and writes the first and the last where switchd does not run.
+reads all three, and writes the last where switchd does not run.
 """
 
 from swdist.bits import from_hex, to_hex

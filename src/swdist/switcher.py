@@ -57,12 +57,13 @@ class Switcher:
         self.change_at = None  # counter of the next start or end
         self.over = False  # other code is due: the launcher starts it when this process ends
         self._calm_at = None
+        self._code = FACTORY  # the release whose swdist may be running here
         self.next_at = 0
 
     def start(self, now):
         """After set_releases: finds the slot that was active before, and runs its hook again: a
         power cut may have come between the two. Also confirmed releases begin so after a boot."""
-        rid = self._slots.active()
+        rid = self._code = self._slots.active()
         self.next_at = now
         self._calm_at = now + CALM_US
         if rid == FACTORY:
@@ -75,6 +76,10 @@ class Switcher:
         if self.active not in self.releases:
             return  # the first tick switches
         if self._slots.confirmed() != rid:
+            if self.active.failed:  # the launcher has left it: this is code of another
+                self._code = self._slots.confirmed()
+                self._hook(self.active, "rollback")
+                return
             self._company_before = self._slots.company()
             self._begin_trial(now)
         self._enter(now)
@@ -200,7 +205,9 @@ class Switcher:
         self._company_before = self._neighbours > 0
         self._slots.activate(chosen.rid, self._company_before)
         self.active = chosen
-        self.over = self._slots.has_code(old.rid) or self._slots.has_code(chosen.rid)
+        self.over = chosen.rid != self._code and (
+            self._slots.has_code(self._code) or self._slots.has_code(chosen.rid)
+        )
         self._deadline = None
         if chosen.rid not in (FACTORY, self._slots.confirmed()):
             self._begin_trial(now)

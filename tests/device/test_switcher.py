@@ -452,6 +452,50 @@ def test_code_that_is_no_longer_due_makes_the_process_end():
     assert w.s.active.manifest.version == (1, 3, 0) and w.s.over
 
 
+def test_what_the_launcher_has_left_is_left_with_a_record_and_the_hook_by_the_code_before():
+    for with_code in (True, False):  # does what it goes back to bring its own?
+        w = World()
+        a = w.add(1, 1005)
+        w.run(1010)
+        b = w.add(2, 1020)
+        w.disk.with_code = [a.rid, b.rid] if with_code else [b.rid]
+        w.boot()  # with the code of a, or the image's
+        w.run(1021)
+        assert w.s.active is b and w.s.over
+        w.disk.bad.append(b.rid)  # the launcher: b's switchd does not start
+        del w.told[:]
+        w.synced = False
+        w.boot(floor_s=1020)
+        assert w.told == [(2, "rollback", 1021)] and w.hooks[-1][0] == 2
+        w.run(1022)
+        assert w.disk.pointer == w.disk.sure == a.rid and not w.s.over
+        assert w.story()[-1] == ("1", 1021, "rollback") and not w.records[-1]["synced"]
+        assert w.records[-1]["from"] == "1.2.0-r0" and w.hooks[-1] == (1, "activate", 1021)
+        w.boot(floor_s=1020)
+        w.run(1030)
+        told = [hook for _, hook, _ in w.told]
+        assert len(w.records) == 3 and told.count("rollback") == 1  # said once
+        c = w.add(3, 1040)
+        w.synced = True
+        w.run(1045)
+        assert w.s.active is c and w.s.over == with_code
+
+
+def test_what_the_launcher_has_left_for_other_code_than_is_due_by_now_ends_the_process():
+    w = World()
+    a = w.add(1, 1005)
+    w.run(1010)
+    b = w.add(2, 1020)
+    w.disk.with_code = [a.rid, b.rid]
+    w.boot()
+    w.run(1021)
+    w.disk.bad.append(b.rid)
+    w.add(1, 1005, revision=1, none=True)  # a, meanwhile withdrawn
+    w.boot()
+    w.run(1022)
+    assert w.s.active.rid == FACTORY and w.s.over
+
+
 def test_time_goes_on_in_the_next_process():
     w = World()
     w.add(1, 1005, 1300)

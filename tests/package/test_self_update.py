@@ -176,12 +176,22 @@ def test_swdist_that_is_good_for_nothing_is_left_for_the_one_before(
     good = code(tmp_path / "good", packages["swdist"], {"__init__": VERSION})
     before = field.hand_in("1.1.0", "--payload", good)
     field.wait(lambda: field.runs("1.0.1", before), "the good release")
+    hooks = field.router.root / "usr/lib/swdist/hooks/rollback.d"
+    hooks.mkdir(parents=True)
+    (hooks / "tell").write_text('echo "$1" >>/tmp/left\n')
     bad = code(tmp_path / "bad", packages["swdist"], {"__init__": "VERSION = '6.6.6'\n", **changes})
     rid = field.hand_in("1.2.0", "--payload", bad)
     field.wait(lambda: rid in field.state("failed"), "the failure")
-    field.wait(lambda: field.runs("1.0.1", before), "the good release again")
+    field.wait(lambda: field.state("active") == before + "\n", "the good release again")
+    field.wait(lambda: field.runs("1.0.1", before), "its swdist")
     assert field.state("failed") == f"{rid} {why}\n"
     assert field.state("active") == field.state("confirmed") == before + "\n"
+    # Also what the launcher does where no switchd can is told, once, as all else is.
+    there, back = field.switches()[-2:]
+    assert there.keys() == back.keys()
+    assert (back["reason"], back["id"]) == ("rollback", before)
+    assert (back["from"], back["to"]) == (there["to"], there["from"]) == ("1.2.0-r0", "1.1.0-r0")
+    assert field.router.run("cat /tmp/left") == f"/usr/share/swdist/state/slots/{rid}\n"
     assert "micropython" in field.router.run("ps -o args | grep '[n]etd --config'")
 
 
