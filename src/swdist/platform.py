@@ -133,6 +133,7 @@ class Fs:
             if part and not self.is_dir(done):
                 try:
                     os.mkdir(done)
+                    self.sync_dir(done + "..")  # its name
                 except OSError:  # the other process was faster?
                     if not self.is_dir(done):
                         raise

@@ -74,13 +74,8 @@ class World:
 
 
 def installed():
-    """A node's flash before its first start: the package has made the folders."""
-    flash = Flash()
-    for path in (station.STORE, station.STATE + "/slots", station.RUN):
-        flash.mkdirs(path)
-    flash.flush_all()
-    flash.steps = 0
-    return flash
+    """A node's flash before its first start, which makes the folders."""
+    return Flash()
 
 
 class Node:
@@ -97,6 +92,7 @@ class Node:
         self.records = []
         self.turns = self.restarts = 0
         self.sick = ()  # versions whose hooks/health fails
+        flash.mkdirs(station.STORE)
         self.store = Store(flash, station.STORE, world.trust, self.log, quota)
         self.store.load()
         self.switch = station.Switch(self, world.trust)

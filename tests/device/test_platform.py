@@ -84,6 +84,24 @@ def test_two_processes_can_make_the_same_folders_at_once():
             pass
 
 
+class Flushes(platform.Fs):
+    def __init__(self):
+        self.flushed = []
+
+    def sync_dir(self, path):
+        self.flushed.append(path)
+        platform.Fs.sync_dir(self, path)
+
+
+def test_name_of_each_folder_that_is_made_is_flushed():
+    with Folder() as root:
+        fs = Flushes()
+        fs.mkdirs(root + "/a/b")
+        assert fs.flushed == [root + "/a/..", root + "/a/b/.."]
+        fs.mkdirs(root + "/a/b")
+        assert len(fs.flushed) == 2
+
+
 def inherited_sockets(root):
     """Of a program started by us, as the kernel shows them."""
     script = "ls -l /proc/self/fd >" + root + "/fds"

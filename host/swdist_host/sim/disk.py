@@ -323,6 +323,7 @@ class Fs(platform.Fs):
                 raise OSError(ENOTDIR, "not a directory: " + done)
             if done not in self.dirs:
                 self._mkdir(done)
+                self.sync_dir(done.rpartition("/")[0])
 
     def _mkdir(self, path):
         self.step()
