@@ -1,9 +1,11 @@
-"""Turns the numbers and texts with names of the device code into constants of the compiler.
+"""Makes the device code smaller before it is compiled; what it does stays the same.
 
-ipk_const.py OUT: writes src/swdist/*.py to OUT, with `NAME = 5` as `_NAME = const(5)` where no
-other module knows the name, else as `NAME = const(5)`. MicroPython then puts the value where the
-name stands, and forgets a name that begins with an underscore: smaller, faster, and on CPython the
-source stays as plain as it is. Private names are shortened.
+ipk_const.py OUT: writes src/swdist/*.py to OUT so changed, and prints which short name stands for
+which, for who reads a traceback. On CPython the source stays as plain as it is.
+
+- `NAME = 5` becomes `_NAME = const(5)`, in each module that takes it from another, too: MicroPython
+  then puts the value where the name stands, and forgets a name that begins with an underscore.
+- Names that only the code itself knows, and those of arguments, become short ones.
 """
 
 import ast
@@ -21,17 +23,24 @@ CONSTANT = re.compile(
     r"""^(?P<name>_?[A-Z][A-Z0-9_]*) = (?P<value>0x[0-9a-fA-F]+|[0-9]+|"[^"\\\n]*")[ ]*(?:#.*)?$""",
     re.M,
 )
-
+# In packages of their own, which may be of another version than the rest: names they use stay.
+APART = ("inject", "sntp", "tool")
+# Our names that MicroPython's own things may have too (a test asks it), and one for people.
+SHARED = set(
+    "ACK ERROR Writer add at buf call clear clock close collect complete count diff digest end "
+    "error file find floor fs get group idle index info into keys last lines link listdir load log "
+    "main name opcode open order out own path place poller port put puts rate read recv register "
+    "release remove rename reset row run send serve server sha256 size socket start state step "
+    "stop sync threshold time unregister use version view wait VERSION".split()
+)
 FUNCTIONS = (ast.FunctionDef, ast.Lambda)
-PRIVATE = re.compile(r"_[a-z][a-z0-9_]*$")
+IMPORTS = (ast.Import, ast.ImportFrom)
 
 
 @functools.cache
 def names_of(text):
     """[(name, offset, what stands before, and after)] of a module, each time it stands there."""
-    starts = [0]
-    for line in text.splitlines(keepends=True):
-        starts.append(starts[-1] + len(line))
+    starts = line_starts(text)
     tokens = [
         token
         for token in tokenize.generate_tokens(io.StringIO(text).readline)
@@ -45,54 +54,136 @@ def names_of(text):
     return found
 
 
-def private(name, stem, texts):
-    """May the name change? Not if another module has it, nor if it may be another thing's."""
-    for other, text in texts.items():
-        if other != stem and re.search(rf"\b{name}\b", text):
-            return False
-    own = [use for use in names_of(texts[stem]) if use[0] == name]
-    assigned = sum(after == "=" for _, _, _, after in own)
-    attribute = any(before == "." for _, _, before, _ in own)
-    shadowed = re.search(rf"\b_{name}\b|\bglobal .*\b{name}\b", texts[stem])
-    return assigned == 1 and not attribute and not shadowed
+def line_starts(text):
+    starts = [0]
+    for line in text.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    return starts
+
+
+def edited(text, edits):
+    """The text (ASCII) with edits in place: (node, new text), or (node, None, text before it)."""
+    starts = line_starts(text)
+    spans = []
+    for node, new, *before in edits:
+        start = starts[node.lineno - 1] + node.col_offset
+        end = start if before else starts[node.end_lineno - 1] + node.end_col_offset
+        spans.append((start, end, *(before or [new])))
+    for start, end, new in sorted(spans, reverse=True):
+        text = text[:start] + new + text[end:]
+    return text
+
+
+def values(text):
+    """{name: value as text} of a module's constants. What is assigned twice, or as an argument, is
+    none."""
+    assigned = Counter(name for name, _, _, after in names_of(text) if after == "=")
+    return {m["name"]: m["value"] for m in CONSTANT.finditer(text) if assigned[m["name"]] == 1}
+
+
+def taken_over(text, known):
+    """A module with what it has of others' constants ({module: values}) as constants of its own."""
+    tree = ast.parse(text)
+    own, modules, edits = {}, {}, []
+    for n in tree.body:
+        if isinstance(n, ast.ImportFrom) and n.module == "swdist":
+            modules.update({a.asname or a.name: known.get(a.name, {}) for a in n.names})
+        elif isinstance(n, ast.ImportFrom) and n.module.startswith("swdist."):
+            there = known.get(n.module[7:], {})
+            stay = [ast.unparse(a) for a in n.names if a.name not in there]
+            if len(stay) < len(n.names):
+                own.update({a.name: there[a.name] for a in n.names if a.name in there})
+                edits.append((n, f"from {n.module} import {', '.join(stay)}" if stay else ""))
+    for n in ast.walk(tree):
+        of = getattr(getattr(n, "value", None), "id", None)
+        if isinstance(n, ast.Attribute) and n.attr in modules.get(of, {}):
+            name = f"{of.strip('_')}_{n.attr}".upper()
+            own[name] = modules[of][n.attr]
+            edits.append((n, name))
+    first = next((n for n in tree.body[1:] if not isinstance(n, IMPORTS)), None)
+    if own:
+        edits.append((first, None, "".join(f"{name} = {own[name]}\n" for name in own)))
+    return edited(text, edits)
+
+
+def references(text):
+    """Names of a module that may be another's: what it imports, and all attributes."""
+    found = set()
+    for n in ast.walk(ast.parse(text)):
+        if isinstance(n, ast.ImportFrom):
+            found.update(a.name for a in n.names)
+        elif isinstance(n, ast.Attribute):
+            found.add(n.attr)
+    return found
 
 
 def constants(texts):
     """{module: source} from {module: source}."""
+    known = {stem: values(text) for stem, text in texts.items()}
+    texts = {stem: taken_over(text, known) for stem, text in texts.items()}
+    asked = set().union(*map(references, texts.values()))
     out = {}
     for stem, text in texts.items():
-        found = {m["name"] for m in CONSTANT.finditer(text)}
-        # What is assigned twice, or as an argument, is no constant.
-        once = {
-            name
-            for name in found
-            if sum(n == name and after == "=" for n, _, _, after in names_of(text)) == 1
-        }
-        rename = {n for n in once if not n.startswith("_") and private(n, stem, texts)}
+        names = {name for name, *_ in names_of(text)}
+        found = values(text)
+        forget = {n for n in found if n[0] != "_" and n not in asked and f"_{n}" not in names}
         changed = text
         for name, at, _, _ in reversed(names_of(text)):
-            if name in rename:
+            if name in forget:
                 changed = f"{changed[:at]}_{changed[at:]}"
 
-        def const(match, once=once):
+        def const(match, found=found):
             name = match["name"]
-            plain = name in once or name[1:] in once
+            plain = name in found or name[1:] in found
             return f"{name} = const({match['value']})" if plain else match[0]
 
         out[stem] = CONSTANT.sub(const, changed)
     return out
 
 
+def given(text):
+    """Names that a module gives to something: functions, classes, attributes, what is global."""
+    tree = ast.parse(text)
+    found = set()
+    for n in ast.walk(tree):
+        if isinstance(n, (ast.FunctionDef, ast.ClassDef)):
+            found.add(n.name)
+        elif isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store):
+            found.add(n.attr)
+    for block in [tree, *(n for n in tree.body if isinstance(n, ast.ClassDef))]:
+        for n in block.body:
+            for target in n.targets if isinstance(n, ast.Assign) else ():
+                found.update(m.id for m in ast.walk(target) if isinstance(m, ast.Name))
+    return found
+
+
+def words(text):
+    """Those in a module's texts: a name that may come as a text must stay."""
+    tree = ast.parse(text)
+    docstrings = {n.value for n in ast.walk(tree) if isinstance(n, ast.Expr)}
+    found = set()
+    for n in ast.walk(tree):
+        if isinstance(n, ast.Constant) and isinstance(n.value, (str, bytes)):
+            found.update(() if n in docstrings else re.findall(r"\w+", str(n.value)))
+    return found
+
+
 def short_names(texts):
-    """{private name: short name}, one for all modules: the commonest get two letters. Such names
-    are the code's own, and no text holds one."""
-    uses = Counter()
+    """{name: short name}, one for all modules, of names that only the code itself knows, in the
+    order in which they come: neighbours look alike then, which packs tighter. None begins with an
+    underscore, else a constant would be forgotten that another module asks for."""
+    names = [name for text in texts.values() for name, *_ in names_of(text)]
+    stay = SHARED.union(texts, *map(words, texts.values()))
+    for stem in set(APART) & set(texts):
+        stay.update(name for name, *_ in names_of(texts[stem]) if not name.startswith("_"))
     for text in texts.values():
-        uses.update(name for name, *_ in names_of(text) if PRIVATE.match(name))
-    letters = string.ascii_lowercase
-    candidates = [f"_{a}{b}" for b in ("", *letters, *string.digits) for a in letters]
-    free = iter([name for name in candidates if name not in uses])
-    short = {name: next(free) for name, _ in sorted(uses.items(), key=lambda u: (-u[1], u[0]))}
+        stay.update(re.findall(r"(?m)^(_[A-Z]\w*) = const\(", text))
+    own = set().union(*map(given, texts.values())) - stay
+    letters = string.ascii_letters + string.digits
+    first = string.ascii_uppercase
+    known = set(names)
+    free = (n for n in [*first, *(a + b for a in first for b in letters)] if n not in known)
+    short = {n: next(free) for n in dict.fromkeys(names) if n in own and not n.startswith("__")}
     return {name: new for name, new in short.items() if len(new) < len(name)}
 
 
@@ -110,30 +201,25 @@ def keywords(texts):
 
 
 def short_arguments(text, keep):
-    """The text with arguments of one letter: of all local names only theirs are in a .mpy file. One
-    that is in `keep` stays. A new name is new to the whole function, those within it included."""
+    """The text with arguments a, b, c...: of all local names only theirs are in a .mpy file. One
+    that is in `keep` stays, and another local name gives way."""
     edits = []
     for function in outermost(ast.parse(text)):
         nodes = list(ast.walk(function))
-        names = {n.id for n in nodes if isinstance(n, ast.Name)}
-        names |= {n.name for n in nodes if isinstance(n, ast.FunctionDef)}
-        arguments = [n for n in nodes if isinstance(n, ast.arg)]
-        names |= {n.arg for n in arguments}
-        free = iter([c for c in string.ascii_letters if c not in names])
-        short = {}
-        for n in arguments:
-            if n.arg not in keep and n.arg not in short and len(n.arg) > 1:
-                short[n.arg] = next(free)
+        arguments = [n.arg for n in nodes if isinstance(n, ast.arg)]
+        local = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        fixed = {n.id for n in nodes if isinstance(n, ast.Name)} - local - set(arguments)
+        fixed.update(keep, *(n.names for n in nodes if isinstance(n, (ast.Global, ast.Nonlocal))))
+        fixed.update(n.name for n in nodes if isinstance(n, (ast.FunctionDef, ast.ExceptHandler)))
+        fixed.update(n.asname or n.name for n in nodes if isinstance(n, ast.alias))
+        free = (c for c in string.ascii_letters if c not in fixed)
+        short = {name: next(free) for name in dict.fromkeys(arguments) if name not in fixed}
+        short = {n: f"{n}_was" for n in local if n in short.values()} | short
         for n in nodes:
             name = n.arg if isinstance(n, ast.arg) else n.id if isinstance(n, ast.Name) else None
             if name in short:
-                edits.append((n.lineno, n.col_offset, name, short[name]))
-    lines = text.split("\n")
-    for line, at, old, new in sorted(edits, reverse=True):
-        was = lines[line - 1]
-        assert was[at : at + len(old)] == old, was
-        lines[line - 1] = was[:at] + new + was[at + len(old) :]
-    return "\n".join(lines)
+                edits.append((n, short[name]))
+    return edited(text, edits)
 
 
 def outermost(node):
@@ -162,6 +248,8 @@ def main():
     out.mkdir(parents=True, exist_ok=True)
     for stem, text in device().items():
         (out / f"{stem}.py").write_text(text)
+    for name, short in short_names(source()).items():
+        print(short, name)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from packing import ROOT
 from router import BIN
 
 sys.path.insert(0, str(ROOT / "tools"))
+import ipk
 import ipk_const
 
 DEVICE_TESTS = sorted((ROOT / "tests/device").glob("test_*.py"))
@@ -37,7 +38,18 @@ def test_text_and_hexadecimal_number_and_private_name():
     assert out == '_FORM = const("!HI")\n_MASK = const(0xFF)\nprint(_FORM, _MASK)\n'
 
 
-def test_name_that_another_module_knows_stays():
+def test_constant_of_another_module_becomes_one_s_own():
+    a = "PORT = 1\nprint(PORT)\n"
+    own = "_PORT = const(1)\nprint(_PORT)\n"
+    b = '"""B."""\nfrom swdist.a import PORT, f\n\nf(PORT)\n'
+    out = '"""B."""\nfrom swdist.a import f\n\n_PORT = const(1)\nf(_PORT)\n'
+    assert changed(a=a, b=b) == {"a": own, "b": out}
+    b = '"""B."""\nfrom swdist import a\n\na.f(a.PORT)\n'
+    out = '"""B."""\nfrom swdist import a\n\n_A_PORT = const(1)\na.f(_A_PORT)\n'
+    assert changed(a=a, b=b) == {"a": own, "b": out}
+
+
+def test_name_that_is_asked_for_in_another_way_stays():
     out = changed(a="PORT = 1\nprint(PORT)\n", b="from a import PORT\n")
     assert out == {"a": "PORT = const(1)\nprint(PORT)\n", "b": "from a import PORT\n"}
     assert changed(a="PORT = 1\n", b="import a\na.PORT\n")["a"] == "PORT = const(1)\n"
@@ -64,21 +76,51 @@ def test_name_that_is_an_attribute_too_is_not_changed():
     assert changed(a=text)["a"] == "LIMIT = const(5)\n_LIMIT = [LIMIT]\n"
 
 
-def test_private_names_become_short_ones_the_same_in_all_modules():
-    a = "def _send_it(x):\n    return x._port_of + __name__\n"
-    b = "import a\na._send_it(a._port_of) + a._send_it(_q)\n"
+def test_names_of_the_code_s_own_become_short_ones_the_same_in_all_modules():
+    a = "class Thing:\n    def send_it(x):\n        return x._port + __name__ + x.send_it\n"
+    b = "import a\na.Thing(z.send_it)\nz._port = A\n"
     names = ipk_const.short_names({"a": a, "b": b})
-    assert names == {"_send_it": "_a", "_port_of": "_b"}
-    assert ipk_const.renamed(a, names) == "def _a(x):\n    return x._b + __name__\n"
-    assert ipk_const.renamed(b, names) == "import a\na._a(a._b) + a._a(_q)\n"
+    assert names == {"Thing": "B", "send_it": "C", "_port": "D"}  # A is there
+    short = "class B:\n    def C(x):\n        return x.D + __name__ + x.C\n"
+    assert ipk_const.renamed(a, names) == short
+    assert ipk_const.renamed(b, names) == "import a\na.B(z.C)\nz.D = A\n"
 
 
-def test_arguments_get_one_letter_that_is_new_to_the_whole_function():
-    text = "def f(first, b, second=a):\n    return lambda c: first + b + c.first(second)\n"
-    short = "def f(d, b, e=a):\n    return lambda c: d + b + c.first(e)\n"
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"a": "print(somebodys.name_of_theirs)\n"},
+        {"a": "def name_of_mine():\n    pass\n\n\nsetattr(x, 'name_of_mine', 1)\n"},
+        {"a": "def name_of_mine():\n    pass\n", "tool": "import a\na.name_of_mine()\n"},
+        {"a": "x.clock = 1\n", "clock": ""},
+        {"a": "def recv():\n    pass\n"},  # sockets have it, too
+        {"a": "_LIMIT = const(5)\n"},
+    ],
+)
+def test_name_that_somebody_else_may_know_stays(texts):
+    assert ipk_const.short_names(texts) == {}
+
+
+def test_runtime_has_none_of_the_names_that_are_changed():
+    known = [(BIN / name).read_bytes() for name in ("micropython", "micropython-noffi")]
+    names = [n for n in ipk_const.short_names(ipk_const.source()) if not n.startswith("_")]
+    assert len(names) > 150
+    assert [n for n in names if any(n.encode() + b"\0" in program for program in known)] == []
+
+
+def test_modules_of_other_packages_are_known():
+    assert set(ipk_const.APART) == {s for _, stems, _ in ipk.OPTIONAL.values() for s in stems}
+
+
+def test_arguments_are_a_b_c_and_other_local_names_give_way():
+    text = "def f(first, b, second=c):\n    return lambda one: a(first + b + one.first(second))\n"
+    short = "def f(b, d, e=c):\n    return lambda g: a(b + d + g.first(e))\n"
     assert ipk_const.short_arguments(text, set()) == short
-    text = "class A:\n    def f(self, x1):\n        self.x1 = 'x1', x1\n"
-    short = "class A:\n    def f(a, b):\n        a.x1 = 'x1', b\n"
+    text = "class A:\n    def f(self, x1):\n        a = 'x1'\n        self.x1 = a, x1\n"
+    short = "class A:\n    def f(a, b):\n        a_was = 'x1'\n        a.x1 = a_was, b\n"
+    assert ipk_const.short_arguments(text, set()) == short
+    text = "def f(x, y):\n    global b\n    b = x\n    import c\n    return c(y)\n"
+    short = "def f(a, d):\n    global b\n    b = a\n    import c\n    return c(d)\n"
     assert ipk_const.short_arguments(text, set()) == short
 
 
@@ -102,13 +144,15 @@ def source(tmp_path_factory):
     (folder / "tests").mkdir()
     (folder / "vectors").symlink_to(ROOT / "tests/vectors")
     short = ipk_const.short_names(ipk_const.source())
-    for path in (ROOT / "tests/device").glob("*.py"):  # which know some private names
+    for path in [*ROOT.glob("tests/*.py"), *ROOT.glob("tests/device/*.py")]:
         (folder / "tests" / path.name).write_text(ipk_const.renamed(path.read_text(), short))
     for stem, text in ipk_const.device().items():
         head, main, rest = text.partition("\nif __name__ ==")
         forgotten = re.findall(r"(?m)^_([A-Z]\w*) = const\(", text)
-        names = [name for name in forgotten if not re.search(rf"\b{name}\b", text)]
-        head += "".join(f"\n{name} = _{name}" for name in names) + "\n"
+        names = {name: short.get(name, name) for name in forgotten}
+        known = {name for name, *_ in ipk_const.names_of(text)}
+        names = {name: new for name, new in names.items() if new not in known}
+        head += "".join(f"\n{new} = _{name}" for name, new in names.items()) + "\n"
         (folder / "swdist" / f"{stem}.py").write_text(head + main + rest)
     return folder
 
@@ -117,13 +161,13 @@ def source(tmp_path_factory):
 @pytest.mark.parametrize("path", DEVICE_TESTS, ids=lambda path: path.stem)
 def test_device_tests_pass_on_packed_modules(source, path, tmp_path):
     names = set(re.findall(r"^def (test_\w+)", path.read_text(), re.M)) - LEFT_OUT
-    folders = [str(source), str(source / "tests"), str(ROOT / "tests")]
+    folders = [str(source), str(source / "tests")]
     done = subprocess.run(
         [
             BIN / "micropython",
             "-X",
             "heapsize=2M",
-            ROOT / "tests/run_device.py",
+            source / "tests/run_device.py",
             source / "tests" / path.name,
             *names,
         ],
