@@ -22,8 +22,6 @@ PACKAGES = "qemu-system-mips squashfs-tools kmod cpio".split()
 MODULES = (
     "crc32c_generic virtio_pci virtio_net squashfs jffs2 overlay phram batman-adv sch_netem".split()
 )
-# What an operator configures a batman-adv mesh with, and its libraries.
-BATCTL = "batctl libc6 libnl-3-200 libnl-genl-3-200".split()
 MIB = 1024 * 1024
 # As a WRT54GS: 8 MB of flash, of which 1 MB is left for jffs2. Offsets within it.
 ERASE = 64 * 1024
@@ -57,12 +55,12 @@ def run(*words, **more):
 
 
 def fetch():
-    """A folder with `kernel`, `busybox` and `batctl` (with its libraries) unpacked, cached."""
+    """A folder with `kernel` and `busybox` unpacked, cached."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "swdist"
-    target = cache / "malta-2"
+    target = cache / "malta-1"
     if target.exists():
         return target
-    say("fetching Debian's kernel, busybox and batctl for mipsel")
+    say("fetching Debian's kernel and busybox for mipsel")
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="swdist-") as folder:
         os.chmod(folder, 0o755)
@@ -82,11 +80,10 @@ def fetch():
         kernels = [line.split()[1] for line in meta.splitlines() if "Depends: linux-image" in line]
         if not kernels:
             raise RuntimeError("no kernel for mipsel in apt's sources: Debian 12 is the last")
-        names = [kernels[0], "busybox-static", *BATCTL]
-        run("apt-get", *apt, "-q", "download", *names, cwd=state / "debs")
+        run("apt-get", *apt, "-q", "download", kernels[0], "busybox-static", cwd=state / "debs")
         out = Path(tempfile.mkdtemp(prefix=".malta-", dir=cache))
         for deb in (state / "debs").glob("*.deb"):
-            name = {"linux": "kernel", "busybox": "busybox"}.get(deb.name.split("-")[0], "batctl")
+            name = "busybox" if deb.name.startswith("busybox") else "kernel"
             run("dpkg", "-x", deb, out / name)
         out.rename(target)
     return target
@@ -130,18 +127,7 @@ def modules(kernel, root):
     run("depmod", "-b", root, version)
 
 
-def put_batctl(source, root):
-    """Debian's batctl with the libraries that it opens."""
-    (root / "usr/sbin").mkdir(parents=True)
-    patterns = "usr/sbin/batctl lib/ld.so.1 lib/*/ld.so.1 lib/*/lib[cm].so.6 lib/*/libnl-*"
-    for pattern in patterns.split():
-        for path in source.glob(pattern):
-            place = root / path.relative_to(source)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, place, follow_symlinks=False)
-
-
-def root_image(malta, packages, out, batman):
+def root_image(malta, packages, out):
     """The read-only root: busybox, the runtime (as an image builder installs it), and the other
     packages as files in /rom/packages, to be installed by the router itself."""
     with tempfile.TemporaryDirectory(prefix="swdist-root-") as folder:
@@ -155,8 +141,6 @@ def root_image(malta, packages, out, batman):
             if name != "busybox":
                 (root / "bin" / name).symlink_to("busybox")
         (root / "sbin/init").symlink_to("../bin/busybox")
-        if batman:
-            put_batctl(malta / "batctl", root)
         (root / "etc/passwd").write_text(PASSWD)
         (root / "etc/group").write_text(GROUP)
         (root / "etc/inittab").write_text(INITTAB)
@@ -200,7 +184,7 @@ def flash(root, out):
         file.write(root.read_bytes())
 
 
-def make(folder, ca, batman=False):
+def make(folder, ca):
     """(kernel, initramfs, root image) for routers that trust `ca`."""
     malta = fetch()
     packages = {}
@@ -208,7 +192,7 @@ def make(folder, ca, batman=False):
     for p in (swdist, ipk.keyring(ca), ipk_runtime.package(ipk_runtime.program())):
         ipk.write(p, folder, ipk.source_epoch())
         packages[p.name] = folder / p.filename()
-    root_image(malta, packages, folder / "root.squashfs", batman)
+    root_image(malta, packages, folder / "root.squashfs")
     initramfs(malta, folder / "initramfs.gz")
     kernel = next((malta / "kernel/boot").glob("vmlinuz-*"))
     return kernel, folder / "initramfs.gz", folder / "root.squashfs"

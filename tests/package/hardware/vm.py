@@ -12,6 +12,15 @@ from . import image
 QEMU = "qemu-system-mipsel"
 BOOT_S = 60
 COMMAND_S = 120
+EXCHANGES = 40
+# Answers each line with the counter that swdist's processes have, until an empty one.
+TELL_COUNTER = """import sys
+from swdist.platform import Clock
+clock = Clock()
+print("@@ready")
+while len(sys.stdin.readline()) > 1:
+    print("@@counter", clock.counter_us())
+"""
 
 
 class Failed(Exception):
@@ -139,6 +148,29 @@ class Router:
         if check and end[1] != "0":
             raise Failed(f"{self.name}: {command}: {end[1]}\n{said}")
         return said.strip()
+
+    def counter(self):
+        """(offset, error) in seconds: this host's monotonic clock is the router's counter plus
+        offset, give or take error. By the quickest of some exchanges over the serial line: the
+        router has read its counter at some moment of it."""
+        begin = len(self.console.text)
+        self.console.send(
+            f"MICROPYPATH=/usr/lib/micropython micropython -c '{TELL_COUNTER}'; echo '@@'end $?\n"
+        )
+        self.console.wait(r"@@ready\r?\n", COMMAND_S, begin)
+        found = []
+        for _ in range(EXCHANGES):
+            begin = len(self.console.text)
+            asked = time.monotonic()
+            self.console.send("?\n")
+            counter = int(self.console.wait(r"@@counter (\d+)\r?\n", COMMAND_S, begin)[1]) / 1e6
+            answered = time.monotonic()
+            found.append(((answered - asked) / 2, (asked + answered) / 2 - counter))
+        begin = len(self.console.text)
+        self.console.send("\n")
+        self.console.wait(r"@@end 0\r?\n", COMMAND_S, begin)
+        error, offset = min(found)
+        return offset, error
 
     def kill(self):
         """The power is cut: what is in flash stays as it is, to the byte."""
