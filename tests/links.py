@@ -3,6 +3,7 @@ namespace with the interfaces m0 (192.0.2.1/24) and m1, a veth pair."""
 
 import socket
 import struct
+import subprocess
 
 import pytest
 
@@ -89,4 +90,58 @@ def test_a_link_without_ipv6_uses_broadcast(monkeypatch):
     monkeypatch.setattr(net, "ipv4_of", lambda name: False)
     link.refresh()
     assert four[0] not in link.sockets
+    link.close()
+
+
+def ip(words):
+    subprocess.run(["ip", *words.split()], check=True)
+
+
+def pair():
+    """A veth pair l0, l1 whose addresses are good at once; the index of l0."""
+    ip("link add l0 type veth peer name l1")
+    for name in ("l0", "l1"):
+        with open(f"/proc/sys/net/ipv6/conf/{name}/accept_dad", "w") as f:
+            f.write("0")
+        ip(f"link set {name} up")
+    return ifaces.ifindex("l0")
+
+
+def call(port):
+    """A neighbour's datagram to the group, by way of l1."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, ifaces.ifindex("l1"))
+        s.sendto(b"hello", (socket.inet_ntop(socket.AF_INET6, net.GROUP), port))
+
+
+def test_interface_that_comes_late_goes_and_comes_back_is_heard_again():
+    """As a mesh interface does: bat0 is made anew by each restart of the network."""
+    port = free_port()
+    link = net.Link(["l0"], port)
+    assert link.broadcast(b"x") == 0
+
+    def heard():
+        link.refresh()
+        assert len(link.sockets) == 1 and link.broadcast(b"x") == 1
+        call(port)
+        data, peer, _ = receive(link.sockets[0])
+        assert data == b"hello"
+        return peer
+
+    seen = []
+    for _ in range(2):
+        index = pair()
+        peer = heard()
+        assert int.from_bytes(peer[16:], "big") == index
+        seen.append(peer)
+        # Down and up: the kernel has forgotten the group. And another hardware address.
+        ip("link set l0 down")
+        ip(f"link set l0 address 02:00:00:00:00:{len(seen):02x}")
+        link.refresh()
+        ip("link set l0 up")
+        assert heard() == peer
+        ip("link del l0")
+        link.refresh()
+        assert link.broadcast(b"x") == 0
+    assert seen[0][16:] != seen[1][16:]
     link.close()
