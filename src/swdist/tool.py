@@ -56,6 +56,11 @@ def process(fs, conf, daemon):
     return None
 
 
+def absolute(path):
+    """A path as typed: the launcher has gone to / since, where nobody else can put modules."""
+    return path if path[:1] == "/" else (os.getenv("SWDIST_FROM") or "") + "/" + path
+
+
 def cmdline(pid):
     """The words that a process was started with."""
     try:
@@ -273,8 +278,7 @@ def put(fs, conf, path):
     """Verified here, taken over by the network side, which starts again for it."""
     trust = verify.load_ca(fs, conf.ca)
     ids = platform.user_ids(conf.user) if conf.user else None
-    here = os.getenv("SWDIST_FROM") or ""
-    with open(path if path[:1] == "/" else here + "/" + path, "rb") as f:
+    with open(absolute(path), "rb") as f:
         if ids is not None:
             platform.drop_privileges(ids)  # what is written is then the network side's
         ucryptolib.use(*native.find(fs, conf.run))
@@ -338,8 +342,9 @@ def main(argv):
         else:
             found = read(fs, conf, command)
         if command == "metrics" and len(words) > 1:
-            fs.mkdirs(words[1].rpartition("/")[0])
-            fs.write_atomic(words[1], exposition(found).encode())
+            path = absolute(words[1])
+            fs.mkdirs(path.rpartition("/")[0])
+            fs.write_atomic(path, exposition(found).encode())
             return 0
     except (Refused, ValueError, OSError) as e:
         sys.stderr.write("swdist %s: %s\n" % (command, e))

@@ -244,7 +244,7 @@ def test_metrics_outlive_no_process_that_hangs_or_is_gone(node, packages):
     node.install(packages["swdist-utils"])
     file = node.root / "var/prometheus/swdist.prom"
     net, switch = (("side", "net"),), (("side", "switch"),)
-    assert node.run("swdist metrics /var/prometheus/swdist.prom") == ""
+    assert node.run("cd /var; swdist metrics prometheus/swdist.prom") == ""
     found = figures(file.read_text())
     assert found["swdist_up"] == {net: 1, switch: 1}
     assert found["swdist_active_release_info"][
