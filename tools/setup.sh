@@ -9,7 +9,7 @@ python=${PYTHON:-python3}
 # What builds the runtime comes with it, so that one message names all that is missing.
 # shellcheck disable=SC2046 # a list of names
 tools/packages.sh python3 python3-venv iproute2 nftables procps shellcheck signify-openbsd libsodium23 \
-	"busybox|busybox-static" atftp curl dnsmasq-base tftp-hpa zopfli qemu-user binutils-mipsel-linux-gnu \
+	"busybox|busybox-static" atftp curl dnsmasq-base libwrap0 tftp-hpa zopfli qemu-user binutils-mipsel-linux-gnu \
 	$("$python" tools/runtime.py --packages)
 
 tools/peers.sh build/peers
