@@ -62,6 +62,7 @@ class Demo:
         self.key = keys.generate()
         self.ca = self.folder / "ca"
         self.network = ca.create(self.ca, "demo", [self.key.public], 1)
+        self.laptop_ca = self.ca
 
     def _make_nodes(self):
         names = [f"n{i}" for i in range(self.count)]
@@ -195,7 +196,7 @@ class Demo:
         self.laptop.start_other(
             ROOT,
             "swdist_host.__main__",
-            ["seed", path, "--json", "--interface", interface, "--ca", self.ca],
+            ["seed", path, "--json", "--interface", interface, "--ca", self.laptop_ca],
         )
         return release.load(path).rid.hex()
 
@@ -273,14 +274,14 @@ class Demo:
             f"(their own bound: {claimed_ms:.1f} ms)",
         )
 
-    def latecomer(self):
+    def latecomer(self, version="1.1.0"):
         self.late.offset_s = 86400 - time.time()
         self.late.start()
         self.say(f"{self.late.name} has power again; its clock says {time.ctime(86400)}")
         began = time.monotonic()
-        self.wait("runs 1.1.0", 45, lambda n: n.active() == "1.1.0", [self.late])
+        self.wait(f"runs {version}", 45, lambda n: n.active() == version, [self.late])
         reasons = [r["reason"] for r in self.late.switches()]
-        self.expect(f"{self.late.name}, which was off, catches up", reasons == ["late"],
+        self.expect(f"{self.late.name}, which was off, catches up", set(reasons) == {"late"},
                     f"after {time.monotonic() - began:.1f} s")  # fmt: skip
 
     def experiment(self):
@@ -352,6 +353,77 @@ class Demo:
             and node.active() == version
             and switch["confirmed"] == switch["active"]["id"]
         )
+
+    def rekey(self):
+        """The CA's keys change twice while one node sleeps; then a thief signs with the first."""
+        stolen = self.key
+        laptop = ca.load(shutil.copytree(self.ca, self.folder / "laptop-ca"))
+        self.laptop_ca = laptop.path
+        kept = [release.load(self.folder / "1.1.0.swd").rid]
+        for n in (1, 2):
+            key = keys.generate()
+            swd = release.build_keys(laptop.trust, [key.public], 1, kept)
+            swd = release.sign(release.sign(swd, self.key), key)
+            release.save(swd, self.folder / f"0.0.{n}.swd")
+            laptop.adopt(swd)
+            self.key = key
+            rid = self.seed(self.folder / f"0.0.{n}.swd")
+            self.say(f"the laptop seeds 0.0.{n} ({rid[:8]}), a new key in the place of the last")
+            began = time.monotonic()
+            self.wait(f"has 0.0.{n}", 30, lambda x, n=n: x.release(f"0.0.{n}").get("complete"),
+                      self.early)  # fmt: skip
+            self.expect(f"all {len(self.early)} nodes have the key set 0.0.{n}", True,
+                        f"{time.monotonic() - began:.1f} s after it was offered")  # fmt: skip
+        self.thieve(stolen, laptop.trust)
+        start_s = int(time.time()) + self.lead_s()
+        rid = self.seed(self.release("1.2.0", start_s))
+        self.say(f"the laptop seeds 1.2.0 ({rid[:8]}), signed by the newest key alone")
+        self.spread(self.early, "1.2.0", start_s)
+        self.laptop.stop()
+        self.laptop.processes = []
+        self.say("the laptop goes")
+        self.latecomer("1.2.0")
+        held = [self.late.release(v).get("complete") for v in ("0.0.1", "0.0.2")]
+        blamed = [line for line in self.late.log().splitlines() if ": refused " in line]
+        self.expect(f"{self.late.name} went through both changes, and blames nobody",
+                    all(held) and not blamed, " ".join(blamed[:1]))  # fmt: skip
+        whole = all(n.release("1.1.0").get("complete") for n in self.nodes)
+        self.expect("1.1.0, which only the first key has signed, is kept by all", whole)
+        ran = {n.name: [r["to"] for r in n.switches()] for n in self.early}
+        others = [name for name, found in ran.items() if found != ["1.1.0-r0", "1.2.0-r0"]]
+        self.expect("no node switched to anything else", not others, " ".join(others))
+
+    def thieve(self, stolen, trust):
+        """Who has stolen the first key signs what he can think of: a release, and key sets."""
+        past_s = int(time.time()) - 3600
+        his = keys.generate()
+        founding = ca.load(self.ca).trust
+        lies = [self.release("6.6.6", past_s, key=stolen, size=5000)]
+        for name, after in (("first", founding), ("next", trust)):
+            swd = release.build_keys(after, [his.public], 1)
+            lies.append(self.folder / f"thief-{name}.swd")
+            release.save(release.sign(release.sign(swd, stolen), his), lies[-1])
+        self.say(
+            "a thief has the first key. Three strangers offer what it has signed: 6.6.6, another"
+        )
+        self.say("0.0.1, and a 0.0.3")
+        for name, lie in zip((FORGER, TAMPERER, REPLAYER), lies):
+            self._hostile(name, [lie])
+        words = ("signatures: 0 of the 1 needed", "signatures: another key set has this version")
+        for word in words:
+            self.wait(f"refused: {word}", 30, lambda w=word: self.refusals(w))
+        rids = {release.load(lie).rid.hex(): lie.stem for lie in lies}
+        short = {rid[:8]: name for rid, name in rids.items()}
+
+        def refused():
+            lines = self.refusals("signatures")
+            return {name for rid, name in short.items() if any(rid in line for line in lines)}
+
+        self.wait("each of the three is refused", 30, lambda: len(refused()) == 3)
+        stored = [f"{n.name} {name}" for n in self.nodes for rid, name in rids.items()
+                  if n.on_flash(rid)]  # fmt: skip
+        self.expect("what the stolen key alone has signed is refused, and on no node's flash",
+                    not stored, " ".join(stored))  # fmt: skip
 
     def back_after_s(self, node, version):
         """From its switch to that version until it left it again; infinite if it did not."""
@@ -479,7 +551,8 @@ class Demo:
             self.kills(kills)
         else:
             self.stable()
-            self.latecomer()
+            if scene != "rekey":
+                self.latecomer()
         if scene == "mesh":
             self.experiment()
             self.judge_attack()
@@ -487,6 +560,8 @@ class Demo:
             self.bad_releases()
         elif scene == "self-update":
             self.self_update()
+        elif scene == "rekey":
+            self.rekey()
         self.judge_loss()
         if scene != "self-update":  # its daemons have just begun to count
             self.count_traffic()
@@ -511,9 +586,9 @@ def arguments():
     )
     parser.add_argument(
         "--scene", default="mesh",
-        choices=["mesh", "spread", "bad-release", "kills", "self-update"],
-        help="all of it, one release and a node that was off, releases that do harm, kill -9, or "
-        "releases that bring swdist itself",
+        choices=["mesh", "spread", "bad-release", "kills", "self-update", "rekey"],
+        help="all of it, one release and a node that was off, releases that do harm, kill -9, "
+        "releases that bring swdist itself, or changes of the CA's keys",
     )  # fmt: skip
     parser.add_argument("--kills", type=int, default=20, help="of the scene `kills`")
     parser.add_argument(

@@ -65,6 +65,7 @@ class Ca:
         # A node goes by the manifest, so that comes last.
         for name in ("signatures", "manifest"):
             files.write(self.path / f"{n}.{name}", getattr(swd, name))
+        self.trust.baked.append((swd.manifest, swd.signatures))
         return n
 
 

@@ -100,6 +100,11 @@ def test_releases_that_do_harm_are_left_by_all_nodes():
     play("--scene", "bad-release", limit_s=300)
 
 
+@pytest.mark.soak
+def test_keys_change_twice_while_a_node_sleeps_and_the_stolen_ones_are_of_no_worth():
+    play("--scene", "rekey", limit_s=300)
+
+
 @pytest.mark.slow
 def test_daemons_that_are_killed_come_to_run_what_they_should():
     play("--scene", "kills", limit_s=150)
