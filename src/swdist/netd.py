@@ -150,6 +150,7 @@ class Netd:
         stop = platform.stop_fd()
         if stop is not None:
             self.poller.register(stop)
+        ucryptolib.meanwhile = self.meanwhile
         node = self.node
         now = self.counter.counter_us()
         node.clock.start(now, self.counter.wall_us())
@@ -194,6 +195,7 @@ class Netd:
                 break
             for s in ready:
                 self._take(s)
+        ucryptolib.meanwhile = None
         self.save_time(self.counter.counter_us())
         self.log.info("stopped")
 
@@ -218,6 +220,14 @@ class Netd:
                 self.node.receive(peer, port, data, n, now)
             else:
                 self._transfer(s, peer, port, data, n, now)
+
+    def meanwhile(self):
+        """Hears and answers while a check in plain Python goes on, which may take two seconds. What
+        is done here starts no other one; the switch side and SIGTERM wait."""
+        self.serve.tick(self.counter.counter_us())
+        for s in self.poller.wait(0):
+            if s is not self.ipc and not isinstance(s, int):
+                self._take(s)
 
     def _transfer(self, s, peer, port, data, n, now):
         for i in range(DOWNLOADS):

@@ -30,61 +30,53 @@ _K = [_root(p << 192, 3) & _M for p in _primes(80)]
 _H = [_root(p << 128, 2) & _M for p in _primes(8)]
 
 
-def sha512(data):
-    """The 64-byte digest of a bytes-like object. Allocates no more than a few blocks at a time."""
-    work = slices(data)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
-
-
-def slices(data):
-    """The same as a generator: yields after each block of 128 bytes, and returns the digest.
-    What it yields is the cost, in the units of ed25519.Verifier."""
+def sha512(data, meanwhile=None):
+    """The 64-byte digest of a bytes-like object. Allocates no more than a few blocks at a time.
+    meanwhile(): called before each block of 128 bytes."""
     n = len(data)
     tail = bytes(data[n - n % 128 :]) + b"\x80"
     tail += bytes(-(len(tail) + 16) % 128) + pack("!QQ", 0, n * 8)
     h = _H[:]
     w = [0] * 80
-    for at in range(0, n - n % 128, 128):
-        _block(h, w, data, at)
-        yield 20
-    for at in range(0, len(tail), 128):
-        _block(h, w, tail, at)
-        yield 20
+    for at in range(0, n - n % 128 + len(tail), 128):
+        if meanwhile:
+            meanwhile()
+        whole = at + 128 <= n
+        w[:16] = unpack_from("!16Q", data if whole else tail, at if whole else at + n % 128 - n)
+        _block(h, w)
     return pack("!8Q", *h)
 
 
-def _block(h, w, data, at):
-    """Section 6.4.2. A word beside itself (x | x << 64) makes each rotation one shift."""
+def _block(h, w):
+    """Section 6.4.2. A word beside itself (x * (1 + 2**64)) makes each rotation one shift. What is
+    above 64 bits goes at the end of each sum: a mask costs as much as any other operation."""
     m = _M
-    w[:16] = unpack_from("!16Q", data, at)
+    twice = m + 2
     for t in range(16, 80):
         x = w[t - 15]
         y = w[t - 2]
-        xx = x | x << 64
-        yy = y | y << 64
-        w[t] = (
-            w[t - 16]
-            + ((xx >> 1 ^ xx >> 8) & m ^ x >> 7)
-            + w[t - 7]
-            + ((yy >> 19 ^ yy >> 61) & m ^ y >> 6)
-        ) & m
+        xx = x * twice
+        yy = y * twice
+        x = (xx >> 1 ^ xx >> 8 ^ x >> 7) + (yy >> 19 ^ yy >> 61 ^ y >> 6)
+        w[t] = w[t - 16] + w[t - 7] + x & m
     a, b, c, d, e, f, g, k = h
-    for t in range(80):
-        x = e | e << 64
-        y = a | a << 64
-        x = k + ((x >> 14 ^ x >> 18 ^ x >> 41) & m) + (g ^ e & (f ^ g)) + _K[t] + w[t]
-        y = ((y >> 28 ^ y >> 34 ^ y >> 39) & m) + (a & b | c & (a | b))
+    bc = b ^ c
+    for x, y in zip(w, _K):
+        x += y + k + (g ^ e & (f ^ g))
+        y = e * twice
+        x += y >> 14 ^ y >> 18 ^ y >> 41
         k = g
         g = f
         f = e
-        e = (d + x) & m
+        e = d + x & m
+        y = a * twice
+        x += y >> 28 ^ y >> 34 ^ y >> 39
         d = c
         c = b
+        ab = a ^ b
+        x += b ^ ab & bc  # what two of a, b, c say; ab is the next round's bc
+        bc = ab
         b = a
-        a = (x + y) & m
+        a = x & m
     for i, v in enumerate((a, b, c, d, e, f, g, k)):
         h[i] = (h[i] + v) & m

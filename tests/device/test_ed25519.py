@@ -1,4 +1,4 @@
-"""Ed25519: the RFC's and other projects' vectors, strictness, and work in slices."""
+"""Ed25519: the RFC's and other projects' vectors, strictness, and what goes on meanwhile."""
 
 import json
 from binascii import unhexlify
@@ -114,48 +114,55 @@ def test_any_bytes_of_any_form_never_raise():
     assert not ed25519.verify(b"", b"", b"")
 
 
-def test_bytes_like_inputs_are_taken_and_not_kept():
+def test_bytes_like_inputs_are_taken_and_not_looked_at_again():
     key, signature, message = [bytearray(x) for x in rfc(3)]
     assert ed25519.verify(memoryview(key), memoryview(signature), memoryview(message))
-    v = ed25519.Verifier(key, signature, message)
-    v.step(1)
-    for buf in (key, signature, message):
-        for i in range(len(buf)):
-            buf[i] = 0xA5
-    while v.step():
-        pass
-    assert v.ok
+
+    def overwrite():
+        for buf in (key, signature, message):
+            for i in range(len(buf)):
+                buf[i] = 0xA5
+
+    assert ed25519.verify(key, signature, message, None, overwrite)
+    assert key == bytes([0xA5]) * 32
 
 
-def test_slices_give_the_same_answer_whatever_their_size():
-    key, signature, message = rfc(2)
-    for n in (1, 7, 32, 253, 100000):
-        for good in (True, False):
-            v = ed25519.Verifier(key, signature if good else flip(signature, 77), message)
-            while v.step(n):
-                assert not v.ok
-            assert v.ok is good
-            assert not v.step(n) and v.ok is good  # more steps change nothing
-
-
-def test_a_slice_is_short_for_a_long_message_too():
+def test_something_else_is_done_all_along_and_the_answer_is_the_same():
     key, signature, message = rfc(3)  # 1,023 bytes: 9 blocks of SHA-512
-    v = ed25519.Verifier(key, signature, message)
-    steps = 1
-    while v.step(1):
-        steps += 1
-    assert v.ok and steps > 253 + 9
-    v = ed25519.Verifier(key, signature, message)
-    steps = 1
-    while v.step(24):
-        steps += 1
-    assert v.ok and 10 < steps < 40
+    for good in (True, False):
+        called = []
+        given = signature if good else flip(signature, 77)
+        note = called.append
+        assert ed25519.verify(key, given, message, None, lambda note=note: note(1)) is good
+        assert len(called) == 9 + 32
 
 
-def test_forgeries_of_the_form_cost_no_step():
+def test_forgeries_of_the_form_cost_nothing():
     key, signature, message = rfc(2)
-    v = ed25519.Verifier(key, signature[:63] + b"\xff", message)
-    assert not v.step(1) and not v.ok
+    called = []
+    bad = signature[:63] + b"\xff"
+    assert not ed25519.verify(key, bad, message, None, lambda: called.append(1))
+    assert not called
+
+
+def test_digits_are_those_of_the_number_and_far_apart():
+    for n in (0, 1, 7, 8, 9, 15, 16, 255, 2**252, 2**253 - 1, ed25519.L - 1, 5**108):
+        digits = ed25519._digits(n)
+        assert sum([d << i for i, d in enumerate(digits)]) == n
+        for i, d in enumerate(digits):
+            assert d in (-7, -5, -3, -1, 0, 1, 3, 5, 7)
+            assert not d or not any(digits[i + 1 : i + 4]), n
+        assert not any(digits[254:])
+
+
+def test_products_inverses_and_powers_are_right_at_the_borders():
+    p = ed25519.P
+    for x in (0, 1, 2, p - 1, p, p + 1, 2 * p, 2**255, 2**263 - 1, -(2**262), 3**160):
+        for y in (0, 1, p - 1, 2**263 - 1, -(2**263)):
+            assert ed25519._mul(x, y) == x * y % p, (x, y)
+    for x in (1, 2, 5, 2**200 + 1, p - 1):
+        assert x * ed25519._inverse(x) % p == 1
+        assert ed25519._power(x) == pow(x, 2**252 - 3, p)
 
 
 def test_given_digest_is_the_one_that_is_used():

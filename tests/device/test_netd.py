@@ -2,7 +2,7 @@
 
 from logs import Log
 
-from swdist import netd, platform, verify
+from swdist import native, net, netd, platform, ucryptolib, unixsock, verify
 from swdist.bits import to_hex
 
 FS = platform.Fs()
@@ -90,3 +90,43 @@ def test_a_synchronised_system_clock_is_told_to_the_clock_and_no_other():
         netd.libc.reference_error = real
     offset = bare.counter.wall_us() - bare.counter.counter_us()
     assert abs(bare.clock.told[0] - offset) < 1000000 and bare.clock.told[1] == 1500
+
+
+class Hearing(Bare):
+    """Notes which sockets it takes from, and takes all that is there."""
+
+    def __init__(self, ipc, sockets):
+        self.counter = platform.Clock()
+        self.serve = self
+        self.ticks = 0
+        self.taken = []
+        self.ipc = ipc
+        self.poller = net.Poller()
+        for s in sockets:
+            self.poller.register(s)
+
+    def tick(self, now):
+        self.ticks += 1
+
+    def _take(self, s):
+        self.taken.append(s)
+        s.recv()
+
+
+def test_neighbours_are_heard_while_a_signature_is_checked_and_the_switch_side_waits():
+    root = "/tmp/swdist-test-" + to_hex(platform.rand_bytes(8))
+    FS.mkdirs(root)
+    try:
+        ipc, other = [unixsock.Unix(root + "/" + name) for name in ("ipc", "other")]
+        for name in ("ipc", "other"):
+            assert other.send_to(root + "/" + name, b"x")
+        daemon = Hearing(ipc, (ipc, other))
+        ucryptolib.meanwhile = daemon.meanwhile
+        assert ucryptolib.ed25519_verify(native.KNOWN_KEY, native.KNOWN, bytes(46))
+        assert daemon.taken == [other] and daemon.ticks > 30
+        assert ipc.recv() == b"x"
+        for s in (ipc, other):
+            s.close()
+    finally:
+        ucryptolib.meanwhile = None
+        FS.rmtree(root)
