@@ -20,9 +20,11 @@ from pathlib import Path
 
 DEVICE = Path(__file__).resolve().parent.parent / "src/swdist"
 CONSTANT = re.compile(
-    r"""^(?P<name>_?[A-Z][A-Z0-9_]*) = (?P<value>0x[0-9a-fA-F]+|[0-9]+|"[^"\\\n]*")[ ]*(?:#.*)?$""",
+    r"""^(?P<name>_?[A-Z][A-Z0-9_]*) = """
+    r"""(?P<value>0x[0-9a-fA-F]+|-?[0-9]+|b?"[^"\\\n]*")[ ]*(?:#.*)?$""",
     re.M,
 )
+WHICH = 'MICROPYTHON = sys.implementation.name == "micropython"\n'
 # In packages of their own, which may be of another version than the rest: names they use stay.
 APART = ("inject", "sntp", "tool")
 # Our names that MicroPython's own things may have too (a test asks it), and one for people.
@@ -74,6 +76,32 @@ def edited(text, edits):
     return text
 
 
+def for_micropython(text):
+    """Without what is for CPython: nothing but MicroPython loads what is compiled. The compiler
+    leaves out an `if` that is never true, but not what comes behind a `return`."""
+    if WHICH not in text:
+        return text
+    edits = []
+    for n in ast.walk(ast.parse(text)):
+        body = n.body if isinstance(n, ast.FunctionDef) else []
+        for i, s in enumerate(body):
+            if ends_here(s):
+                edits += [(later, "pass") for later in body[i + 1 :]]
+        if isinstance(n, ast.IfExp) and is_name(n.test, "MICROPYTHON"):
+            edits.append((n, ast.unparse(n.body)))
+    return edited(text, edits).replace(WHICH, "MICROPYTHON = 1\n")
+
+
+def is_name(node, name):
+    return isinstance(node, ast.Name) and node.id == name
+
+
+def ends_here(s):
+    """Is it `if MICROPYTHON: ... return`?"""
+    asked = isinstance(s, ast.If) and is_name(s.test, "MICROPYTHON")
+    return asked and isinstance(s.body[-1], ast.Return)
+
+
 def values(text):
     """{name: value as text} of a module's constants. What is assigned twice, or as an argument, is
     none."""
@@ -119,6 +147,7 @@ def references(text):
 
 def constants(texts):
     """{module: source} from {module: source}."""
+    texts = {stem: for_micropython(text) for stem, text in texts.items()}
     known = {stem: values(text) for stem, text in texts.items()}
     texts = {stem: taken_over(text, known) for stem, text in texts.items()}
     asked = set().union(*map(references, texts.values()))

@@ -38,6 +38,26 @@ def test_text_and_hexadecimal_number_and_private_name():
     assert out == '_FORM = const("!HI")\n_MASK = const(0xFF)\nprint(_FORM, _MASK)\n'
 
 
+def test_negative_number_and_bytes():
+    out = changed(a='REFUSED = -1\nBUSY = b"busy"\nprint(REFUSED, BUSY)\n')["a"]
+    assert out == '_REFUSED = const(-1)\n_BUSY = const(b"busy")\nprint(_REFUSED, _BUSY)\n'
+
+
+def test_what_is_for_cpython_is_left_out():
+    which = 'import sys\nMICROPYTHON = sys.implementation.name == "micropython"\n'
+    text = which + (
+        "def f(x):\n    if MICROPYTHON:\n        return 1\n    y = 2\n    return y\n"
+        "def g(x):\n    if MICROPYTHON:\n        x = 3\n    return x if MICROPYTHON else f(x)\n"
+        "def h(x):\n    if x:\n        return 1\n    return 2\n"
+    )
+    names = {"const": lambda value: value}
+    exec(changed(a=text)["a"], names)
+    assert [names[f](5) for f in "fgh"] == [1, 3, 1]
+    assert "y" not in names["f"].__code__.co_varnames
+    assert "f" not in names["g"].__code__.co_names
+    assert names["h"](0) == 2
+
+
 def test_constant_of_another_module_becomes_one_s_own():
     a = "PORT = 1\nprint(PORT)\n"
     own = "_PORT = const(1)\nprint(_PORT)\n"
