@@ -197,6 +197,20 @@ def words(text):
     return found
 
 
+def own_attributes(texts):
+    """{module: {private attribute that no other module has: a letter}}: the same letters in each
+    module, where arguments have them anyway. No class inherits from one of another module."""
+    found = {}
+    for stem, text in texts.items():
+        others = {n for s, t in texts.items() if s != stem for n, *_ in names_of(t)}
+        uses = names_of(text)
+        plain = {name for name, _, before, _ in uses if before != "."}
+        own = {n for n in given(text) - plain - others if re.match("_[a-z]", n)}
+        in_order = [n for n in dict.fromkeys(name for name, *_ in uses) if n in own]
+        found[stem] = dict(zip(in_order, string.ascii_lowercase))
+    return found
+
+
 def short_names(texts):
     """{name: short name}, one for all modules, of names that only the code itself knows, in the
     order in which they come: neighbours look alike then, which packs tighter. None begins with an
@@ -207,6 +221,7 @@ def short_names(texts):
         stay.update(name for name, *_ in names_of(texts[stem]) if not name.startswith("_"))
     for text in texts.values():
         stay.update(re.findall(r"(?m)^(_[A-Z]\w*) = const\(", text))
+    stay.update(*own_attributes(texts).values())
     own = set().union(*map(given, texts.values())) - stay
     letters = string.ascii_letters + string.digits
     first = string.ascii_uppercase
@@ -268,8 +283,12 @@ def device():
     """The device code so changed, {module: source}."""
     texts = source()
     names = short_names(texts)
+    own = own_attributes(texts)
     keep = keywords(texts.values())
-    return {stem: short_arguments(renamed(text, names), keep) for stem, text in texts.items()}
+    return {
+        stem: short_arguments(renamed(text, {**names, **own[stem]}), keep)
+        for stem, text in texts.items()
+    }
 
 
 def main():
@@ -279,6 +298,9 @@ def main():
         (out / f"{stem}.py").write_text(text)
     for name, short in short_names(source()).items():
         print(short, name)
+    for stem, names in own_attributes(source()).items():
+        for name, short in names.items():
+            print(stem, short, name)
 
 
 if __name__ == "__main__":

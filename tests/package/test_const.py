@@ -1,5 +1,6 @@
 """tools/ipk_const.py: the packaged modules do what the source does."""
 
+import ast
 import os
 import re
 import subprocess
@@ -106,6 +107,23 @@ def test_names_of_the_code_s_own_become_short_ones_the_same_in_all_modules():
     assert ipk_const.renamed(b, names) == "import a\na.B(z.C)\nz.D = A\n"
 
 
+def test_private_attributes_of_one_module_are_letters_the_same_in_each():
+    a = "self._first = self._second = self._shared = 1\n"
+    b = "x._shared = x._mine = theirs._other = _mine2 = 1\nx._mine2 = 2\n"
+    assert ipk_const.own_attributes({"a": a, "b": b}) == {
+        "a": {"_first": "a", "_second": "b"},
+        "b": {"_mine": "a", "_other": "b"},
+    }
+    assert ipk_const.own_attributes({"a": "print(theirs._other)\n"}) == {"a": {}}
+
+
+def test_no_class_inherits_from_one_of_another_module():
+    for stem, text in ipk_const.source().items():
+        classes = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.ClassDef)]
+        for base in [base for n in classes for base in n.bases]:
+            assert ast.unparse(base) in {"Exception", *(n.name for n in classes)}, stem
+
+
 @pytest.mark.parametrize(
     "texts",
     [
@@ -163,7 +181,10 @@ def source(tmp_path_factory):
     (folder / "swdist").mkdir()
     (folder / "tests").mkdir()
     (folder / "vectors").symlink_to(ROOT / "tests/vectors")
-    short = ipk_const.short_names(ipk_const.source())
+    texts = ipk_const.source()
+    short = ipk_const.short_names(texts)
+    for names in ipk_const.own_attributes(texts).values():
+        short.update(names)
     for path in [*ROOT.glob("tests/*.py"), *ROOT.glob("tests/device/*.py")]:
         (folder / "tests" / path.name).write_text(ipk_const.renamed(path.read_text(), short))
     for stem, text in ipk_const.device().items():
