@@ -5,9 +5,10 @@ SHA-256 is hashlib's everywhere. SHA-512 is hashlib's, or our own where it has n
 everywhere (docs/decisions/0002-crypto.md).
 """
 
+import gc
 import hashlib
 
-from swdist import COLLECT_BYTES, collect_each, ed25519
+from swdist import ed25519
 
 CHECK_BYTES = 393216  # a check leaves a megabyte behind: seldom collected, it takes a fifth less
 
@@ -24,6 +25,7 @@ else:
 
     _fast = None
 
+_collect_each = getattr(gc, "threshold", lambda n=None: None)
 meanwhile = None  # what else is to be done now and then during a check: a function, or None
 
 
@@ -43,11 +45,12 @@ def use(name, verify):
 def ed25519_verify(public_key, signature, message):
     """True if the signature (64 bytes) is by this key (32 bytes) over the message."""
     if _native[1] is None:
-        collect_each(CHECK_BYTES)
+        before = _collect_each()
+        _collect_each(CHECK_BYTES)
         try:
             return ed25519.verify(public_key, signature, message, _fast, meanwhile)
         finally:
-            collect_each(COLLECT_BYTES)
+            _collect_each(before)
     return ed25519.well_formed(public_key, signature) and _native[1](public_key, signature, message)
 
 

@@ -84,3 +84,17 @@ def test_backend_that_is_wrong_about_a_known_signature_is_not_used():
 def test_sha512_says_what_does_the_work():
     assert ucryptolib.SHA512 in ("hashlib", "python")
     assert "sha512 " + ucryptolib.SHA512 in ucryptolib.backend()
+
+
+def test_garbage_is_collected_less_often_during_a_check_and_as_before_after_it():
+    threshold = ucryptolib._collect_each  # None on CPython, which counts otherwise
+    before = threshold()
+    during = []
+    ucryptolib.meanwhile = lambda: during.append(threshold())
+    try:
+        assert ucryptolib.ed25519_verify(native.KNOWN_KEY, native.KNOWN, bytes(46))
+        assert threshold() == before
+        assert len(during) >= 32
+        assert before is None or set(during) == {393216}
+    finally:
+        ucryptolib.meanwhile = None
