@@ -172,7 +172,7 @@ class Lab:
         """(time from the first to the last router, its error). Each router has recorded its counter
         and its mesh time at the instant of the switch, before anything is written or started; what
         its counter was by this host's clock, it says now."""
-        instants, ahead, late, errors = [], [], [], []
+        instants, ahead, late, errors, bounds = [], [], [], [], []
         for router in routers:
             record = json.loads(router.run("tail -n1 /usr/share/swdist/state/switches"))
             offset, error = router.counter()
@@ -180,10 +180,12 @@ class Lab:
             ahead.append(record["at_us"] / 1e6 - instants[-1])
             late.append(record["at_us"] % 1_000_000 / 1e6)  # starts and ends are whole seconds
             errors.append(error)
+            bounds.append(record["error_us"] / 1e6)
         error = sum(sorted(errors)[-2:])
         spread = max(instants) - min(instants)
         self.figure(f"{what} first to last of {len(routers)} routers", ms(spread, error))
         self.figure(f"{what} their mesh clocks disagree by", ms(max(ahead) - min(ahead), error))
+        self.figure(f"{what} the largest error that one of them admits", ms(max(bounds)))
         self.figure(f"{what} the last by its own clock is late by", ms(max(late)))
         return spread, error
 
@@ -267,6 +269,11 @@ class Lab:
         used = self.flash(first, "after two releases")
         self.expect("two releases within 1 MiB of jffs2", used <= FLASH_BUDGET_KIB, f"{used} KiB")
         self.switched(self.routers, "1.1.0", time.monotonic(), 120)
+        for router in self.routers:
+            net = json.loads(router.run("cat /var/run/swdist/net.json"))
+            ahead = [n["ahead_us"] for n in net["neighbours"] if n["ahead_us"] is not None]
+            seen = ", ".join(ms(a / 1e6) for a in ahead)
+            self.figure(f"{router.name} sees its neighbours' clocks ahead by", seen)
         self.memory(first, before[first])
         for router in self.routers:
             log = router.run("logread | grep swdist- | grep -v 'daemon.info' || true")
