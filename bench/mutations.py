@@ -1,4 +1,4 @@
-"""Does the simulator notice? Five deliberate bugs, each put into a copy of the device modules.
+"""Does the simulator notice? Six deliberate bugs, each put into a copy of the device modules.
 
     python bench/mutations.py [--limit SECONDS] [NAME...]
 
@@ -34,6 +34,7 @@ MUTATIONS = {
         'self._fs.write_atomic(self._state + "/" + name, data)',
         'self._fs.write_atomic(self._state + "/" + name + ".new", data)',
     ),
+    "old-keys": ("verify.py", "if m.rid in self._keep else self._sets[-1:]:", "or []:"),
     "one-clock": (
         "clock.py",
         "a = _window(aheads, need)",

@@ -40,6 +40,68 @@ def test_release_that_the_ca_has_not_signed_is_noticed():
     assert caught.value.rule == "unverified"
 
 
+def rekeyed(keep=True):
+    """A mesh that has changed its keys; and the release from before, kept or dropped by all."""
+    sim = mesh()
+    swd = covered(sim)
+    change = sim.authority.rekey(sim.now_s(), [swd] if keep else [])
+    sim.inject(0, change)
+    sim.run(60)
+    assert sim.coverage(change.rid) == 3 and sim.coverage(swd.rid) == (3 if keep else 0)
+    return sim, swd
+
+
+def test_release_of_a_key_set_that_is_no_longer_in_force_is_noticed():
+    sim, _ = rekeyed()
+    stolen = sim.authority.steal("9.0.0", sim.now_s(), sim.authority.payload("stolen", 20000))
+    s = sim.stations[1]
+    assert "0 of the 2 needed" in sim.put(s, stolen)
+    s.store._trust._sets.reverse()  # the old one is in force again
+    with pytest.raises(Violation) as caught:
+        sim.put(s, stolen)
+    assert caught.value.rule == "unverified" and "key set 1 is in force" in caught.value.text
+
+
+def test_release_that_outlives_its_keys_though_nobody_keeps_it_is_noticed(monkeypatch):
+    from swdist.verify import Trust
+
+    monkeypatch.setattr(Trust, "trusts", lambda *_: True)
+    with pytest.raises(Violation) as caught:
+        rekeyed(keep=False)
+    assert caught.value.rule == "unverified" and "key set 1 is in force" in caught.value.text
+
+
+def test_kept_release_that_is_dropped_with_its_keys_is_noticed(monkeypatch):
+    from swdist.verify import Trust
+
+    monkeypatch.setattr(Trust, "trusts", lambda self, rid: rid in self._chain)
+    check = Trust.check
+
+    def forgetful(self, *release):
+        self._keep = []
+        return check(self, *release)
+
+    monkeypatch.setattr(Trust, "check", forgetful)
+    with pytest.raises(Violation) as caught:
+        rekeyed()
+    assert caught.value.rule == "durable"
+
+
+def test_change_of_keys_that_does_not_reach_all_is_noticed(monkeypatch):
+    from swdist.verify import Trust
+
+    monkeypatch.setattr(Trust, "_check_keys", lambda *_: "store: later")
+    sim = mesh()
+    change = sim.authority.rekey(sim.now_s())
+    trust = sim.stations[0].store._trust
+    monkeypatch.setattr(trust, "_check_keys", lambda *_: None, raising=False)
+    sim.inject(0, change)
+    with pytest.raises(Violation) as caught:
+        for _ in range(100):
+            sim.run(60)
+    assert caught.value.rule == "liveness"
+
+
 def test_wrong_bytes_in_a_held_chunk_are_noticed():
     sim = mesh()
     swd = sim.release("1.1.0", size=40000)

@@ -146,6 +146,19 @@ class Forger(Attacker):
         return Lie(getattr(swd, what, b"")) if what in ("manifest", "signatures", "index") else None
 
 
+class Thief(Forger):
+    """Has stolen the founding keys, and signs with them from the day that they are changed on."""
+
+    def attack(self):
+        if self.sim.authority.chain:
+            super().attack()
+
+    def forge(self):
+        authority = self.sim.authority
+        version = f"9.{self.rand(9)}.{self.rand(9)}"
+        return authority.steal(version, self.sim.now_s(), authority.payload("forged", 20000))
+
+
 class Replayer(Attacker):
     """Offers the oldest revision of each version for ever, and releases that were withdrawn."""
 
@@ -327,6 +340,7 @@ KINDS = {
     "garbage": Garbage,
     "truncated": Truncated,
     "forger": Forger,
+    "thief": Thief,
     "replay": Replayer,
     "stall": Staller,
     "trickle": Trickler,

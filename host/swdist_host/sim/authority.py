@@ -4,6 +4,7 @@ import hashlib
 import io
 import random
 import tarfile
+from types import SimpleNamespace
 
 from swdist import verify
 from swdist_host import keys, release
@@ -14,7 +15,9 @@ THRESHOLD = 2
 
 
 class Authority:
-    """released: {release id: Swd} of all that was ever signed. So the world knows the truth."""
+    """released: {release id: Swd} of all that was ever signed, by: {release id: number of the key
+    set that has}. So the world knows the truth. keys: those in force; sets: also all before;
+    chain: ids of the releases that brought each but the first; keep: what each lists."""
 
     def __init__(self, seed):
         self._seed = seed
@@ -24,13 +27,18 @@ class Authority:
         text = b"swdist-network 1\nsimulated\n" + b"".join(founding)
         self.network = hashlib.sha256(text).digest()[:8]
         self.released = {}
+        self.by = {}
+        self.sets = [self.keys]
+        self.chain = []
+        self.keep = [()]
 
     def _key(self, name):
         material = hashlib.sha512(b"swdist-sim %d " % self._seed + name).digest()
         return keys.SecretKey(material[:8], material[:32])
 
     def trust(self):
-        table = {k.key_id: k.public.key for k in self.keys}
+        """A new one each time, as a process makes it at its start."""
+        table = {k.key_id: k.public.key for k in self.sets[0]}
         return verify.Trust(table, THRESHOLD, self.network)
 
     def payload(self, name, size):
@@ -54,5 +62,32 @@ class Authority:
         for key in signers or self.keys[:THRESHOLD]:
             swd = release.sign(swd, key)
         if signers is None:
-            self.released[swd.rid] = swd
+            self._signed(swd, len(self.chain))
         return swd
+
+    def rekey(self, now_s, keep=()):
+        """The release of a new key set; from now on its keys sign. keep: Swds that stay trusted."""
+        n = len(self.sets)
+        new = [self._key(b"ca %d %d" % (n, i)) for i in range(SIGNERS)]
+        before = SimpleNamespace(network=self.network, baked=self.chain)
+        kept = [swd.rid for swd in keep]
+        swd = release.build_keys(before, [k.public for k in new], THRESHOLD, kept, now_s=now_s)
+        for key in self.keys[:THRESHOLD] + new[:THRESHOLD]:
+            swd = release.sign(swd, key)
+        self.keys = new
+        self.sets.append(new)
+        self.chain.append(swd.rid)
+        self.keep.append(frozenset(kept))
+        self._signed(swd, n)
+        return swd
+
+    def steal(self, version, now_s, data):
+        """What a thief makes of the founding keys, that is of no worth any more where the change is
+        known, and as good as any where it is not."""
+        swd = self.build(version, now_s, now_s, signers=self.sets[0][:THRESHOLD], data=data)
+        self._signed(swd, 0)
+        return swd
+
+    def _signed(self, swd, by):
+        self.released[swd.rid] = swd
+        self.by[swd.rid] = by

@@ -81,6 +81,7 @@ class Checks:
             if swd is None:
                 return None
             found = self._truth[rid] = Truth(swd, self._sim.world.pieces)
+            found.by = self._sim.authority.by[rid]
         return found
 
     def _say(self, s, text):
@@ -116,6 +117,8 @@ class Checks:
         name = to_hex(r.rid[:4])
         if truth is None:
             self.fail("unverified", s, f"holds {name}, which the CA has never signed")
+        if was is None:
+            self._vouched(s, truth)
         path = s.store._dir(r)
         if was is None:
             seen.changed_t = t
@@ -145,6 +148,31 @@ class Checks:
                 holders.pop(s.number, None)
         seen.releases[r.rid] = (r.held, r.indexed, r.complete)
 
+    def _vouched(self, s, new):
+        """What it holds is vouched for by the key set that its own releases lead to; after a new
+        set that is all of it, else only what is new."""
+        n = self.key_set(r.rid for r in s.store.releases)
+        for r in s.store.releases:
+            truth = self.truth(r.rid)
+            looked_at = truth is not None and (truth is new or new.kind == "keys")
+            if looked_at and not self.vouches(n, truth):
+                text = f"holds {truth.name} of key set {truth.by}, and key set {n} is in force"
+                self.fail("unverified", s, text)
+
+    def key_set(self, rids):
+        """Number of the set that is in force where these are held."""
+        held = set(rids)
+        n = 0
+        while n < len(self._sim.authority.chain) and self._sim.authority.chain[n] in held:
+            n += 1
+        return n
+
+    def vouches(self, n, truth):
+        """docs/protocol.md, section 2.6, once more."""
+        if truth.kind == "keys":
+            return truth.by <= n
+        return truth.by == n or (truth.by < n and truth.rid in self._sim.authority.keep[n])
+
     def _dropped(self, s, seen):
         seen.changed_t = self._sim.world.now
         here = {r.rid for r in s.store.releases}
@@ -156,7 +184,8 @@ class Checks:
                 r.manifest.version == truth.version and r.manifest.revision >= truth.revision
                 for r in s.store.releases
             )
-            if not newer and len(here) < MAX_VERSIONS:
+            over = not self.vouches(self.key_set(here), truth)
+            if not newer and not over and len(here) < MAX_VERSIONS:
                 self.fail("durable", s, f"{truth.name} is gone, and nothing has superseded it")
 
     def _bounds(self, s):
@@ -344,10 +373,11 @@ class Checks:
         """Who has had honest paths to a release for long enough has it."""
         sim = self._sim
         graph = None
+        newest_set = self.key_set(swd.rid for _, _, swd in self.injections)
         for t, number, swd in self.injections:
             truth = self.truth(swd.rid)
             since = max(t, self._changed_t)
-            if self._superseded(truth):
+            if self._superseded(truth) or not self.vouches(newest_set, truth):
                 continue
             if sim.world.now - since < bounds.SHORTEST_US:
                 continue

@@ -141,13 +141,18 @@ class Runner:
         return sorted(self.sim.rng.sample(up, min(share(value, len(stations)), len(up))))
 
     def _inject(self, action):
-        """On the node named; on one that is up and honest where that one is not."""
+        """On the node named; where that one is not up, not honest or behind with its keys, on one
+        that is."""
         sim = self.sim
-        up = [s.number for s in sim.stations if s.up and s.honest]
-        if not up:
+        if not any(s.up and s.honest for s in sim.stations):
             return
         wanted = action.get("node", 0)
         swd = self._release(action["release"])
+        keys = sim.authority.by[swd.rid] - (swd.parsed.payload == "keys")
+        up = [s.number for s in sim.stations if s.up and s.honest
+              and sim.checks.key_set(r.rid for r in s.store.releases) >= keys]  # fmt: skip
+        if not up:
+            return
         if sim.parts is not None and "part" in str(wanted):
             part = int(str(wanted).removeprefix("part"))
             up = [n for n in up if sim.parts.get(n) == part] or up
@@ -161,6 +166,10 @@ class Runner:
         if name in self.made:
             return self.made[name]
         row = self.scenario.releases[name]
+        if row["keys"]:
+            kept = [self.made[k] for k in row.get("keep", self.made) if k in self.made]
+            self.made[name] = self.sim.authority.rekey(self.sim.now_s(), kept)
+            return self.made[name]
         start_s = self._true_s(row["start"]) if "start" in row else None
         more = {}
         if "end" in row:

@@ -28,8 +28,17 @@ _WHAT = {  # action: its keys
     "hook-fails": {"nodes"},
 }
 _RELEASE = {
-    "name", "version", "revision", "size", "chunk_size", "start", "end", "withdraw", "same_as",
-}  # fmt: skip
+    "name",
+    "version",
+    "revision",
+    "size",
+    "chunk_size",
+    "start",
+    "end",
+    "withdraw",
+    "same_as",
+}
+_KEYS = {"name", "keys", "keep"}  # of a change of the CA's keys  # fmt: skip
 _EXPECT = {"covered", "active", "within", "clock_error", "clock_from"}
 _TOP = {"name", "about", "seed", "duration", "check_every", "live"}
 
@@ -160,15 +169,20 @@ def parse(data, where="scenario"):
 
 def _release(read, s, row):
     where = "[[release]]"
-    read.keys(row, _RELEASE, where)
+    keys = row.get("keys", False) is True
+    read.keys(row, _KEYS if keys else _RELEASE | {"keys"}, where)
     name = read.text(row, "name", None)
     if not name or name in s.releases:
         raise read.bad(where, "name", "give each release a name of its own")
-    if parse_version(str(row.get("version", ""))) is None:
+    for kept in row.get("keep", []):
+        if kept not in s.releases:
+            raise read.bad(where, "keep", "give names of earlier releases")
+    if not keys and parse_version(str(row.get("version", ""))) is None:
         raise read.bad(where, "version", "give three numbers like 1.1.0")
     if "same_as" in row and row["same_as"] not in s.releases:
         raise read.bad(where, "same_as", "give the name of an earlier release")
     done = dict(row)
+    done["keys"] = keys
     done["size"] = read.size(row, "size", 65536, where)
     for key in ("start", "end"):
         if key in row:

@@ -25,7 +25,7 @@ class Simulation:
         self.settings = node or station.Settings()
         self.rng = random.Random(f"swdist-sim {seed}")
         self.authority = Authority(seed)
-        self.trust = self.authority.trust()
+        self.trust = self.authority.trust()  # of a node that has just begun
         world = self.world = World()
         world.pieces = crypto.Pieces()
         world.radio = radio.Radio(world, air or radio.Settings(), self._stream("radio"))
@@ -52,7 +52,13 @@ class Simulation:
         drift = self.settings.drift_ppm * 1000
         rng = self._stream(number)
         new = kind(
-            world, number, self.settings, self.trust, rng.randint(-drift, drift), rng, **more
+            world,
+            number,
+            self.settings,
+            self.authority.trust,
+            rng.randint(-drift, drift),
+            rng,
+            **more,
         )
         world.radio.add(new)
         world.addresses[new.peer] = number

@@ -173,7 +173,8 @@ class Switch(switchd.Switchd):
 
 
 class Station:
-    """number: its place in the world; peer: its address; rand(n): its randomness, 0..n-1."""
+    """number: its place in the world; peer: its address; rand(n): its randomness, 0..n-1;
+    trust(): the CA as a process finds it at its start."""
 
     honest = True
 
@@ -181,7 +182,7 @@ class Station:
         self.world = world
         self.number = number
         self.settings = settings
-        self.trust = trust
+        self._new_trust = trust
         self.ppb = ppb
         self.peer = address(number)
         self.peers = [self.peer]
@@ -250,6 +251,7 @@ class Station:
         s = self.settings
         try:
             self.fs.mkdirs(STORE)
+            self.trust = self._new_trust()
             self.store = Store(self.fs, STORE, self.trust, self.log, s.quota_kib * 1024)
             self.store.load()
             self.transfer = transfer.SIDES[s.fidelity](self)
@@ -269,7 +271,7 @@ class Station:
             self.clock.floor(self.store.newest_signed_at_s() * 1000000, now)
             self.node.start(now, TFTP_PORT)
             self._save_at = now + SAVE_TIME_US
-            self.switch = Switch(self, self.trust)
+            self.switch = Switch(self, self._new_trust())
             self.switch.begin(now)
         except disk.PowerCut:
             self.down(True)

@@ -17,6 +17,7 @@ SHRINK_S = 120  # of CPU time for making a violation small
 HONEST_LIMIT_S = 3  # no clock may be that wrong where nobody lies
 LIAR_LIMIT_S = 200  # what a liar may win where nobody believes him alone: the budget, twice
 CLOCK_FROM_S = 900
+KEYS_SHARE = 0.25  # of the scenarios with a change of keys
 TIME_LIARS = ("time-constant", "time-drift", "time-two-faced")
 
 
@@ -71,6 +72,7 @@ def draw(seed):
         return data
     _events(rand, data, minutes * 60)
     _attackers(rand, data, nodes)
+    _keys(random.Random(f"swarm keys {seed}"), data, minutes * 60)
     return data
 
 
@@ -118,6 +120,22 @@ def _releases(rand, data, end_s):
                                "release": newer["name"], "node": rand.randrange(4)})  # fmt: skip
 
 
+def _keys(rand, data, end_s):
+    """In some the CA's keys change, once or twice, and not all releases stay trusted."""
+    if rand.random() >= KEYS_SHARE:
+        return
+    at = 0
+    for i in range(rand.choice((1, 1, 2))):
+        at += rand.randrange(20, end_s // 3)
+        keep = [row["name"] for row in data["release"] if rand.random() < 0.7]
+        keep = [name for name in keep if not name.startswith("keys")]
+        data["release"].append({"name": f"keys{i}", "keys": True, "keep": keep})
+        data["do"].append({"at": f"{at}s", "what": "inject", "release": f"keys{i}",
+                           "node": rand.randrange(4)})  # fmt: skip
+    if data["topology"]["nodes"] >= 5 and rand.random() < 0.5:
+        data["attacker"].append({"kind": "thief"})
+
+
 def _events(rand, data, end_s):
     if data["node"]["clock"] == "none" and rand.random() < 0.5:
         data["do"].append({"at": "0s", "what": "boot", "spread": "60s"})
@@ -142,7 +160,7 @@ def _events(rand, data, end_s):
 def _attackers(rand, data, nodes):
     kinds = []
     if nodes >= 5 and rand.random() < 0.6:
-        often = sorted(attackers.KINDS) + ["forger", "garbage"] * 2
+        often = sorted(set(attackers.KINDS) - {"thief"}) + ["forger", "garbage"] * 2
         kinds = [rand.choice(often) for _ in range(rand.choice((1, 1, 2)))]
         data["node"]["boot_horizon_s"] = 60
     for kind in kinds:
