@@ -215,7 +215,7 @@ class Fetch:
 
     def _busy(self, row):
         for s in self.slots:
-            if s.what is not None and s.row == row:
+            if s.what is not None and s.row == row and s.get.state == RUNNING:
                 return True
         return False
 

@@ -114,6 +114,11 @@ class Fs:
         except OSError:
             return []
 
+    def free(self, path):
+        """Bytes that are left on its flash."""
+        s = os.statvfs(path)
+        return s[1] * s[4]
+
     def is_dir(self, path):
         try:
             return os.stat(path)[0] & 0o170000 == 0o040000

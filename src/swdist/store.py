@@ -11,6 +11,7 @@ from swdist.parts import chunk_bytes, digest_of, holds, open_part, same_chunk, s
 from swdist.ucryptolib import sha256
 
 MAX_VERSIONS = 64
+RESERVE = 32768  # bytes of flash that no payload takes: for manifests, and to switch and go back
 MAX_SIGNATURES_BYTES = 32768
 SCRUB_TURNS = 24  # of collect(), each some 5 s after the last
 
@@ -234,6 +235,8 @@ class Store:
                 return "chunk %d: digest is not the index's" % n
             if not self._make_room(release, len(view)):
                 return "store: over the quota"
+            if self._fs.free(path) < len(view) + RESERVE:
+                raise OSError("flash is full")
             payload = path + "/payload"
             there = self._fs.size(payload) is not None
             with self._fs.open(payload, "r+b" if there else "wb") as f:

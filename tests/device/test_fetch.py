@@ -250,6 +250,21 @@ def test_who_gave_the_last_chunk_is_asked_for_the_next_one_unannounced():
     assert gaps == [fetch.PROBE_US << n for n in range(1, 5)]  # then a query asks all
 
 
+def test_chunk_that_waits_for_one_that_nobody_has_any_more_holds_up_nothing_else():
+    w = World(1)
+    w.store.releases = [Release()]
+    w.f.offer(0, bytes(32), 5, 8, 0)
+    w.tick()
+    names = [get.name[-2:] for get in w.gets]
+    assert names == [b"/0", b"/1"]
+    w.gets[0].state, w.gets[0].reason = FAILED, "refused, error 1 not here"
+    w.gets[1].give(b"chunk 1")
+    w.table.rows[0].offers.clear()
+    w.f.offer(0, sha256(b"manifest"), 1, 8)
+    w.tick(20)
+    assert w.gets[0].state == RUNNING and w.gets[0].name.endswith(b"/manifest")
+
+
 def stalling(neighbours):
     """A world in which a download of chunk 0 has brought nothing for a second. Who was asked."""
     w = World(neighbours)

@@ -5,7 +5,7 @@ from logs import Log
 from swdist import manifest as manifest_format
 from swdist.bits import to_hex
 from swdist.platform import Fs
-from swdist.store import MAX_VERSIONS, SCRUB_TURNS, Store
+from swdist.store import MAX_VERSIONS, RESERVE, SCRUB_TURNS, Store
 from swdist.ucryptolib import sha256
 from swdist.verify import Release
 
@@ -363,6 +363,27 @@ def test_a_full_flash_is_a_reason_not_an_exception():
         fs.full = False
         fill(b.store, r)
         assert b.again().releases[0].complete
+
+
+class SmallFs(Fs):
+    left = 1 << 30
+
+    def free(self, path):
+        return self.left
+
+
+def test_some_of_a_flash_is_left_to_switch_and_to_go_back():
+    with Box(fs=SmallFs()) as b:
+        r = add(b.store)
+        fill(b.store, r, upto=1)
+        b.fs.left = RESERVE + CHUNK - 1
+        for _ in range(2):
+            assert b.store.put_chunk(r, 1, chunks(PAYLOAD)[1]) == "store: flash is full"
+        assert r.held == 1 and b.fs.size(b.dir(r) + "/payload") == CHUNK
+        assert [line for line in b.log.lines if "full" in line] == ["store: flash is full"]
+        b.fs.left += 1
+        fill(b.store, r, upto=2)
+        assert Fs().free(b.path) > RESERVE  # of this machine
 
 
 def test_chunks_that_another_release_holds_are_taken_from_there():

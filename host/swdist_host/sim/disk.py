@@ -168,6 +168,9 @@ class Fs(platform.Fs):
     def used(self):
         return sum(inode.size for inode in self.files.values())
 
+    def free(self, path):
+        return self._capacity - self.used() if self._capacity < 1 << 62 else 1 << 62
+
     def power_cut(self):
         """Throws away what was not flushed. Changes of names survive up to a random one."""
         self.cut_after = None
