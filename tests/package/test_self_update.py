@@ -5,6 +5,7 @@ daemons, and the operator's own commands at the other end of the link.
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -83,6 +84,8 @@ class Field:
         with open(self.folder / "log", "a") as log:
             self.laptop = subprocess.Popen(
                 [*enter, sysfs, "sh", *map(str, seed)], cwd=self.folder, stdout=log, stderr=log,
+                # What it leaves when it is killed goes with the test's folder.
+                env={**os.environ, "TMPDIR": str(self.folder)},
             )  # fmt: skip
         return said["id"]
 
