@@ -5,8 +5,7 @@ from swdist import datagram
 IMIN_US = 250000
 DOUBLINGS = 12
 K = 2
-NEWS_US = 10000  # what we have got is told so soon, at random
-NEWS_GAP_US = 50000  # and at most that often
+NEWS_GAP_US = 25000  # what we have got is told at once, but at most that often
 QUERY_GAP_US = 1000000  # queries are answered at most that often
 
 
@@ -44,7 +43,7 @@ class Announce:
 
     def news(self, now):
         """We have more than before: a chunk shall run through many hops as through a pipe."""
-        at = max(now + self._rand(NEWS_US), self._said_at + NEWS_GAP_US)
+        at = max(now, self._said_at + NEWS_GAP_US)
         if not self._fired:
             at = min(at, self.next_at)
         self._begin(IMIN_US, now)

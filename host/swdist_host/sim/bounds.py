@@ -1,5 +1,8 @@
 """How long spreading may take, and how much a node may remember."""
 
+import networkx as nx
+import numpy as np
+
 from swdist_host.sim import transfer
 from swdist_host.sim.world import SECOND
 
@@ -29,6 +32,50 @@ def lower_us(sim, size, chunk_size, hops):
     silent while the next one sends it on (docs/simulator.md)."""
     share = min(max(hops, 1), 3)
     return hops * airtime_us(sim, min(size, chunk_size)) + share * airtime_us(sim, size)
+
+
+def unicast_us(sim, size, chunk_size, source, loss):
+    """No schedule of unicast TFTP, however clever, gets `size` bytes from `source` to all nodes in
+    less time on the air: each transfer of a chunk is counted with its request, OACK and
+    acknowledgements, each frame over 1 - loss."""
+    s = sim.world.radio.settings
+    chunk_size = min(size, chunk_size)
+    payload_us = transfer.frames_us(s, chunk_size) * size / chunk_size
+    return unicast_share(sim.graph, source) * payload_us / (1 - loss)
+
+
+def unicast_share(graph, source, rounds=400):
+    """How many payloads must cross the busiest channel if each node is sent the payload once.
+
+    Of the transmissions that touch a clique (a set of nodes that all hear each other) at one end
+    or both, only one can go on at a time. So with weights on the cliques that sum to 1, each node
+    costs at least the weight of all cliques touched by the cheapest link that leads to it, and the
+    sum over the nodes is a lower bound, whatever the weights. Good weights are found by giving more
+    to cliques that the cheapest links load most (multiplicative weights)."""
+    cliques = list(nx.find_cliques(graph))
+    of = {v: set() for v in graph}
+    for i, clique in enumerate(cliques):
+        for v in clique:
+            of[v].add(i)
+    ways = [[sorted(of[u] | of[v]) for u in sorted(graph[v])] for v in graph if v != source]
+    if not ways:
+        return 0
+    touched = [way for node in ways for way in node]
+    flat = np.concatenate(touched)
+    starts = np.cumsum([0] + [len(way) for way in touched[:-1]])
+    firsts = np.cumsum([0] + [len(node) for node in ways[:-1]])
+    weights = np.ones(len(cliques))
+    best = 0
+    for k in range(rounds):
+        weights /= weights.sum()
+        costs = np.add.reduceat(weights[flat], starts)
+        best = max(best, np.minimum.reduceat(costs, firsts).sum())
+        load = np.zeros(len(cliques))
+        for first, node in zip(firsts, ways):
+            load[touched[first + int(np.argmin(costs[first : first + len(node)]))]] += 1
+        weights *= np.exp((load / load.max() - 1) / np.sqrt(k + 1))
+        weights = np.maximum(weights, weights.max() * 1e-12)
+    return float(best)
 
 
 def spread_us(sim, size, chunk_size, hops, nodes):

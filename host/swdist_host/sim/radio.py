@@ -140,14 +140,30 @@ class Radio:
             if b is not None and busy[b] > until:
                 until = busy[b]
             if until > world.now:
-                world.at(until + 20 + int(self._rng.random() * BACKOFF_US), self._pump, a)
+                world.at(self._pause(until), self._pump, a)
                 return
             end = send(*args)
             if end:
-                queue[0] = (None, _nothing, ())  # holds the place until it is through
-                world.at(end, self._pump, a)
+                world.at(end, self._ended, a, b)
                 return
             queue.popleft()
+
+    def _ended(self, a, b):
+        """A frame is through: for the next one a contends like all who wait for the channel."""
+        queue = self._queues[a]
+        queue.popleft()
+        if queue:
+            if self._wanted(a) or (b is not None and self._wanted(b)):
+                self._world.at(self._pause(self._world.now), self._pump, a)
+            else:
+                self._pump(a)
+
+    def _wanted(self, a):
+        """Does anybody whom a hears wait?"""
+        return any(self._queues[y] for y in self.links[a])
+
+    def _pause(self, t):
+        return t + 20 + int(self._rng.random() * BACKOFF_US)
 
     # --- broadcast
 
@@ -209,7 +225,3 @@ class Radio:
             if random() >= loss:
                 return n + 1
         return 0
-
-
-def _nothing():
-    return 0

@@ -308,7 +308,18 @@ class Station:
         data = bytes(buf[:n])
         if self.tap is not None:
             self.tap.sent("n", 0, b"", 0, data)
-        self.world.radio.broadcast(self.number, data)
+        self.later(self.fs.spent_us, self.world.radio.broadcast, self.number, data)
+
+    def later(self, us, send, *args):
+        """send(*args) after what the flash was given before in this turn is written."""
+        if us:
+            self.world.at(self.world.now + us, self._if_up, self.epoch, send, args)
+        else:
+            send(*args)
+
+    def _if_up(self, epoch, send, args):
+        if self.up and epoch == self.epoch:
+            send(*args)
 
     def deliver(self, epoch, peer, sport, port, data):
         """A datagram has arrived."""
