@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import os
 import subprocess
+from itertools import combinations
 
 import pytest
 from packing import ROOT
@@ -14,6 +15,17 @@ from router import Router
 from test_self_update import FACTORY, TODAY, VERSION, Field, code
 
 MUSEUM = sorted((ROOT / "tests/museum").glob("*/swdist_*.ipk"))
+NOW = None  # today's package
+# Each frozen version on both sides of today's, and each two of them as neighbours.
+MESHES = [(a, NOW, a) for a in MUSEUM] + [(a, b, NOW) for a, b in combinations(MUSEUM, 2)]
+
+
+def name(mesh):
+    return "+".join("today" if package is NOW else package.parent.name for package in mesh)
+
+
+def version(package):
+    return TODAY if package is NOW else package.name.split("_")[1].split("-")[0]
 
 
 def link(a, b):
@@ -57,12 +69,12 @@ def test_frozen_package_is_as_it_was(frozen):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("frozen", MUSEUM, ids=lambda path: path.parent.name)
-def test_frozen_nodes_and_those_of_today_take_todays_code_together(row, frozen, packages, tmp_path):
-    fields = row(frozen, packages["swdist"], frozen)
+@pytest.mark.parametrize("mesh", MESHES, ids=name)
+def test_frozen_nodes_and_those_of_today_take_todays_code_together(row, mesh, packages, tmp_path):
+    fields = row(*[packages["swdist"] if package is NOW else package for package in mesh])
     for field in fields:
         field.wait(lambda f=field: f.status("net")["synced"], "it knows the time")
-    assert [field.status("net")["swdist"] for field in fields] == ["1.0.0", TODAY, "1.0.0"]
+    assert [field.status("net")["swdist"] for field in fields] == [version(p) for p in mesh]
     assert all(field.runs(field.status("net")["swdist"], FACTORY) for field in fields)
     tree = code(tmp_path / "tree", packages["swdist"], {"__init__": VERSION})
     rid = fields[0].hand_in("1.1.0", "--payload", tree, start="+10s")
