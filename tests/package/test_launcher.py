@@ -150,6 +150,32 @@ def test_release_fails_at_the_sixth_boot_of_its_trial_and_after_its_second_chanc
     assert node.get("tries") == OLD + ".\n"  # another one has its own
 
 
+def test_configuration_is_checked_by_the_code_that_reads_it(node):
+    """Options that only a newer swdist knows are none to the image's."""
+    python = node.folder / "python"
+    python.write_text('#!/bin/sh\necho "$MICROPYPATH $*"\n')
+    python.chmod(0o755)
+    text = (node.folder / "functions").read_text()
+    assert '"micropython -X heapsize=1M"' in text
+    text = text.replace('"micropython -X heapsize=1M"', str(python))
+    (node.folder / "functions").write_text(text)
+    launcher = (ROOT / "files/usr/bin/swdist").read_text()
+    launcher = launcher.replace("/usr/lib/swdist/functions.sh", str(node.folder / "functions"))
+    (node.folder / "launcher").write_text(launcher)
+
+    def path():
+        said = node.ash(f"busybox ash {node.folder / 'launcher'} check").split()
+        assert said[1:] == ["-m", "swdist.netd", "--check"]
+        return said[0]
+
+    image = ".frozen:/usr/lib/micropython"
+    assert path() == image
+    node.put(active=NEW + "\n", confirmed=NEW + "\n")
+    assert path() == image  # a slot without swdist
+    (node.state / "slots" / NEW / "lib/swdist").mkdir(parents=True)
+    assert path() == f"{node.state}/slots/{NEW}/lib:{image}"
+
+
 def test_boot_of_what_is_confirmed_writes_nothing(node):
     node.put(active=NEW + "\n", confirmed=NEW + "\n")
     node.boot()

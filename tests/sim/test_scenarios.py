@@ -4,7 +4,7 @@ import pytest
 
 from swdist_host.sim import runner, scenario, swarm
 
-SHORT = ["one-injection", "tenth-down", "experiment-ends", "postpone-withdraw", "rekey"]
+SHORT = ["one-injection", "tenth-down", "experiment-ends", "postpone-withdraw"]
 SEEDS = range(3000, 3008)
 
 
