@@ -46,7 +46,7 @@ soak: setup runtime ## random scenarios on all cores for TIME=10m, then what is 
 bench: setup ## the simulator's figures, printed with their seeds: BENCH=name for one of bench/
 	@for b in $(if $(BENCH),bench/$(BENCH).py,bench/*.py); do echo "== $$b"; $(PY) $$b || exit 1; done
 
-lab: setup runtime ## four emulated routers of 32 MB (as root, some 10 minutes); SCENE=stress for less
+lab: setup runtime ## four emulated routers of 32 MB (as root, some 7 minutes); SCENE=stress or batman
 	@nice $(PY) tests/package/hardware/lab.py $(if $(SCENE),--scene $(SCENE))
 
 fuzz: setup ## fuzz each parser for SECONDS=60; only those in NAMES='manifest archive'
