@@ -11,12 +11,12 @@ import json
 import os
 import sys
 
-from swdist import net, platform, tftpget
+from swdist import net, parts, platform, ports, tftpget
 from swdist.tftpserve import Serve
 
+FS = platform.Fs()
 MAX_BYTES = 9 << 20
 UPLOADS = 6
-BURST = 32
 MAPPED = bytes(10) + b"\xff\xff"
 
 
@@ -32,30 +32,18 @@ class Sockets(net.Udp):
         net.Udp.__init__(self, net._socket4(port, False, None), True, None, None, 1)
 
 
-class File:
-    """What the store gives out: one read of the file for one block."""
-
-    def __init__(self, path):
-        self.size = os.stat(path)[6]
-        self._file = open(path, "rb")  # noqa: SIM115 - until close()
-
-    def read_into(self, offset, view):
-        self._file.seek(offset)
-        return self._file.readinto(view) or 0
-
-    def close(self):
-        self._file.close()
-
-
 class Server:
     def __init__(self, port, folder, open_file=None):
         self._folder = folder
         self._clock = platform.Clock()
-        self._poller = net.Poller()
+        self._poller = ports.Poller()
         self._listener = Sockets(port)
         self._poller.register(self._listener)
-        self._ports = [None] * UPLOADS
-        self._serve = Serve(self._send, open_file or self._open, platform.rand, UPLOADS)
+        self._ports = [ports.Port(self._poller, i) for i in range(UPLOADS)]
+        opens = open_file or self._open
+        self._serve = Serve(self._send, opens, platform.rand, UPLOADS)
+        for port in self._ports:
+            port.machine = self._serve
 
     def _open(self, name):
         """Names come from the network: that of a file right in the folder, and nothing else."""
@@ -65,48 +53,35 @@ class Server:
             return None
         if name.startswith(".") or name not in os.listdir(self._folder):
             return None
-        return File(self._folder + "/" + name)
+        path = self._folder + "/" + name
+        return parts.File(FS.open(path, "rb"), 0, FS.size(path))
 
     def _send(self, slot, peer, port, buf, n):
         if slot < 0:
             self._listener.send(peer, port, memoryview(buf)[:n])
-            return
-        if self._ports[slot] is None:
-            self._ports[slot] = Sockets(0)
-            self._poller.register(self._ports[slot])
-        self._ports[slot].send(peer, port, memoryview(buf)[:n])
-
-    def _close_idle(self):
-        for i in range(UPLOADS):
-            sock = self._ports[i]
-            if sock is not None and self._serve.idle(i):
-                self._poller.unregister(sock)
-                sock.close()
-                self._ports[i] = None
+        else:
+            self._ports[slot].send(peer, port, buf, n)
 
     def run(self):
         serve = self._serve
         while True:
             now = self._clock.counter_us()
             serve.tick(now)
+            for i in range(UPLOADS):
+                if serve.idle(i):
+                    self._ports[i].close()
             due = now + 1000000 if serve.next_at is None else serve.next_at
-            ready = self._poller.wait(max((due - now + 999) // 1000, 0))
-            if not ready or self._listener in ready:
-                self._close_idle()
-            for sock in ready:
-                self._take(sock)
+            for sock in self._poller.turn(self._clock.counter_us, due):
+                got = sock.recv()
+                if got is not None:
+                    data, peer, port = got
+                    now = self._clock.counter_us()
+                    serve.request(peer, port, data, len(data), now)
 
-    def _take(self, sock):
-        """One datagram: who fetches says one ACK and waits, so a second look would be in vain."""
-        got = sock.recv()
-        if got is None:
-            return
-        now = self._clock.counter_us()
-        data, peer, port = got
-        if sock is self._listener:
-            self._serve.request(peer, port, data, len(data), now)
-        else:
-            self._serve.receive(self._ports.index(sock), peer, port, data, len(data), now)
+
+def any_interface(peer):
+    """net.udp, where neighbours are told apart by their addresses alone."""
+    return Sockets(0)
 
 
 def serve(server):
@@ -121,31 +96,24 @@ def get(address, port, name, path, blksize, window):
     if not plain:
         tftpget.ASK_BLKSIZE, tftpget.ASK_WINDOW = blksize, window
     clock = platform.Clock()
-    sock = Sockets(0)
-    poller = net.Poller()
-    poller.register(sock)
+    poller = ports.Poller()
+    transfer = ports.Port(poller)
 
     def send(peer, port, buf, n):
-        if plain and buf[1] == 1:  # as RFC 1350 has it: name and mode only
+        if buf[1] == 1:  # as RFC 1350 has it: name and mode only
             n = 2 + len(name) + 1 + 6
-        sock.send(peer, port, memoryview(buf)[:n])
+        transfer.send(peer, port, buf, n)
 
-    machine = tftpget.Get(send, platform.rand, MAX_BYTES)
+    machine = tftpget.Get(send if plain else transfer.send, platform.rand, MAX_BYTES)
+    transfer.machine = machine
     if hasattr(gc, "threshold"):
         gc.threshold(1 << 22)  # a node's buffer has 64 KiB; a collection searches all of this one
     machine.start(peer_of(address), port, name.encode(), MAX_BYTES, clock.counter_us())
     while machine.state == tftpget.RUNNING:
-        now = clock.counter_us()
-        machine.tick(now)
+        machine.tick(clock.counter_us())
         if machine.next_at is None:
             break
-        if not poller.wait(max((machine.next_at - now + 999) // 1000, 0)):
-            continue
-        for _ in range(BURST):
-            got = sock.recv()
-            if got is None:
-                break
-            machine.receive(got[1], got[2], got[0], len(got[0]), clock.counter_us())
+        poller.turn(clock.counter_us, machine.next_at)
     done = machine.state == tftpget.DONE
     if done:
         with open(path, "wb") as f:
@@ -158,6 +126,11 @@ def get(address, port, name, path, blksize, window):
 
 
 def main(argv):
+    net.udp = any_interface
+    if sys.implementation.name == "cpython":  # as the host tool does
+        from swdist_host import transfers
+
+        transfers.use()
     if argv[0] == "serve":
         serve(Server(int(argv[1]), argv[2]))
     return get(argv[1], int(argv[2]), argv[3], argv[4], int(argv[5]), int(argv[6]))

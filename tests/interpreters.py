@@ -15,7 +15,7 @@ class Missing(Exception):
 
 def command(interpreter, heap="2M"):
     """(arguments, environment) that start an interpreter on device code."""
-    paths = [str(ROOT / "src"), str(ROOT / "tests/device"), str(ROOT / "tests")]
+    paths = [str(ROOT / p) for p in ("src", "tests/device", "tests")]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     if interpreter == "cpython":
         environment.update(PYTHONPATH=":".join(paths), PYTHONDONTWRITEBYTECODE="1")

@@ -6,7 +6,7 @@ from pathlib import Path
 SRC = Path(__file__).resolve().parent.parent / "src" / "swdist"
 
 LAYERS = {
-    "shell": {"platform", "net", "ifaces", "unixsock", "libc", "native"},
+    "shell": {"platform", "net", "ports", "ifaces", "unixsock", "libc", "native"},
     "formats": {
         "bits", "manifest", "usign", "sha512", "ed25519", "ucryptolib", "datagram", "tftp", "ipc",
         "uci", "untar",

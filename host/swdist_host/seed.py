@@ -11,6 +11,7 @@ from pathlib import Path
 from swdist import config, datagram, netd, platform
 from swdist import manifest as device_manifest
 from swdist.verify import Release
+from swdist_host import transfers
 from swdist_host.errors import Refused
 from swdist_host.mesh import Mesh
 
@@ -96,6 +97,7 @@ class Seeder:
             flags += ["--set", f"{key}={value}"]
         fs = platform.Fs()
         conf = config.load(flags, "swdist", fs)
+        transfers.use()
         daemon = netd.Netd(conf, Log(note), fs, trust, platform.Clock())
         held = daemon.store.get(self.swd.rid)
         if held is None or not held.complete:

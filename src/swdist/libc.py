@@ -52,15 +52,19 @@ def _libc():
     return _lib
 
 
-def call(result, name, arguments, *values):
-    """Calls a libc function, types in ffi's letters. None if it can't be had."""
+def function(result, name, arguments):
+    """A libc function, types in ffi's letters; None if it can't be had."""
     lib = _libc()
-    if lib is None:
-        return None
     try:
-        return lib.func(result, name, arguments)(*values)
+        return lib and lib.func(result, name, arguments)
     except OSError:
         return None
+
+
+def call(result, name, arguments, *values):
+    """Calls one. None if it can't be had."""
+    f = function(result, name, arguments)
+    return f and f(*values)
 
 
 def set_ids(uid, gid):

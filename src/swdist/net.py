@@ -10,6 +10,7 @@ import struct
 import sys
 from binascii import hexlify
 
+from swdist import libc
 from swdist.datagram import PORT
 from swdist.ifaces import has_link_local, ifname, interfaces, ipv4_of, lines
 from swdist.unixsock import datagram_socket
@@ -25,6 +26,10 @@ _LEAVE_GROUP = 21
 _V6ONLY = 26
 _SO_BINDTODEVICE = 25  # on MIPS too, where other SO_* differ
 _MAPPED = bytes(10) + b"\xff\xff"
+
+# With ffi a datagram of a transfer lands in one buffer, and nothing has to be collected.
+_recv = libc.function("i", "recv", "iPii") if MICROPYTHON else None
+_view = memoryview(bytearray(MAX_DATAGRAM))
 _DROPS = 16  # foreign datagrams skipped by one recv()
 _POLLIN = 1
 
@@ -73,25 +78,32 @@ class Udp:
     neighbour). name, index: the only interface of an IPv4 socket, or None and 0."""
 
     def __init__(self, sock, v4, interfaces, name, index):
-        self._sock = sock
+        self.raw = sock
         self._v4 = v4
         self._interfaces = interfaces
         self.name = name
         self.index = index
         self.fd = sock.fileno()
-        self._source = self._from = None  # of the last datagram of a transfer, raw and understood
+        self.tied = False  # to the address below?
         self._peer = self._port = self._to = None  # of the last one sent
         sock.setblocking(False)
 
     def recv(self):
-        """(data, peer, port), or None if nothing (more) is there."""
-        for _ in range(_DROPS):
+        """(data, peer, port), or None if nothing (more) is there. The next call may overwrite
+        data."""
+        if self.tied:
             try:
-                data, source = self._sock.recvfrom(MAX_DATAGRAM)
+                if _recv is None:
+                    return self.raw.recv(MAX_DATAGRAM), self._peer, self._port
+                n = _recv(self.fd, _view, MAX_DATAGRAM, 0)
             except OSError:
                 return None
-            if source == self._source:
-                return data, self._from[0], self._from[1]
+            return None if n < 0 else (_view[:n], self._peer, self._port)
+        for _ in range(_DROPS):
+            try:
+                data, source = self.raw.recvfrom(MAX_DATAGRAM)
+            except OSError:
+                return None
             if self._v4:
                 address, port = _from4(source)
                 index = self._index4(address)
@@ -103,12 +115,29 @@ class Udp:
                 if self._interfaces is not None and index not in self._interfaces.index.values():
                     continue
             if index and port:
-                peer = address + struct.pack("!I", index)
-                if self._interfaces is None:  # else what is ours may change
-                    self._source = source
-                    self._from = (peer, port)
-                return data, peer, port
+                return data, address + struct.pack("!I", index), port
         return None
+
+    def tie(self, peer, port):
+        """From here on the kernel takes nothing from anybody else; what came before is dropped."""
+        self._peer = bytes(peer)
+        self._port = port
+        try:
+            self.raw.connect(self._address(peer, port))
+            self.tied = True
+            while True:
+                self.raw.recv(1)
+        except OSError:
+            pass
+
+    def fits(self, peer, port):
+        """Can it be used for this peer and port? It is of one interface and family."""
+        return peer == self._peer and (port == self._port or not self.tied)
+
+    def _address(self, peer, port):
+        if self._v4:
+            return _address4(bytes(peer[12:16]), port)
+        return _address6(bytes(peer[:16]), port, struct.unpack_from("!I", peer, 16)[0])
 
     def _index4(self, address):
         if self._interfaces is None:
@@ -123,29 +152,28 @@ class Udp:
 
     def send(self, peer, port, data):
         try:
+            if self.tied:
+                self.raw.send(data)
+                return True
             if port != self._port or peer != self._peer:
-                if self._v4:
-                    self._to = _address4(bytes(peer[12:16]), port)
-                else:
-                    index = struct.unpack_from("!I", peer, 16)[0]
-                    self._to = _address6(bytes(peer[:16]), port, index)
+                self._to = self._address(peer, port)
                 self._peer = bytes(peer)
                 self._port = port
-            self._sock.sendto(data, self._to)
+            self.raw.sendto(data, self._to)
         except OSError:
             return False
         return True
 
     def close(self):
         try:
-            self._sock.close()
+            self.raw.close()
         except OSError:
             pass
 
     def group(self, option, index):
         """Joins or leaves the group on an interface; False if that can't be."""
         try:
-            self._sock.setsockopt(_IPPROTO_IPV6, option, GROUP + struct.pack("@I", index))
+            self.raw.setsockopt(_IPPROTO_IPV6, option, GROUP + struct.pack("@I", index))
         except OSError:
             return False
         return True
@@ -331,8 +359,4 @@ class Poller:
             got = self._poll.poll(timeout_ms)
         except OSError:
             return []
-        ready = []
-        for item in got:
-            if item[0] in self._by_fd:
-                ready.append(self._by_fd[item[0]])
-        return ready
+        return [self._by_fd[item[0]] for item in got if item[0] in self._by_fd]

@@ -15,6 +15,7 @@ from swdist import (
     native,
     net,
     platform,
+    ports,
     ucryptolib,
     unixsock,
     verify,
@@ -32,34 +33,6 @@ MAX_CHUNK_BYTES = 65536
 STATUS_US = 1000000  # at most so often
 REFRESH_US = 5000000
 SAVE_TIME_US = 3600000000
-BURST = 32  # datagrams taken from one socket before the others get their turn
-
-
-class Port:
-    """One transfer's socket: opened when something is sent, closed when the transfer is over."""
-
-    def __init__(self, daemon):
-        self._daemon = daemon
-        self._peer = None
-        self.socket = None
-
-    def send(self, peer, port, buf, n):
-        if self.socket is not None and self._peer != peer:
-            self.close()  # the slot was handed on: a socket fits one interface and family
-        if self.socket is None:
-            self._peer = peer
-            self.socket = net.udp(peer)
-            if self.socket is None:
-                return
-            self._daemon.poller.register(self.socket)
-        self._daemon.sent(n)
-        self.socket.send(peer, port, memoryview(buf)[:n])
-
-    def close(self):
-        if self.socket is not None:
-            self._daemon.poller.unregister(self.socket)
-            self.socket.close()
-            self.socket = None
 
 
 class Netd:
@@ -72,8 +45,7 @@ class Netd:
         self.log = log
         self.fs = fs
         self.counter = counter
-        self.poller = net.Poller()
-        self.tx_datagrams = self.tx_bytes = self.rx_datagrams = self.rx_bytes = 0
+        self.poller = ports.Poller()
         self.link = net.Link(conf.interfaces, PORT)
         self.servers = net.server(conf.interfaces, conf.tftp_port)
         self.ipc = unixsock.Unix(conf.run + "/net.sock")
@@ -95,10 +67,14 @@ class Netd:
         self.store.load()
         clock = Clock(self._saved_time_us(), conf.boot_horizon_s * 1000000, 4000000)
         clock.lone_us = conf.lone_s * 1000000
-        self.gets = [Port(self) for _ in range(DOWNLOADS)]
-        self.puts = [Port(self) for _ in range(UPLOADS)]
+        self.gets = [ports.Port(self.poller) for _ in range(DOWNLOADS)]
+        self.puts = [ports.Port(self.poller, i) for i in range(UPLOADS)]
         gets = [Get(p.send, platform.rand, MAX_CHUNK_BYTES) for p in self.gets]
         self.serve = Serve(self._put, self.store.open, platform.rand, UPLOADS)
+        for p, get in zip(self.gets, gets):
+            p.machine = get
+        for p in self.puts:
+            p.machine = self.serve
         self.node = Node(
             trust.network,
             int.from_bytes(platform.rand_bytes(8), "big"),
@@ -115,20 +91,15 @@ class Netd:
         if self.sntp is not None:
             self.sntp.start(clock)
 
-    def sent(self, n):
-        self.tx_datagrams += 1
-        self.tx_bytes += n
-
     def _broadcast(self, buf, n):
-        copies = self.link.broadcast(memoryview(buf)[:n])
-        self.tx_datagrams += copies
-        self.tx_bytes += copies * n
+        for _ in range(self.link.broadcast(memoryview(buf)[:n])):
+            self.poller.sent(n)
 
     def _put(self, slot, peer, port, buf, n):
         if slot < 0:  # no slot is free: said from the well-known port
             for s in self.servers:
                 if s.takes(peer) and s.send(peer, port, memoryview(buf)[:n]):
-                    self.sent(n)
+                    self.poller.sent(n)
             return
         self.puts[slot].send(peer, port, buf, n)
 
@@ -189,8 +160,7 @@ class Netd:
                 wake = min(wake, status_at)
             if self.serve.next_at is not None:
                 wake = min(wake, self.serve.next_at)
-            now = self.counter.counter_us()
-            ready = self.poller.wait(max((wake - now + 999) // 1000, 0))
+            ready = self.poller.turn(self.counter.counter_us, wake)
             if stop is not None and stop in ready:
                 break
             for s in ready:
@@ -200,7 +170,7 @@ class Netd:
         self.log.info("stopped")
 
     def _take(self, s):
-        for _ in range(BURST):
+        for _ in range(ports.BURST):
             got = s.recv()
             if got is None:
                 return
@@ -210,33 +180,22 @@ class Netd:
             now = self.counter.counter_us()
             data, peer, port = got
             n = len(data)
-            self.rx_datagrams += 1
-            self.rx_bytes += n
+            self.poller.rx_datagrams += 1
+            self.poller.rx_bytes += n
             if self.sntp is not None and s in self.sntp.sockets:
                 self.sntp.take(s, data, peer, port, now)
             elif s in self.servers:
                 self.serve.request(peer, port, data, n, now)
-            elif s in self.link.sockets:
-                self.node.receive(peer, port, data, n, now)
             else:
-                self._transfer(s, peer, port, data, n, now)
+                self.node.receive(peer, port, data, n, now)
 
     def meanwhile(self):
         """Hears and answers while a check in plain Python goes on, which may take two seconds. What
         is done here starts no other one; the switch side and SIGTERM wait."""
         self.serve.tick(self.counter.counter_us())
-        for s in self.poller.wait(0):
+        for s in self.poller.turn(self.counter.counter_us, 0):
             if s is not self.ipc and not isinstance(s, int):
                 self._take(s)
-
-    def _transfer(self, s, peer, port, data, n, now):
-        for i in range(DOWNLOADS):
-            if self.gets[i].socket is s:
-                self.node.fetch.slots[i].get.receive(peer, port, data, n, now)
-                self.node.next_at = now
-        for i in range(UPLOADS):
-            if self.puts[i].socket is s:
-                self.serve.receive(i, peer, port, data, n, now)
 
     def _close_idle(self):
         for i in range(DOWNLOADS):
@@ -290,10 +249,8 @@ class Netd:
     def _write_status(self, now):
         status = self.node.status(now)
         status["swdist"] = VERSION
-        status["tx_datagrams"] = self.tx_datagrams
-        status["tx_bytes"] = self.tx_bytes
-        status["rx_datagrams"] = self.rx_datagrams
-        status["rx_bytes"] = self.rx_bytes
+        for name in ("tx_datagrams", "tx_bytes", "rx_datagrams", "rx_bytes"):
+            status[name] = getattr(self.poller, name)
         path = self.conf.run + "/net.json"
         try:  # RUN is in RAM: no flush is owed
             with self.fs.open(path + ".tmp", "w") as f:

@@ -11,19 +11,28 @@ class File:
     def __init__(self, f, base, size):
         self._f = f
         self._base = base
+        self._at = -1  # offset of what is read next without a seek; -1: unknown
         self.size = size
 
     def read_into(self, offset, view):
         """Bytes read into the view, fewer only at the end, or where the disk has a fault."""
-        n = max(min(len(view), self.size - offset), 0)
+        n = len(view)
+        left = self.size - offset
         got = 0
         try:
-            self._f.seek(self._base + offset)
+            if offset != self._at:
+                self._f.seek(self._base + offset)
+            self._at = -1  # unless all goes well
+            if n <= left:
+                got = self._f.readinto(view)
+            else:
+                n = max(left, 0)
             while got < n:
-                more = self._f.readinto(memoryview(view)[got:n])
+                more = self._f.readinto(view[got:n])
                 if not more:
-                    break
+                    return got
                 got += more
+            self._at = offset + n
         except OSError:
             pass
         return got

@@ -105,7 +105,7 @@ class Fs:
         if mode == "rb":
             fd = libc.open_fd(path) if MICROPYTHON else os.open(path, os.O_RDONLY | os.O_NONBLOCK)
             if fd is not None:
-                return open(fd, mode)
+                return open(fd, mode, 65536)
         return open(path, mode)
 
     def listdir(self, path):

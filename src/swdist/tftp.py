@@ -54,7 +54,6 @@ class Timer:
     def reset(self):
         self.srtt_us = 0  # 0: never measured
         self._var_us = 0
-        self.max_us = RTO_MAX_US
         self.rto_us = RTO_FIRST_US
 
     def resume(self):
@@ -63,7 +62,7 @@ class Timer:
 
     def _measured(self):
         rto = self.srtt_us + 4 * self._var_us if self.srtt_us else RTO_FIRST_US
-        return min(max(rto, RTO_MIN_US), self.max_us)
+        return min(max(rto, RTO_MIN_US), RTO_MAX_US)
 
     def sample(self, rtt_us):
         """The round trip of a packet that was sent once (Karn's rule is the caller's)."""
@@ -80,7 +79,7 @@ class Timer:
         return self.srtt_us * 3 // 4 if self.srtt_us else RTO_MIN_US
 
     def back_off(self):
-        self.rto_us = min(self.rto_us * 2, self.max_us)
+        self.rto_us = min(self.rto_us * 2, RTO_MAX_US)
 
     def answered_late(self, elapsed_us):
         """An answer after a retransmission is no sample (Karn), but the round trip is no longer

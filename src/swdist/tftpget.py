@@ -4,6 +4,8 @@ The whole file lands in one buffer. Who answers first from the asked address is 
 nobody else is heard after that. A stall, a trickle or a lie ends in FAILED with a reason.
 """
 
+from struct import pack_into
+
 from swdist import tftp
 
 IDLE = 0
@@ -52,6 +54,7 @@ class Get:
         self.length = 0
         self.reason = ""
         self._blksize = tftp.DEFAULT_BLKSIZE
+        self._whole = -1  # bytes of a full block's packet, once one has come
         self._window = 1
         self._agreed = False  # an OACK has come
         self._next = 1  # block that is to come, not wrapped
@@ -62,6 +65,7 @@ class Get:
         self._fresh = True  # nothing has come since the last transmission, and that was no gap's
         self._tries = 0
         self._began_at = self.progress_at = now
+        self._slow_at = now + tftp.TRICKLE_US  # from then on too slow a server is looked for
         self.state = RUNNING
         self._out_bytes = tftp.put_request(self._out, name, ASK_BLKSIZE, ASK_WINDOW)
         self._transmit(now)
@@ -87,7 +91,7 @@ class Get:
 
     def _ack(self, now):
         """Acknowledges all that came in order. The server's next window begins behind it."""
-        tftp.put_head(self._out, tftp.ACK, self._next - 1)
+        pack_into("!HH", self._out, 0, tftp.ACK, self._next - 1 & 0xFFFF)
         self._out_bytes = tftp.HEAD_BYTES
         self._in_window = 0
         self._fresh = True
@@ -98,6 +102,7 @@ class Get:
             n = tftp.put_error(self._out, code, reason.encode())
             self._send(self._peer, self._port, self._out, n)
         self.state = FAILED
+        self._whole = -1
         self.reason = reason
         self.next_at = None
         return 0
@@ -125,6 +130,9 @@ class Get:
     def _receive(self, peer, port, buf, n, now):
         if peer != self._peer or (self._port and port != self._port):
             return tftp.REJECT_STRANGER
+        if n == self._whole and buf[1] == tftp.DATA and not buf[0]:  # what nearly always comes
+            if (buf[2] << 8 | buf[3]) == self._next & 0xFFFF:
+                return self._next_block(buf, n, now)
         op = tftp.opcode(buf, n)
         if op not in (tftp.DATA, tftp.OACK, tftp.ERROR):
             return tftp.REJECT_MALFORMED
@@ -173,19 +181,15 @@ class Get:
         self._window = window
         self._keeps = options.get(tftp.KEEP) == 1
         self._agreed = True
-        self._progress(now)
+        self._measure(now)
+        self._tries = 0
+        self.progress_at = now
         self._ack(now)
         return 0
 
     def _overdue(self, now):
         """Can what comes now be the answer to our last transmission?"""
         return now - self._sent_at >= self._timer.shortest_us()
-
-    def _progress(self, now):
-        """What was awaited has come."""
-        self._measure(now)
-        self._tries = 0
-        self.progress_at = now
 
     def _measure(self, now):
         """The first that comes after a transmission is a sample of the round trip."""
@@ -216,30 +220,43 @@ class Get:
         if size > self._blksize:
             self._fail("block larger than agreed", tftp.E_ILLEGAL)
             return tftp.REJECT_MALFORMED
-        if self.length + size > self._limit:
-            return self._fail("file too large", tftp.E_ILLEGAL)
         if size < self._blksize and self._kept:
             return self._fail("blocks behind the last", tftp.E_ILLEGAL)
-        self._progress(now)
-        end = self.length + size
-        self.view[self.length : end] = memoryview(buf)[tftp.HEAD_BYTES : n]
+        self._whole = tftp.HEAD_BYTES + self._blksize
+        return self._next_block(buf, n, now)
+
+    def _next_block(self, buf, n, now):
+        at = self.length
+        end = at + n - tftp.HEAD_BYTES
+        if end > self._limit:
+            return self._fail("file too large", tftp.E_ILLEGAL)
+        if self._fresh:
+            if self._tries or self._window > 1 or not self._next & 7:  # often enough for a timer
+                self._measure(now)
+            self._fresh = False
+        self._tries = 0
+        self.progress_at = now
+        self.view[at:end] = memoryview(buf)[tftp.HEAD_BYTES : n]
         self.length = end
         self._next += 1
         self._in_window += 1
-        filled = self._ahead != 0
-        self._ahead = 0
-        self._kept >>= 1
-        while self._kept & 1:
-            self._next += 1
-            self._in_window += 1
-            self.length += self._blksize
+        filled = self._ahead
+        if filled:
+            self._ahead = 0
+        if self._kept:
             self._kept >>= 1
-        if size < self._blksize:
+            while self._kept & 1:
+                self._next += 1
+                self._in_window += 1
+                self.length += self._blksize
+                self._kept >>= 1
+        if n != self._whole:
             self._ack(now)
             self.took_us = now - self._began_at
             self.state = DONE
+            self._whole = -1
             self.next_at = None
-        elif tftp.too_slow(now - self._began_at, self.length):
+        elif now >= self._slow_at and tftp.too_slow(now - self._began_at, self.length):
             self._fail("too slow", tftp.E_UNDEFINED)
         elif self._in_window >= self._window or (filled and self._keeps):
             self._ack(now)

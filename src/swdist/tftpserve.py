@@ -2,9 +2,11 @@
 
 Each slot has a port of its own. Before a peer has acknowledged anything it may be a spoofed
 address. Until then it gets at most AMPLIFY bytes for each byte that it sent, retransmissions
-included. A request without options is owed one DATA packet whatever its length (RFC 1350): it gets
-that at once, and then at most one a second, each for one more request.
+included. A request without options is owed a DATA packet of more than that (RFC 1350): all such
+peers together get one a second for nothing, the others once they have asked often enough.
 """
+
+from struct import pack_into
 
 from swdist import tftp
 
@@ -12,8 +14,8 @@ AMPLIFY = 3
 PER_PEER = 2  # slots that one neighbour may hold
 BRISK = 3  # transfers at once that go well: more would share the same air, and all be late
 LONG_US = 5000000  # after that a transfer does not go well
-HALF_OPEN_US = 1000000  # after that a slot that was never acknowledged can be taken by another
-OWED_US = 1000000  # between two DATA 1 to a peer that has not yet acknowledged anything
+HALF_OPEN_US = 250000  # after that a slot that was never acknowledged can be taken by another
+OWED_US = 1000000  # between two DATA 1 that go beyond AMPLIFY
 TRIES = 8
 LAST_TRIES = 5  # for the last window: mostly the client has it, and its ACK was lost
 MAX_ERRORS_PER_S = 20
@@ -27,8 +29,6 @@ class Slot:
         self.peer = self.last_peer = None
         self.port = 0
         self.name = None
-        self.buf = bytearray(tftp.PACKET_BYTES)
-        self.view = memoryview(self.buf)
         self.timer = tftp.Timer()
         self.wake_at = 0
 
@@ -43,9 +43,11 @@ class Slot:
         self.file = file
         self.blksize = tftp.DEFAULT_BLKSIZE
         self.window = 1
-        self.oack = False
+        self.oack = None
         self.keep = False  # does the peer keep blocks behind a gap?
         self.heard = False  # has the peer acknowledged anything?
+        self.steady = False  # has a round trip been measured since something was sent again?
+        self.slow_at = now + tftp.TRICKLE_US  # from then on too slow a peer is looked for
         self.credit = 0  # bytes that may be sent before that
         self.acked = 0
         self.sent = 0  # last block on its way
@@ -71,9 +73,12 @@ class Serve:
         self._open = open_file
         self._rand = rand
         self._slots = [Slot() for _ in range(slots)]
+        self._out = bytearray(tftp.PACKET_BYTES)
+        self._data = b""  # a view of it, for a block of the last one's size
         self._error = bytearray(64)
         self._errors = 0
         self._errors_at = 0
+        self._owed_at = 0  # when the next DATA 1 may go beyond AMPLIFY
         self.served = 0
         self.rejects = 0  # datagrams that were for nothing
         self.next_at = None  # no slot wants to be woken before
@@ -118,14 +123,12 @@ class Serve:
         if s.file is not None:
             self._close(s)
         s.begin(peer, port, name, file, now)
-        s.credit = AMPLIFY * n
-        self._answer(s, i, options, now)
+        self._answer(s, i, options, n, now)
         return 0
 
     def _known(self, peer, port):
         for i in range(len(self._slots)):
-            s = self._slots[i]
-            if s.file is not None and s.port == port and s.peer == peer:
+            if self._slots[i].port == port and self._slots[i].peer == peer:
                 return i
         return -1
 
@@ -176,44 +179,47 @@ class Serve:
         """The request once more: our answer was lost, or the network made a copy."""
         if s.heard or now - s.sent_at < tftp.RTO_MIN_US:
             return tftp.REJECT_STALE
-        s.credit += AMPLIFY * n
-        if not s.oack and now - s.sent_at >= OWED_US:
-            s.credit = max(s.credit, tftp.HEAD_BYTES + s.blksize)
+        self._asked(s, n, now)
         self._send_again(s, i, now)
         return 0
 
-    def _answer(self, s, i, options, now):
+    def _asked(self, s, n, now):
+        """What a request of n bytes may cost as long as nobody has acknowledged anything."""
+        s.credit += AMPLIFY * n
+        need = tftp.HEAD_BYTES + s.blksize
+        if s.oack is None and s.credit < need and now >= self._owed_at:
+            s.credit = need
+            self._owed_at = now + OWED_US
+
+    def _answer(self, s, i, options, n, now):
         """OACK with what was asked for and is granted (RFC 2347), or DATA 1 if that is nothing.
         Values that the RFCs do not allow are as good as not asked for."""
+        out = self._out
         at = 2
         asked = options.get(b"blksize", 0)
         if tftp.MIN_BLKSIZE <= asked <= tftp.LEGAL_BLKSIZE:
             s.blksize = min(asked, tftp.MAX_BLKSIZE)
-            at = tftp.put_option(s.buf, at, b"blksize", s.blksize)
+            at = tftp.put_option(out, at, b"blksize", s.blksize)
         asked = options.get(b"windowsize", 0)
         if 1 <= asked <= tftp.LEGAL_WINDOW:
             s.window = min(asked, tftp.MAX_WINDOW)
-            at = tftp.put_option(s.buf, at, b"windowsize", s.window)
-        asked = options.get(b"timeout", 0)
-        if 1 <= asked <= 255:  # RFC 2349: so long at most; what is measured may be shorter
-            s.timer.max_us = min(asked * 1000000, tftp.RTO_MAX_US)
-            at = tftp.put_option(s.buf, at, b"timeout", asked)
+            at = tftp.put_option(out, at, b"windowsize", s.window)
+        asked = options.get(b"timeout", 0)  # RFC 2349: the timer's most, which is 1 s anyway
+        if 1 <= asked <= 255:
+            at = tftp.put_option(out, at, b"timeout", asked)
         if options.get(tftp.KEEP) == 1:
             s.keep = True
-            at = tftp.put_option(s.buf, at, tftp.KEEP, 1)
+            at = tftp.put_option(out, at, tftp.KEEP, 1)
         if b"tsize" in options:
-            at = tftp.put_option(s.buf, at, b"tsize", s.file.size)
+            at = tftp.put_option(out, at, b"tsize", s.file.size)
         s.last = s.file.size // s.blksize + 1  # number of the last block, which is short
-        s.oack = at > 2
-        if s.oack:
-            s.buf[0] = 0
-            s.buf[1] = tftp.OACK
-            s.oack_bytes = at
+        if at > 2:
+            out[0] = 0
+            out[1] = tftp.OACK
+            s.oack = bytes(memoryview(out)[:at])
             s.acked = -1  # ACK 0 is owed for the options
-            self._send_oack(s, i, now)
-        else:
-            s.credit = max(s.credit, tftp.HEAD_BYTES + s.blksize)
-            self._send_window(s, i, now)
+        self._asked(s, n, now)
+        self._send_again(s, i, now)
 
     # --- the transfer, on the slot's own port
 
@@ -230,111 +236,111 @@ class Serve:
             return tftp.REJECT_STALE
         if port != s.port or peer != s.peer:
             return tftp.REJECT_STRANGER
-        op = tftp.opcode(buf, n)
-        if op == tftp.ERROR:
+        if n < tftp.HEAD_BYTES or buf[1] != tftp.ACK or buf[0]:
+            if tftp.opcode(buf, n) != tftp.ERROR:
+                return tftp.REJECT_MALFORMED
             self._close(s)
             return 0
-        if op != tftp.ACK:
-            return tftp.REJECT_MALFORMED
-        block = s.acked + (tftp.block_of(buf) - s.acked & 0xFFFF)
+        acked = s.acked
+        block = acked + ((buf[2] << 8 | buf[3]) - acked & 0xFFFF)
         if block > s.sent:
             return tftp.REJECT_STALE
-        if block == s.acked:
+        if block == acked:
             return self._asked_again(s, i, now)
         s.heard = True
-        if s.acked < 0:
-            pass  # the OACK's round trip says nothing of a window's: so much waits in the queues
-        elif block > s.again:
-            s.timer.sample(now - s.sent_at)
-        else:
+        if block <= s.again:
             s.timer.answered_late(now - s.progress_at)
+        # The OACK's round trip says nothing of a window's, of which so much waits in the queues.
+        elif acked >= 0 and (not s.steady or block & 7 == 0):  # often enough for a timer
+            s.timer.sample(now - s.sent_at)
+            s.steady = True
         s.acked = block  # if it is not the last one sent, the next was lost
         s.tries = s.asked_again = 0
         s.progress_at = now
         if block >= s.last:
             self.served += 1
             self._close(s)
-        elif tftp.too_slow(now - s.began_at, block * s.blksize):
+        elif now >= s.slow_at and tftp.too_slow(now - s.began_at, block * s.blksize):
             self._close(s)
+        elif block == s.sent:
+            self._send_window(s, i, now)
         else:
             self._send_lost(s, i, now)
-            # A later time is found out by tick: mostly the next ACK comes before.
-            if self.next_at is None or s.wake_at < self.next_at:
-                self.next_at = s.wake_at
         return 0
 
     def _asked_again(self, s, i, now):
         """An acknowledgement said twice: the window's first block was lost. It is followed only
         when it can be an answer to the last transmission, and a few times without progress, so
         that copies multiply nothing (RFC 1123, section 4.2.3.1). In lock-step it never is."""
-        if s.window == 1 or s.sent == s.acked or s.asked_again >= TRIES:
+        if s.window == 1 or s.acked in (-1, s.sent) or s.asked_again >= TRIES:
             return tftp.REJECT_STALE
         if now - s.sent_at < s.timer.shortest_us():
             return tftp.REJECT_STALE
         s.asked_again += 1
         self._send_lost(s, i, now)
-        self._wake()
         return 0
 
-    def _send_oack(self, s, i, now):
-        if s.credit >= s.oack_bytes:
-            s.credit -= s.oack_bytes
-            self._send(i, s.peer, s.port, s.buf, s.oack_bytes)
-            s.sent_at = now
-        s.wake_at = now + s.timer.rto_us
-
     def _send_lost(self, s, i, now):
-        """The block behind the acknowledged one, if that was sent before; of those behind it only
+        """The block behind the acknowledged one, which was sent before; of those behind it only
         what a peer that keeps nothing has lost; and as much as the window allows."""
-        if s.keep and s.acked < s.sent:
-            sent = s.sent
+        sent = s.sent
+        s.sent = s.acked
+        s.steady = False
+        if s.keep:
             s.again = s.high
-            s.sent = s.acked
             if not self._send_block(s, i, now):
                 return
             s.sent = sent
-        else:
-            s.sent = s.acked
         self._send_window(s, i, now)
 
     def _send_again(self, s, i, now):
         """Back to what is not acknowledged."""
-        if s.acked < 0:
-            s.again = 0
-            self._send_oack(s, i, now)
-        else:
+        s.steady = False
+        if s.acked >= 0:
             s.sent = s.acked
             self._send_window(s, i, now)
+            return
+        if s.credit >= len(s.oack):
+            s.credit -= len(s.oack)
+            self._send(i, s.peer, s.port, s.oack, len(s.oack))
+            s.sent_at = now
+        s.wake_at = now + s.timer.rto_us
 
     def _send_window(self, s, i, now):
         """Sends from behind the last block that is on its way to the end of the window."""
         if s.sent < s.high:
             s.again = s.high
         end = min(s.acked + s.window, s.last)
-        while s.sent < end:
-            if not self._send_block(s, i, now):
-                break
+        while s.sent < end and self._send_block(s, i, now):
+            pass
         if s.file is not None:
-            s.high = max(s.high, s.sent)
-            s.wake_at = now + s.timer.rto_us
+            if s.sent > s.high:
+                s.high = s.sent
+            s.wake_at = at = now + s.timer.rto_us
+            # A later time is found out by tick: mostly the next ACK comes before.
+            if self.next_at is None or at < self.next_at:
+                self.next_at = at
 
     def _send_block(self, s, i, now):
         """The block behind s.sent, if there is credit for it. False if it was not sent."""
         offset = s.sent * s.blksize
         want = min(s.blksize, s.file.size - offset)
-        at = tftp.HEAD_BYTES
+        at = tftp.HEAD_BYTES + want
+        view = self._data
+        if len(view) != want:
+            view = self._data = memoryview(self._out)[tftp.HEAD_BYTES : at]
         if not s.heard:
-            if s.credit < at + want:
+            if s.credit < at:
                 return False
-            s.credit -= at + want
-        if want and s.file.read_into(offset, s.view[at : at + want]) != want:
+            s.credit -= at
+        if want and s.file.read_into(offset, view) != want:
             # What was verified is gone. No other bytes are sent in its place.
             self._refuse(i, s.peer, s.port, tftp.E_UNDEFINED, b"gone", now)
             self._close(s)
             return False
         s.sent += 1
-        tftp.put_head(s.buf, tftp.DATA, s.sent)
-        self._send(i, s.peer, s.port, s.buf, at + want)
+        pack_into("!HH", self._out, 0, tftp.DATA, s.sent & 0xFFFF)
+        self._send(i, s.peer, s.port, self._out, at)
         s.sent_at = now
         return True
 
@@ -355,10 +361,8 @@ class Serve:
         self._wake()
 
     def _wake(self):
-        self.next_at = None
-        for s in self._slots:
-            if s.file is not None and (self.next_at is None or s.wake_at < self.next_at):
-                self.next_at = s.wake_at
+        times = [s.wake_at for s in self._slots if s.file is not None]
+        self.next_at = min(times) if times else None
 
     def _close(self, s):
         s.file.close()

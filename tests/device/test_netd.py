@@ -2,7 +2,7 @@
 
 from logs import Log
 
-from swdist import native, net, netd, platform, ucryptolib, unixsock, verify
+from swdist import native, netd, platform, ports, ucryptolib, unixsock, verify
 from swdist.bits import to_hex
 
 FS = platform.Fs()
@@ -101,7 +101,7 @@ class Hearing(Bare):
         self.ticks = 0
         self.taken = []
         self.ipc = ipc
-        self.poller = net.Poller()
+        self.poller = ports.Poller()
         for s in sockets:
             self.poller.register(s)
 

@@ -190,6 +190,60 @@ def test_no_request_is_answered_by_more_than_three_times_its_bytes():
     assert wire.to_client_bytes <= 3 * len(request)
 
 
+def test_plain_requests_that_nobody_answers_cost_one_block_a_second_in_all():
+    """And else three bytes for one: whoever asks again, from many addresses and ports."""
+    wire = Wire(data=PAYLOAD * 4)
+    got = [0]
+    serve = tftpserve.Serve(lambda *a: got.append(a[4]), wire.open, wire.rand, 6)
+    request = b"\x00\x01" + NAME + b"\x00octet\x00"
+    asked = seconds = 0
+    now = wire.now
+    for step in range(2000):
+        now += 5000
+        serve.tick(now)
+        for i in range(3):
+            asked += len(request)
+            peer = bytes([(step * 3 + i) % 40]) * 20
+            serve.request(peer, 3000 + step % 3, request, len(request), now)
+    seconds = (now - wire.now) // 1000000 + 1
+    assert 516 * 5 < sum(got) <= 3 * asked + 516 * seconds
+    blocks = [n for n in got if n == 516]
+    # What is beyond the three bytes for one: never two in a second.
+    assert len(blocks) <= seconds + 3 * asked // 516
+
+
+def test_plain_client_is_answered_at_once_and_again_when_it_asks_again():
+    wire = Wire()
+    sent = []
+    serve = tftpserve.Serve(lambda *a: sent.append(a[1]), wire.open, wire.rand, 6)
+    request = b"\x00\x01" + NAME + b"\x00octet\x00"
+    serve.request(A, 3000, request, len(request), wire.now)
+    assert sent == [A]
+    serve.request(B, 3000, request, len(request), wire.now)
+    assert sent == [A]  # the block a second is spent ...
+    serve.request(B, 3000, request, len(request), wire.now + tftpserve.OWED_US)
+    assert sent == [A, B]  # ... and is there again when a stock client asks again
+    now = wire.now + tftpserve.OWED_US
+    while len(sent) == 2:
+        now += 100000
+        serve.request(A, 3000, request, len(request), now)
+    assert sent == [A, B, A]
+    assert now - wire.now < tftpserve.OWED_US + 2100000
+
+
+def test_acknowledgement_of_nothing_is_stale():
+    """ACK 65535 is what came before block 0: there is no such block."""
+    wire = Wire(data=PAYLOAD * 3)
+    sent = []
+    serve = tftpserve.Serve(lambda *a: sent.append(a[4]), wire.open, wire.rand, 4)
+    request = b"\x00\x01" + NAME + b"\x00octet\x00blksize\x008\x00windowsize\x004\x00"
+    serve.request(A, 3000, request, len(request), wire.now)
+    assert len(sent) == 1
+    now = wire.now + 200000
+    assert serve.receive(0, A, 3000, b"\x00\x04\xff\xff", 4, now) == tftp.REJECT_STALE
+    assert len(sent) == 1 and not serve.idle(0)
+
+
 def test_stock_client_without_options_gets_blocks_of_512():
     wire = Wire()
     wire.deliver(True, 4000, SERVER, b"\x00\x01" + NAME + b"\x00OCTET\x00")
@@ -306,9 +360,9 @@ def test_half_open_requests_give_their_slots_away():
     for i in range(4):
         serve.request(bytes([i]) * 20, 3000, request, len(request), wire.now)
     sent.clear()
-    serve.request(B, 3000, request, len(request), wire.now + 500000)
+    serve.request(B, 3000, request, len(request), wire.now + tftpserve.HALF_OPEN_US)
     assert sent == [(-1, B)]  # told that all are busy
-    serve.request(B, 3000, request, len(request), wire.now + 1500000)
+    serve.request(B, 3000, request, len(request), wire.now + tftpserve.HALF_OPEN_US + 1)
     assert sent == [(-1, B), (0, B)]
 
 

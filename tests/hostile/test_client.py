@@ -72,7 +72,8 @@ def test_data_from_a_foreign_port_or_address_is_not_taken(client):
         port.sendto(packet(DATA, 2, b"cut short"), client.address)
         port.sendto(packet(ERROR, 1, b"gone\0"), client.address)
         port.sendto(oack(blksize=8), client.address)
-        assert finish(client, 2)["rejects"] >= 11
+        # Two came before the server's port was known; the others the kernel keeps away.
+        assert finish(client, 2)["rejects"] >= 2
         assert port.take(0) is None and host.take(0) is None
 
 

@@ -1,0 +1,186 @@
+"""The sockets of transfers, plain and as the host tool has them, over loopback."""
+
+import select
+import socket
+
+import drive
+import peers
+import pytest
+
+from swdist import net, platform, ports
+from swdist_host import transfers
+
+PLAIN = ports.Port, ports.Poller
+FAST = transfers.Port, transfers.Poller
+BLOCK = 1432
+
+
+class Machine:
+    """Sends what it is told to, once for each datagram that comes."""
+
+    next_at = None  # ends the turn
+
+    def __init__(self):
+        self.came = []
+        self.sends = []
+
+    def receive(self, slot, peer, port, buf, n, now):
+        self.came.append((port, bytes(buf[:n])))
+        for data in self.sends:
+            self.port.send(peer, port, bytearray(data), len(data))
+
+
+class Client(socket.socket):
+    """Of one upload; takes what comes for it."""
+
+    def __init__(self):
+        super().__init__(socket.AF_INET, socket.SOCK_DGRAM)
+        self.bind((peers.HOST, 0))
+        self.settimeout(5)
+        self.number = self.getsockname()[1]
+
+    def take(self, count):
+        return [self.recv(4096) for _ in range(count)]
+
+    def none(self):
+        return not select.select([self], [], [], 0.05)[0]
+
+
+@pytest.fixture(params=(PLAIN, FAST), ids=("plain", "fast"))
+def upload(request, monkeypatch):
+    port, poller = request.param
+    monkeypatch.setattr(ports, "Port", port)
+    monkeypatch.setattr(ports, "Poller", poller)
+    monkeypatch.setattr(net, "udp", drive.any_interface)
+    machine = Machine()
+    machine.poller = poller()
+    machine.port = port(machine.poller, 3)
+    machine.port.machine = machine
+    yield machine
+    machine.port.close()
+
+
+PEER = drive.peer_of(peers.HOST)
+
+
+def begin(upload, client):
+    """Where the client is to send what it has to say."""
+    upload.port.send(PEER, client.number, b"hello", 5)
+    data, source = client.recvfrom(99)
+    assert data == b"hello"
+    return source
+
+
+def turn(upload):
+    clock = platform.Clock()
+    upload.poller.turn(clock.counter_us, clock.counter_us() + 300000)
+
+
+def answer(upload, client, where, sends):
+    upload.sends = sends
+    client.sendto(b"\0\4\0\0", where)
+    turn(upload)
+    return client.take(len(sends))
+
+
+def blocks(count, last):
+    return [bytes([i]) * BLOCK for i in range(count - 1)] + [b"x" * last]
+
+
+@pytest.mark.parametrize("count", (1, 2, 16, 32, 33, 64))
+def test_windows_arrive_as_they_were_sent(upload, count):
+    with Client() as client:
+        where = begin(upload, client)
+        for last in (BLOCK, BLOCK, 100, 4, BLOCK):
+            sends = blocks(count, last)
+            assert answer(upload, client, where, sends) == sends
+        assert client.none()
+        assert upload.poller.tx_datagrams == 1 + 5 * count
+        assert upload.poller.rx_datagrams == 5
+
+
+def test_silence_after_a_window_sends_nothing(upload):
+    with Client() as client:
+        where = begin(upload, client)
+        for _ in range(2):
+            answer(upload, client, where, blocks(5, 9))
+        assert answer(upload, client, where, []) == [] and client.none()
+        assert answer(upload, client, where, blocks(5, 9)) == blocks(5, 9)
+
+
+def test_a_window_of_unlike_sizes_arrives_too(upload):
+    with Client() as client:
+        where = begin(upload, client)
+        for sizes in ((7, 7), (7, 9, 9, 4, 9), (9, 7, 9, 9), (4, 516, 516, 20)):
+            sends = [b"%d" % i * n for i, n in enumerate(sizes)]
+            assert answer(upload, client, where, sends) == sends
+
+
+def test_where_the_kernel_cannot_cut_they_go_one_by_one(upload):
+    with Client() as client:
+        where = begin(upload, client)
+        for _ in range(3):
+            answer(upload, client, where, blocks(16, 5))
+        if isinstance(upload.port, transfers.Port):
+            assert upload.port._cut == BLOCK
+            upload.port._cut = 0
+
+            class Old:
+                def setsockopt(self, *_):
+                    raise OSError("Protocol not available")
+
+            upload.port.socket.raw, raw = Old(), upload.port.socket.raw
+            upload.port.socket.send = lambda peer, port, data: raw.send(data)
+            assert answer(upload, client, where, blocks(16, 5)) == blocks(16, 5)
+            assert upload.port._cut == -1
+            upload.port.socket.raw = raw
+        assert answer(upload, client, where, blocks(16, 5)) == blocks(16, 5)
+
+
+def test_only_the_peer_is_heard_once_its_port_is_known(upload):
+    with Client() as client, Client() as stranger:
+        where = begin(upload, client)
+        stranger.sendto(b"evil", where)
+        client.sendto(b"good", where)
+        turn(upload)
+        assert upload.came == [(client.number, b"good")]
+
+
+def test_what_came_before_the_port_was_known_is_dropped(upload):
+    """A download learns the port from the first answer; the kernel filters from then on only."""
+    upload.port._slot = None
+    with Client() as known, Client() as server, Client() as stranger:
+        upload.receive = lambda peer, port, buf, n, now: upload.came.append(bytes(buf[:n]))
+        where = begin(upload, known)
+        stranger.sendto(b"early", where)
+        upload.port.send(PEER, server.number, b"ack", 3)
+        stranger.sendto(b"late", where)
+        server.sendto(b"data", where)
+        turn(upload)
+        assert upload.came == [b"data"] and server.take(1) == [b"ack"]
+
+
+def test_a_closed_port_of_the_peer_loses_nothing_that_is_sent_later(upload):
+    client = Client()
+    number = client.number
+    where = begin(upload, client)
+    client.close()
+    upload.port.send(PEER, number, b"lost", 4)  # the kernel learns of it, and will say so once
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
+        again.bind((peers.HOST, number))
+        again.settimeout(5)
+        upload.port.send(PEER, number, b"here", 4)
+        assert again.recv(99) == b"here"
+        again.sendto(b"back", where)
+        turn(upload)
+        assert upload.came == [(number, b"back")]
+
+
+def test_each_transfer_has_its_own_socket(upload):
+    with Client() as client, Client() as other:
+        first = begin(upload, client)
+        assert begin(upload, other) != first
+        client.sendto(b"late", first)
+        other.sendto(b"good", ("127.0.0.1", upload.port.socket.raw.getsockname()[1]))
+        turn(upload)
+        assert upload.came == [(other.number, b"good")]
