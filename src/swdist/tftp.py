@@ -129,6 +129,16 @@ def put_option(buf, at, name, value):
     return put_text(buf, put_text(buf, at, name), b"%d" % value)
 
 
+def grant(buf, at, options, name, least, legal, most):
+    """(what is granted of an option or 0, the offset behind that in the OACK). What the RFCs do not
+    allow is as good as not asked for."""
+    value = options.get(name, 0)
+    if not least <= value <= legal:
+        return 0, at
+    value = min(value, most)
+    return value, put_option(buf, at, name, value)
+
+
 def put_request(buf, name, blksize, window):
     """A read request with options; its length in bytes. Name: at most MAX_NAME_BYTES."""
     put_head(buf, RRQ, 0)

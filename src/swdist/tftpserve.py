@@ -2,8 +2,8 @@
 
 Each slot has a port of its own. Before a peer has acknowledged anything it may be a spoofed
 address. Until then it gets at most AMPLIFY bytes for each byte that it sent, retransmissions
-included. A request without options is owed a DATA packet of more than that (RFC 1350): all such
-peers together get one a second for nothing, the others once they have asked often enough.
+included. A request without options is owed a DATA packet of more than that (RFC 1350): who has
+acknowledged a block since its last one gets it, and all others together get one a second.
 """
 
 from struct import pack_into
@@ -31,20 +31,19 @@ class Slot:
         self.name = None
         self.timer = tftp.Timer()
         self.wake_at = 0
+        self.proven = False  # has last_peer acknowledged anything since it got a block for nothing?
 
     def begin(self, peer, port, name, file, now):
         if peer == self.last_peer:
             self.timer.resume()
         else:
             self.timer.reset()
+            self.proven = False
         self.peer = self.last_peer = peer
         self.port = port
         self.name = name
         self.file = file
-        self.blksize = tftp.DEFAULT_BLKSIZE
-        self.window = 1
         self.oack = None
-        self.keep = False  # does the peer keep blocks behind a gap?
         self.heard = False  # has the peer acknowledged anything?
         self.steady = False  # has a round trip been measured since something was sent again?
         self.slow_at = now + tftp.TRICKLE_US  # from then on too slow a peer is looked for
@@ -187,29 +186,28 @@ class Serve:
         """What a request of n bytes may cost as long as nobody has acknowledged anything."""
         s.credit += AMPLIFY * n
         need = tftp.HEAD_BYTES + s.blksize
-        if s.oack is None and s.credit < need and now >= self._owed_at:
+        if s.oack is None and s.credit < need:
+            for other in self._slots:
+                if other.proven and other.last_peer == s.peer:
+                    other.proven = False
+                    break
+            else:
+                if now < self._owed_at:
+                    return
+                self._owed_at = now + OWED_US
             s.credit = need
-            self._owed_at = now + OWED_US
 
     def _answer(self, s, i, options, n, now):
-        """OACK with what was asked for and is granted (RFC 2347), or DATA 1 if that is nothing.
-        Values that the RFCs do not allow are as good as not asked for."""
+        """OACK with what was asked for and is granted (RFC 2347), or DATA 1 if that is nothing."""
         out = self._out
-        at = 2
-        asked = options.get(b"blksize", 0)
-        if tftp.MIN_BLKSIZE <= asked <= tftp.LEGAL_BLKSIZE:
-            s.blksize = min(asked, tftp.MAX_BLKSIZE)
-            at = tftp.put_option(out, at, b"blksize", s.blksize)
-        asked = options.get(b"windowsize", 0)
-        if 1 <= asked <= tftp.LEGAL_WINDOW:
-            s.window = min(asked, tftp.MAX_WINDOW)
-            at = tftp.put_option(out, at, b"windowsize", s.window)
-        asked = options.get(b"timeout", 0)  # RFC 2349: the timer's most, which is 1 s anyway
-        if 1 <= asked <= 255:
-            at = tftp.put_option(out, at, b"timeout", asked)
-        if options.get(tftp.KEEP) == 1:
-            s.keep = True
-            at = tftp.put_option(out, at, tftp.KEEP, 1)
+        grant = tftp.grant
+        least, legal, most = tftp.MIN_BLKSIZE, tftp.LEGAL_BLKSIZE, tftp.MAX_BLKSIZE
+        s.blksize, at = grant(out, 2, options, b"blksize", least, legal, most)
+        s.window, at = grant(out, at, options, b"windowsize", 1, tftp.LEGAL_WINDOW, tftp.MAX_WINDOW)
+        at = grant(out, at, options, b"timeout", 1, 255, 255)[1]  # our timer's most is 1 s anyway
+        s.keep, at = grant(out, at, options, tftp.KEEP, 1, 1, 1)
+        s.blksize = s.blksize or tftp.DEFAULT_BLKSIZE
+        s.window = s.window or 1
         if b"tsize" in options:
             at = tftp.put_option(out, at, b"tsize", s.file.size)
         s.last = s.file.size // s.blksize + 1  # number of the last block, which is short
@@ -247,7 +245,7 @@ class Serve:
             return tftp.REJECT_STALE
         if block == acked:
             return self._asked_again(s, i, now)
-        s.heard = True
+        s.heard = s.proven = True
         if block <= s.again:
             s.timer.answered_late(now - s.progress_at)
         # The OACK's round trip says nothing of a window's, of which so much waits in the queues.
@@ -361,8 +359,10 @@ class Serve:
         self._wake()
 
     def _wake(self):
-        times = [s.wake_at for s in self._slots if s.file is not None]
-        self.next_at = min(times) if times else None
+        self.next_at = None
+        for s in self._slots:
+            if s.file is not None and (self.next_at is None or s.wake_at < self.next_at):
+                self.next_at = s.wake_at
 
     def _close(self, s):
         s.file.close()

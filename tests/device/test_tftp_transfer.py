@@ -231,6 +231,28 @@ def test_plain_client_is_answered_at_once_and_again_when_it_asks_again():
     assert now - wire.now < tftpserve.OWED_US + 2100000
 
 
+def test_plain_client_that_answers_is_never_kept_waiting():
+    """A chunk after the other, as a stock client would fetch a release; and nobody can make use of
+    its good name: each block for nothing takes an acknowledgement."""
+    wire = Wire(data=b"x" * 600)
+    sent = []
+    serve = tftpserve.Serve(lambda *a: sent.append(a[:2]), wire.open, wire.rand, 6)
+    request = b"\x00\x01" + NAME + b"\x00octet\x00"
+    now = wire.now
+    for i in range(20):
+        now += 2000
+        serve.request(A, 3000 + i, request, len(request), now)
+        slot = sent[-1][0]
+        assert len(sent) == 2 * i + 1
+        for block in (1, 2):
+            serve.receive(slot, A, 3000 + i, bytes([0, 4, 0, block]), 4, now)
+        assert len(sent) == 2 * i + 2 and serve.idle(slot)
+    sent.clear()
+    for i in range(4):
+        serve.request(A, 4000 + i, request, len(request), now + 1)
+    assert [s for s in sent if s[0] >= 0] == [(slot, A)]
+
+
 def test_acknowledgement_of_nothing_is_stale():
     """ACK 65535 is what came before block 0: there is no such block."""
     wire = Wire(data=PAYLOAD * 3)
