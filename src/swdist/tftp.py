@@ -37,7 +37,7 @@ REJECT_BUSY = -4  # no slot: the client asks again
 
 RTO_FIRST_US = 250000  # neighbours are one hop away
 RTO_AGAIN_US = 100000  # for a request to a peer that answered before
-RTO_MIN_US = 40000
+RTO_MIN_US = 20000
 RTO_MAX_US = 1000000
 
 STALL_US = 10000000  # a transfer without progress ends after that

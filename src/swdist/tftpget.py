@@ -15,7 +15,7 @@ FAILED = 3
 
 ASK_BLKSIZE = 1428
 ASK_WINDOW = 16
-TRIES = 6  # transmissions without progress: the server may have given us up, and says nothing
+TRIES = 7  # transmissions without progress: the server may have given us up, and says nothing
 MAX_REASON = 60
 
 

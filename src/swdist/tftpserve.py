@@ -16,8 +16,8 @@ BRISK = 3  # transfers at once that go well: more would share the same air, and 
 LONG_US = 5000000  # after that a transfer does not go well
 HALF_OPEN_US = 250000  # after that a slot that was never acknowledged can be taken by another
 OWED_US = 1000000  # between two DATA 1 that go beyond AMPLIFY
-TRIES = 8
-LAST_TRIES = 5  # for the last window: mostly the client has it, and its ACK was lost
+TRIES = 9
+LAST_TRIES = 6  # for the last window: mostly the client has it, and its ACK was lost
 MAX_ERRORS_PER_S = 20
 
 
@@ -278,13 +278,13 @@ class Serve:
         self._send_lost(s, i, now)
         return 0
 
-    def _send_lost(self, s, i, now):
-        """The block behind the acknowledged one, which was sent before; of those behind it only
-        what a peer that keeps nothing has lost; and as much as the window allows."""
-        sent = s.sent
+    def _send_lost(self, s, i, now, last=0):
+        """The block behind the acknowledged one, which was sent before; of those behind it what a
+        peer that keeps nothing has lost, or so many; and as much as the window allows."""
+        sent = s.sent - last
         s.sent = s.acked
         s.steady = False
-        if s.keep:
+        if s.keep and sent > s.acked:
             s.again = s.high
             if not self._send_block(s, i, now):
                 return
@@ -293,10 +293,8 @@ class Serve:
 
     def _send_again(self, s, i, now):
         """Back to what is not acknowledged."""
-        s.steady = False
         if s.acked >= 0:
-            s.sent = s.acked
-            self._send_window(s, i, now)
+            self._send_lost(s, i, now, 1)  # by the last one it sees what it lacks
             return
         if s.credit >= len(s.oack):
             s.credit -= len(s.oack)

@@ -135,6 +135,19 @@ def test_lost_blocks_cost_little_more_than_themselves():
         assert sent * 100 < size * most, (loss, sent, size)
 
 
+def test_lost_acknowledgements_cost_two_blocks_each_and_not_a_window():
+    wire = Wire(PAYLOAD * 4)
+    wire.get.start(B, SERVER, NAME, 65536, wire.now)
+    deaf_until = None
+    while wire.step():
+        if wire.get.length >= 40000 and deaf_until is None:
+            deaf_until = wire.now + 250000
+        if deaf_until is not None and wire.now < deaf_until:
+            wire.packets = [p for p in wire.packets if not p[2]]
+    assert wire.result() == PAYLOAD * 4
+    assert 47 < wire.to_client <= 47 + 14, wire.to_client  # the OACK, and all blocks once
+
+
 def test_blocks_behind_a_gap_are_kept_only_where_the_server_agrees():
     for option, block in ((b"", b"\x02"), (b"keep\x001\x00", b"\x04"), (b"keep\x002\x00", b"\x02")):
         wire = Wire().start()
