@@ -15,7 +15,7 @@ LAYERS = {
     "machines": {
         "neighbours", "announce", "clock", "tftpget", "tftpserve", "fetch", "switcher",
     },
-    "storage": {"store", "parts", "slots", "inject"},
+    "storage": {"store", "parts", "slots", "inject", "install"},
     "wiring": {"config", "node"},
     "entry": {"netd", "switchd", "sntp"},
     "commands": {"tool"},

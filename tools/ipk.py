@@ -33,6 +33,11 @@ MPY_CROSS = ROOT / "build/runtime/bin/mpy-cross"
 MODULES = "usr/lib/micropython/swdist"
 # Packages of what a router works without: {name: (description, modules, files)}.
 OPTIONAL = {
+    "swdist-install": (
+        "Releases of swdist that are packages or whole images",
+        ("install",),
+        ("usr/lib/swdist/flash", "usr/lib/swdist/install"),
+    ),
     "swdist-sntp": ("swdist's mesh time for stock NTP clients", ("sntp",), ()),
     "swdist-utils": (
         "What people ask of swdist on a router: commands, ubus, Prometheus",

@@ -79,6 +79,8 @@ def manifests():
     good = text()
     keys = key_set("0.0.1", KEYS[:2], 2, keep=[good, b"other"])
     experimental = {"Channel": "experimental", "End": "2026-11-25T03:00:00Z"}
+    about_image = {"Payload": "image", "Boards": "linksys,wrt54gs", "Window": "3600"}
+    image = text(**about_image)
     cases = [
         ("stable", good, True),
         ("experimental", text(**experimental), True),
@@ -87,6 +89,15 @@ def manifests():
         ("unknown key is ignored", good + b"Mood: fine\n", True),
         ("unknown critical key: relayed, not installed", good + b"!Quantum: yes\n", True),
         ("unknown payload word: relayed, not installed", text(Payload="hologram"), True),
+        ("image", image, True),
+        ("image, experimental: relayed, not installed", text(**experimental, **about_image), True),
+        ("image for any board: relayed, not installed", text(Payload="image", Window="0"), True),
+        ("image without its window", image.replace(b"Window: 3600\n", b""), False),
+        ("image, window of more than a week", image.replace(b"3600", b"604801"), False),
+        ("image, window with a leading zero", image.replace(b"3600", b"03600"), False),
+        ("image, its window made critical", image.replace(b"Window", b"!Window"), False),
+        ("slot with a window", text(Window="3600"), False),
+        ("packages", text(Payload="ipk"), True),
         ("from the far future", text(Version="9.0.0", Start="9999-12-31T23:59:59Z"), True),
         ("keys", keys, True),
         ("keys, the last possible set", key_set("0.0.32", KEYS, 3), True),

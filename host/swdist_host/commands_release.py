@@ -9,7 +9,7 @@ import click
 from swdist import usign
 from swdist.bits import version as parse_version
 from swdist.ucryptolib import ed25519_verify
-from swdist_host import ca, files, keys, payload, release_text, sigfile, terminal, times
+from swdist_host import ca, files, keys, kinds, payload, release_text, sigfile, terminal, times
 from swdist_host import release as releases
 from swdist_host.commands_keys import as_json
 from swdist_host.errors import BadValue, Refused
@@ -44,8 +44,16 @@ def release():
     help="Nodes then run the swdist in this package; repeatable, for swdist-sntp.",
 )  # fmt: skip
 @click.option(
-    "--kind", default="slot", show_default=True,
-    help="slot, ipk, image; of other words a node only stores and relays the release.",
+    "--package", "ipks", metavar="FILE.ipk", type=_FILE, multiple=True,
+    help="Nodes install it, and bring back what was there before when it ends; repeatable.",
+)  # fmt: skip
+@click.option(
+    "--kind", default=None,
+    help="slot, or image: what sysupgrade takes; of other words a node only stores and relays it.",
+)  # fmt: skip
+@click.option(
+    "--window", metavar="TIME", default=None,
+    help=f"Of an image: nodes flash it at random within so long from the start.  [{kinds.WINDOW}]",
 )  # fmt: skip
 @click.option(
     "--chunk-size", metavar="N",
@@ -56,7 +64,7 @@ def release():
 @as_json
 def build(
     output, ca_dir, version, revision, start, experimental, end, signed_at, boards, source,
-    packages, kind, chunk_size, description, withdraw, as_json,
+    packages, ipks, kind, window, chunk_size, description, withdraw, as_json,
 ):  # fmt: skip
     """Make an unsigned release.
 
@@ -69,6 +77,10 @@ def build(
           --experimental --start +2h --end +4h
       swdist release build -o 1.3.0.swd --ca ca --version 1.3.0 --start +24h \\
           --payload tree/ --swdist swdist_1.1.0-r1_all.ipk
+      swdist release build -o 1.4.0.swd --ca ca --version 1.4.0 --start +24h \\
+          --package olsrd_0.9_all.ipk --package olsrd-mod_0.9_all.ipk
+      swdist release build -o 2.0.0.swd --ca ca --version 2.0.0 --start +2h --kind image \\
+          --payload openwrt-wrt54gs.bin --board linksys,wrt54gs --window 3h
       swdist release build -o no-1.1.0.swd --ca ca --version 1.1.0 --revision 1 \\
           --start now --withdraw
     """
@@ -78,10 +90,13 @@ def build(
         raise BadValue("only an experimental release ends; add --experimental, or leave out --end")
     if parse_version(version) is None:
         raise BadValue(f"version '{version}' is not three numbers 0..65535; give one like 1.1.0")
-    if withdraw and (source is not None or packages):
-        raise BadValue("a withdrawal has no payload; leave out --payload and --swdist")
-    if not withdraw and source is None and not packages:
+    if withdraw and (source is not None or packages or ipks):
+        raise BadValue("a withdrawal has no payload; leave out --payload, --package and --swdist")
+    if not withdraw and source is None and not packages and not ipks:
         raise BadValue("there is no --payload; give a directory or file, or say --withdraw")
+    kind = kind or ("ipk" if ipks else "slot")
+    if window is not None and kind != "image":
+        raise BadValue("only an image has a --window; all else switches in its second")
     if kind == "keys":
         raise BadValue("keys have no payload; make their release with swdist network rekey")
     now_s = int(time.time())
@@ -90,10 +105,14 @@ def build(
     signed_at_s = now_s if signed_at is None else times.parse(signed_at, now_s)
     if output.exists():
         raise files.exists(output)
+    window_s = times.parse("+" + (window or kinds.WINDOW).removeprefix("+"), now_s) - now_s
+    data = None if withdraw else _payload(source, packages, ipks, kind)
+    if kind == "image" and not withdraw:
+        _explained(source, kinds.check_image, data, boards, experimental)
     made = releases.build(
         ca.load(ca_dir).trust.network, version, start_s,
         revision=revision, end_s=end_s, signed_at_s=signed_at_s, boards=boards,
-        data=None if withdraw else _payload(source, packages, kind), kind=kind,
+        data=data, kind=kind, window_s=window_s,
         chunk_size=chunk_size and int(chunk_size), description=description,
         withdraw=withdraw, now_s=now_s,
     )  # fmt: skip
@@ -104,18 +123,35 @@ def build(
         terminal.say(release_text.text(made, output))
 
 
-def _payload(source, packages, kind):
+def _explained(source, check, *arguments):
+    """The same, and what is refused says of which file."""
+    try:
+        return check(*arguments)
+    except BadValue:
+        raise
+    except Refused as e:
+        raise Refused(f"{source}: {e}") from None
+
+
+def _payload(source, packages, ipks, kind):
+    if ipks:
+        if kind != "ipk" or source is not None or packages:
+            raise BadValue("--package makes a release of its own; leave out --payload and --swdist")
+        return kinds.from_packages(ipks)
     if packages:
         if kind != "slot" or (source is not None and not source.is_dir()):
             raise BadValue("--swdist goes into a slot; give a directory for --payload, or none")
         return payload.with_swdist(source, packages)
     if source.is_dir():
-        if kind != "slot":
+        if kind not in ("slot", "ipk"):
             raise BadValue(f"a directory makes a slot, not '{kind}'; give a file for --payload")
-        return payload.from_dir(source)
-    data = payload.read(source)
-    if kind == "slot":
-        payload.check(data, source)
+        data = payload.from_dir(source)
+    else:
+        data = payload.read(source)
+        if kind in ("slot", "ipk"):
+            payload.check(data, source)
+    if kind == "ipk":
+        _explained(source, kinds.packages, data)
     return data
 
 

@@ -65,9 +65,10 @@ class Swd:
 def build(
     network, version, start_s, *, revision=0, end_s=None, signed_at_s=None, boards=(),
     data=None, kind="slot", chunk_size=None, description=None, withdraw=False, now_s=None,
+    window_s=0,
 ):  # fmt: skip
     """An unsigned release. network: 8 bytes; version: text; times: seconds since 1970; data: the
-    payload's bytes; experimental where there is an end_s."""
+    payload's bytes; experimental where there is an end_s; window_s: of an image."""
     now_s = int(time.time()) if now_s is None else now_s
     signed_at_s = now_s if signed_at_s is None else signed_at_s
     check_signed_at(signed_at_s, now_s)
@@ -91,6 +92,8 @@ def build(
         lines.append(f"End: {time_text(end_s)}")
     lines.append(f"Boards: {' '.join(boards) or 'any'}")
     lines.append(f"Payload: {'none' if withdraw else kind}")
+    if kind == "image" and not withdraw:
+        lines.append(f"Window: {window_s}")
     index = b""
     if withdraw:
         lines.append("Withdrawn: yes")

@@ -1,6 +1,8 @@
 """A release in words, and as what --json prints."""
 
 from swdist.bits import version_text
+from swdist_host import kinds
+from swdist_host.errors import Refused
 from swdist_host.times import time_text
 
 
@@ -24,6 +26,8 @@ def facts(swd):
         "boards": list(m.boards) if m.boards else "any",
         "payload": m.payload,
         "payload_size": m.payload_size,
+        "window_s": m.window_s if m.payload == "image" else None,
+        "holds": _holds(swd),
         "chunk_size": m.chunk_size,
         "chunks": m.chunks,
         "withdrawn": m.withdrawn,
@@ -36,6 +40,13 @@ def facts(swd):
     }
 
 
+def _holds(swd):
+    try:
+        return kinds.about(swd.parsed.payload, swd.payload)
+    except Refused as e:
+        return [f"NO NODE WILL TAKE IT: {e}"]
+
+
 def text(swd, file):
     m = swd.parsed
     when = f"from {time_text(m.start_s)}"
@@ -45,6 +56,8 @@ def text(swd, file):
     size = "no payload"
     if m.chunks:
         size = f"{m.payload}, {m.payload_size:,} bytes in chunks of {m.chunk_size:,}"
+    if m.payload == "image":
+        size += f"; flashed within {m.window_s:,} s"
     if m.payload == "keys":
         what = "a change of keys"
         size = (
@@ -59,6 +72,7 @@ def text(swd, file):
             f"  network    {m.network.hex()}",
             f"  boards     {' '.join(m.boards) if m.boards else 'any'}",
             f"  payload    {size}",
+            *(f"             {line}" for line in _holds(swd)),
             f"  signed by  {signers}",
         ]
     )

@@ -49,6 +49,8 @@ def choose(releases, now_s, synced, board, factory):
         m = r.manifest
         if not usable(r, board) or m.start_s > now_s:
             continue
+        if m.payload == "image" and m.version <= factory.manifest.version:
+            continue  # it is what the image here holds, or older
         if m.experimental and not (synced and now_s < m.end_s):
             continue
         if r.order() > best.order():
@@ -60,6 +62,7 @@ def pinned(releases, rid, now_s, board, factory):
     """Ids of the releases whose payloads are never removed to make room: the active one's, `rid`;
     what is to come or has not ended; what is fallen back to without a trusted clock."""
     found = [rid]
+    releases = [r for r in releases if r.manifest.payload != "image"]  # that is in RAM
     for r in releases:
         m = r.manifest
         if m.chunks and (m.start_s > now_s or m.end_s > now_s):

@@ -7,6 +7,7 @@ from swdist.bits import number, version
 
 DEFAULT_FILE = "/etc/config/swdist"
 BOARD_FILE = "/tmp/sysinfo/board_name"
+VERSION_FILE = "/usr/lib/swdist/version"  # of the image: configuration outlives sysupgrade
 MAX_INTERFACES = 8
 
 _INTERFACE_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
@@ -18,6 +19,7 @@ _PATHS = {
 }
 _NUMBERS = {  # key: default, lowest, highest
     "quota_kb": (1024, 64, 1048576),
+    "images_kb": (0, 0, 131072),
     "confirm_s": (300, 1, 86400),
     "boot_horizon_s": (43200, 0, 315360000),
     "tftp_port": (27183, 1024, 65535),
@@ -173,6 +175,9 @@ def _take_special(conf, key, value, fs):
             return "option board is '%s'; give 1..64 characters without a space" % value
         conf.board = value
     elif key == "factory_version":
+        said = fs.read(VERSION_FILE, 18)
+        if said is not None:
+            value = "".join([chr(c) for c in said]).strip()
         conf.factory_version = version("0.0.0" if value is None else value)
         if conf.factory_version is None:
             return "option factory_version is '%s'; give three numbers like 1.2.0" % value

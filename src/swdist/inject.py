@@ -61,6 +61,8 @@ def put(fs, store, trust, f, quota_bytes):
         return None, _NOT
     if m.chunks and sha256(data["index"]) != m.index_sha256:
         return None, _NOT
+    if m.payload == "image":
+        return None, "is an image, which has no room in the store; swdist seed it from a laptop"
     if size > quota_bytes:
         why = "payload of %d bytes, but option quota_kb allows %d" % (size, quota_bytes)
         return None, why

@@ -12,19 +12,22 @@ MAX_KEY_SETS = 32
 MAX_PAYLOAD_BYTES = 134217728
 FORMAT = b"Format: swdist-release 1\n"
 INSTALLABLE = ("slot", "ipk", "image", "keys", "none")
+SLOTS = ("slot", "ipk")  # what is unpacked
+MAX_WINDOW_S = 604800
 
 _KEY_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-"
 _WORD_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789-"
 _BOARD_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789,._-"
 _REQUIRED = ("Network", "Version", "Revision", "Channel", "Signed-At", "Start", "Boards", "Payload")
 _SIZED = ("Payload-Size", "Chunk-Size", "Index-SHA256")
-_KNOWN = _REQUIRED + _SIZED + ("Format", "End", "Withdrawn", "Description", "Padding")
+_KNOWN = _REQUIRED + _SIZED + ("Format", "End", "Window", "Withdrawn", "Description", "Padding")
 
 
 class Manifest:
     """A well-formed manifest. Times are seconds since 1970; end_s is 0 where there is none;
-    boards is None for any. critical: it has an unknown critical key or payload word. With payload
-    `keys`: keys {key id: public key}, of which `threshold` must sign, and keep, a list of ids."""
+    boards is None for any. critical: it is not to be installed, for it has an unknown critical key
+    or payload word, or is an image that is experimental or for any board. With payload `keys`: keys
+    {key id: public key}, of which `threshold` must sign, and keep, a list of ids."""
 
 
 def parse(data):
@@ -117,8 +120,12 @@ def _payload(m, fields):
     m.payload = fields["Payload"]
     if not _word(m.payload, 16, _WORD_CHARS):
         return "Payload is not a word"
-    if m.payload not in INSTALLABLE:
+    image = m.payload == "image"
+    if m.payload not in INSTALLABLE or (image and (m.experimental or not m.boards)):
         m.critical = True
+    m.window_s = number(fields.get("Window", "0"), 0, MAX_WINDOW_S)
+    if m.window_s is None or ("Window" in fields) != image:
+        return "Window is not a number 0..%d, or not with an image alone" % MAX_WINDOW_S
     m.withdrawn = "Withdrawn" in fields
     if m.withdrawn and fields["Withdrawn"] != "yes":
         return "Withdrawn is not yes"

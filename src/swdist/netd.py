@@ -63,7 +63,15 @@ class Netd:
             self.poller.register(s)
         if give_up_root is not None:
             give_up_root()
-        self.store = Store(fs, conf.store, trust, log, conf.quota_kb * 1024)
+        ram = None
+        if conf.images_kb:
+            try:
+                from swdist.install import Ram
+            except ImportError:
+                raise ValueError("option images_kb: swdist-install is missing")
+
+            ram = Ram(fs, conf)
+        self.store = Store(fs, conf.store, trust, log, conf.quota_kb * 1024, ram)
         self.store.load()
         clock = Clock(self._saved_time_us(), conf.boot_horizon_s * 1000000, 4000000)
         clock.lone_us = conf.lone_s * 1000000

@@ -1,8 +1,21 @@
-"""A release's parts as they lie on flash, to be read: manifest, signatures, index, chunks."""
+"""A release's parts as they lie on flash: manifest, signatures, index; the chunks in its .file."""
 
 from swdist.bits import number
 from swdist.manifest import MAX_CHUNKS
 from swdist.ucryptolib import sha256
+
+
+def write_head(fs, path, manifest, signatures):
+    """A new release begins with them."""
+    fs.rmtree(path)  # left where only the last flush failed
+    fs.rmtree(path + ".new")
+    fs.mkdirs(path + ".new")
+    for name, data in (("/manifest", manifest), ("/signatures", signatures)):
+        with fs.open(path + ".new" + name, "wb") as f:
+            f.write(data)
+            fs.sync(f)
+    fs.sync_dir(path + ".new")
+    fs.rename(path + ".new", path)
 
 
 class File:
@@ -60,7 +73,7 @@ def open_part(fs, path, release, what):
         n = number(what, 0, MAX_CHUNKS - 1)
         if n is None or n >= release.held:
             return None
-        path += "payload"
+        path = release.file
         base = n * m.chunk_size
         size = chunk_bytes(m, n)
     try:
@@ -76,21 +89,21 @@ def digest_of(fs, path, n):
         return f.read(32)
 
 
-def _chunk(fs, path, manifest, n):
+def _chunk(fs, release, n):
     """Chunk n as it lies on flash, unverified. None if it is not all there."""
-    size = chunk_bytes(manifest, n)
-    at = n * manifest.chunk_size
-    if (fs.size(path + "/payload") or 0) < at + size:
+    size = chunk_bytes(release.manifest, n)
+    at = n * release.manifest.chunk_size
+    if (fs.size(release.file) or 0) < at + size:
         return None
     view = memoryview(bytearray(size))
-    with fs.open(path + "/payload", "rb") as f:
+    with fs.open(release.file, "rb") as f:
         return view if File(f, at, size).read_into(0, view) == size else None
 
 
 def holds(fs, path, release, n):
     """Is chunk n on flash what the index says?"""
     try:
-        view = _chunk(fs, path, release.manifest, n)
+        view = _chunk(fs, release, n)
         return view is not None and sha256(view) == digest_of(fs, path, n)
     except OSError:
         return False
@@ -106,14 +119,14 @@ def scan(fs, path, release, tick=None):
     if index is None or len(index) != 32 * m.chunks or sha256(index) != m.index_sha256:
         return
     release.indexed = True
-    size = fs.size(path + "/payload")
+    size = fs.size(release.file)
     if size is None:
         return
     if size > m.payload_size:
-        fs.rmtree(path + "/payload")
+        fs.rmtree(release.file)
         return
     buf = memoryview(bytearray(m.chunk_size))
-    with fs.open(path + "/payload", "rb") as f:
+    with fs.open(release.file, "rb") as f:
         for n in range(m.chunks):
             file = File(f, n * m.chunk_size, chunk_bytes(m, n))
             view = buf[: file.size]
@@ -135,6 +148,6 @@ def same_chunk(fs, path, release, other_path, other):
         n = at // 32
         if not digest or at % 32 or n >= other.held or chunk_bytes(other.manifest, n) != size:
             return None  # also for at == -1, which is 31 modulo 32
-        return _chunk(fs, other_path, other.manifest, n)
+        return _chunk(fs, other, n)
     except OSError:
         return None

@@ -9,6 +9,7 @@ reads all three, and writes the last where switchd does not run.
 
 from swdist.bits import from_hex, to_hex
 from swdist.choose import FACTORY
+from swdist.manifest import SLOTS
 from swdist.ucryptolib import sha256
 from swdist.untar import Untar
 
@@ -38,7 +39,7 @@ class Slots:
         m = release.manifest
         path = self._store + "/" + to_hex(release.rid)
         return (
-            m.payload == "slot"
+            m.payload in SLOTS
             and self._fs.size(path + "/payload") == m.payload_size
             and self._fs.size(path + "/index") == 32 * m.chunks
         )

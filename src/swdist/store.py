@@ -7,7 +7,7 @@ cut `load` verifies everything again and goes on behind the last good chunk; ID.
 
 from swdist.bits import from_hex, to_hex
 from swdist.manifest import MAX_BYTES, parse
-from swdist.parts import chunk_bytes, digest_of, holds, open_part, same_chunk, scan
+from swdist.parts import chunk_bytes, digest_of, holds, open_part, same_chunk, scan, write_head
 from swdist.ucryptolib import sha256
 
 MAX_VERSIONS = 64
@@ -20,13 +20,14 @@ class Store:
     """`releases` are verified, of each version only the highest (revision, id), in order. Each has
     .indexed (its index is held), .held (chunks from the first without a gap) and .complete."""
 
-    def __init__(self, fs, path, trust, log, quota_bytes):
+    def __init__(self, fs, path, trust, log, quota_bytes, ram=None):
         self.releases = []
         self._fs = fs
         self._path = path
         self._trust = trust
         self._log = log
         self._quota = quota_bytes
+        self._ram = ram  # install.Ram, for payloads of images, or None: then none is fetched
         self._pinned = ()
         self._digest = None
         self._deserving = None  # release ids whose payloads fit, or None: to be computed
@@ -50,7 +51,8 @@ class Store:
                 continue
             if from_hex(name, 32) is None:
                 continue
-            names.append((self._version(path), name))
+            m, _ = parse(self._read(path)[0])
+            names.append((m.version if m else (65536,), name))
         found = []
         for _, name in sorted(names):  # keys come first: they are of versions 0.0.N
             release = self._check(name)
@@ -77,14 +79,10 @@ class Store:
             self._fs.read(path + "/signatures", MAX_SIGNATURES_BYTES) or b"",
         )
 
-    def _version(self, path):
-        m, _ = parse(self._read(path)[0])
-        return m.version if m else (65536,)
-
     def _check(self, name):
         """The Release of a directory, or None: then that is removed."""
         path = self._path + "/" + name
-        release, why = self._trust.check(*self._read(path))
+        release, why = self._verify(*self._read(path))
         if release is not None and to_hex(release.rid) == name:
             return release
         self._log.warn(
@@ -92,6 +90,14 @@ class Store:
         )
         self._remove(path)
         return None
+
+    def _verify(self, manifest, signatures):
+        release, why = self._trust.check(manifest, signatures)
+        if release is not None:
+            release.in_ram = self._ram is not None and release.manifest.payload == "image"
+            path = self._dir(release) + "/payload"
+            release.file = self._ram.path + "/" + to_hex(release.rid) if release.in_ram else path
+        return release, why
 
     def _scan(self, release, tick=None):
         """Sets indexed, held and complete by what the files hold."""
@@ -136,7 +142,7 @@ class Store:
     def add(self, manifest, signatures):
         """(Release, None), or (None, why not). Reasons that begin with `store:` are ours, all
         others are the sender's fault."""
-        release, why = self._trust.check(manifest, signatures)
+        release, why = self._verify(manifest, signatures)
         if release is None:
             return None, why
         held = self.get(release.rid)
@@ -158,7 +164,7 @@ class Store:
             if lowest is None or (release.order() < lowest.order() and not keys):
                 return None, "store: full of later versions"
         try:
-            self._write(release, manifest, signatures)
+            write_head(self._fs, self._dir(release), manifest, signatures)
         except OSError as e:
             self._remove(self._dir(release) + ".new")
             return None, self._disk(e)
@@ -167,6 +173,7 @@ class Store:
             self.releases.remove(older)
         if lowest is not None:
             self._log.info("dropped release %s: the store is full" % lowest.name())
+            self._remove(lowest.file)
             self._remove(self._dir(lowest))
             self.releases.remove(lowest)
         self.releases.append(release)
@@ -180,30 +187,18 @@ class Store:
         self._changed()
         return release, None
 
-    def _write(self, release, manifest, signatures):
-        fs = self._fs
-        path = self._dir(release)
-        fs.rmtree(path)  # left where only the last flush failed
-        fs.rmtree(path + ".new")
-        fs.mkdirs(path + ".new")
-        for name, data in (("/manifest", manifest), ("/signatures", signatures)):
-            with fs.open(path + ".new" + name, "wb") as f:
-                f.write(data)
-                fs.sync(f)
-        fs.sync_dir(path + ".new")
-        fs.rename(path + ".new", path)
-
     def _supersede(self, old, new):
         """Removes an older revision; what it holds is kept where the payload is the same."""
         fs = self._fs
         if not new.manifest.withdrawn and old.manifest.index_sha256 == new.manifest.index_sha256:
-            for name in ("/index", "/payload"):
-                source = self._dir(old) + name
-                if fs.size(source) is not None and fs.size(self._dir(new) + name) is None:
+            index = self._dir(old) + "/index", self._dir(new) + "/index"
+            for source, target in (index, (old.file, new.file)):
+                if fs.size(source) is not None and fs.size(target) is None:
                     try:
-                        fs.rename(source, self._dir(new) + name)
+                        fs.rename(source, target)
                     except OSError as e:
                         self._disk(e)
+        self._remove(old.file)
         self._remove(self._dir(old))
 
     def put_index(self, release, data):
@@ -233,13 +228,12 @@ class Store:
         try:
             if sha256(view) != digest_of(self._fs, path, n):
                 return "chunk %d: digest is not the index's" % n
-            if not self._make_room(release, len(view)):
+            if not release.in_ram and not self._make_room(release, len(view)):
                 return "store: over the quota"
-            if self._fs.free(path) < len(view) + RESERVE:
+            if not release.in_ram and self._fs.free(path) < len(view) + RESERVE:
                 raise OSError("flash is full")
-            payload = path + "/payload"
-            there = self._fs.size(payload) is not None
-            with self._fs.open(payload, "r+b" if there else "wb") as f:
+            there = self._fs.size(release.file) is not None
+            with self._fs.open(release.file, "r+b" if there else "wb") as f:
                 f.seek(n * m.chunk_size)
                 f.write(view)
                 self._fs.sync(f)
@@ -297,10 +291,12 @@ class Store:
             return True
         if release.rid not in self._told:
             self._told = self._told[-MAX_VERSIONS:] + [release.rid]
-            self._log.warn(
-                "payload of release %s, %d bytes, does not fit in the quota of %d bytes"
-                % (release.name(), release.manifest.payload_size, self._quota)
-            )
+            m = release.manifest
+            why = "does not fit in the quota of %d bytes" % self._quota
+            if m.payload == "image":
+                why = "is not for here, or option images_kb or memory leaves no room"
+            words = (release.name(), m.payload_size, why)
+            self._log.warn("payload of release %s, %d bytes, %s" % words)
         return False
 
     def collect(self, pinned):
@@ -310,7 +306,7 @@ class Store:
         self._turns += 1
         if self._turns % SCRUB_TURNS == 0:
             self._scrub()
-        if set(pinned) != set(self._pinned):
+        if self._ram is not None or set(pinned) != set(self._pinned):
             self._pinned = tuple(pinned)
             self._deserving = None
         self._make_room(None, 0)
@@ -322,11 +318,13 @@ class Store:
         for pinned in (True, False):
             for i in range(len(self.releases) - 1, -1, -1):
                 r = self.releases[i]
-                if (r.rid in self._pinned) != pinned or not r.manifest.chunks:
+                if (r.rid in self._pinned) != pinned or r.manifest.payload == "image":
                     continue
                 if r.manifest.payload_size <= left or (pinned and r.complete):
                     self._deserving.append(r.rid)
                     left -= r.manifest.payload_size
+        if self._ram is not None:
+            self._deserving += self._ram.deserving(self.releases, self._forget)
 
     def _make_room(self, release, size):
         """Removes payloads that don't deserve room, lowest version first, until `size` more bytes
@@ -334,19 +332,23 @@ class Store:
         if self._deserving is None:
             self._deserve()
         used = size
-        for r in self.releases:
+        held = [r for r in self.releases if r.held and not r.in_ram]
+        for r in held:
             used += min(r.held * r.manifest.chunk_size, r.manifest.payload_size)
-        for r in self.releases:
+        for r in held:
             if used <= self._quota:
                 break
-            if not r.held or r is release or r.rid in self._pinned or r.rid in self._deserving:
+            if r is release or r.rid in self._pinned or r.rid in self._deserving:
                 continue
             used -= min(r.held * r.manifest.chunk_size, r.manifest.payload_size)
-            self._log.info("removed payload of release %s to make room" % r.name())
-            r.held = 0
-            r.complete = False
-            self._remove(self._dir(r) + "/payload")
+            self._forget(r)
         return used <= self._quota
+
+    def _forget(self, r):
+        self._log.info("removed payload of release %s to make room" % r.name())
+        r.held = 0
+        r.complete = False
+        self._remove(r.file)
 
     def _changed(self):
         self._digest = None

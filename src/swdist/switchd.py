@@ -27,6 +27,11 @@ from swdist.slots import Slots
 from swdist.switcher import Switcher
 from swdist.ucryptolib import sha256
 
+try:
+    from swdist import install
+except ImportError:  # package swdist-install is not there
+    install = None
+
 HOOKS = "/usr/lib/swdist/hooks/"  # the operator's: prepare.d, activate.d, confirm.d, rollback.d
 MAX_HOOKS = 8  # of each that are run
 HOOK_S = 20  # a hook that takes longer has failed
@@ -52,6 +57,8 @@ class Switchd:
         self._held = {}  # {release id: Release}
         self._seen = []  # ids of the last that were checked
         self._checked_until = 0  # how far the time for checks is spent
+        if install:
+            install.flashed(fs, conf.state, version_text(conf.factory_version))
         self.slots = Slots(fs, conf.store, conf.state)
         try:
             floor_s = int(fs.read(conf.state + "/time", 12) or b"0")
@@ -61,6 +68,9 @@ class Switchd:
             self.slots, conf.board, choose.factory(conf.factory_version), floor_s,
             conf.confirm_s * 1000000, self._hook, self._record, log,
         )  # fmt: skip
+        self.flash = None
+        if install:
+            self.flash = install.Flash(fs, conf, platform.rand, self.switcher, self._hook, log)
         # RUN belongs to the network side's user, who could put a link in the place of what root is
         # about to open or chown there. So both are made beside it, and renamed into it.
         self._aside = conf.run + ".switchd"
@@ -106,6 +116,9 @@ class Switchd:
                 self._tell()
             now = self.counter.counter_us()
             wake = min(switcher.next_at, tell_at, look_at)
+            if self.flash:
+                self.flash.tick(now)
+                wake = min(wake, self.flash.next_at)
             ready = self.poller.wait(max((wake - now + 999) // 1000, 0))
             if stop is not None and stop in ready:
                 break
@@ -176,27 +189,35 @@ class Switchd:
         self._seen = self._seen[-MAX_NAMES:] + [rid]
 
     def _hook(self, release, name):
-        """The slot's own hook, then the operator's, in order: the first status that is not 0."""
+        """Package manager or sysupgrade, the slot's own hook, then the operator's, in order: 0, or
+        what the first one says that fails."""
         path = self.slots.path(release.rid)
+        kind = release.manifest.payload
+        if name in ("activate", "flash") or (name == "prepare" and kind == "ipk"):
+            why = "kind ipk takes package swdist-install" if kind == "ipk" else 0
+            if install:
+                why = install.script(self._run, self.fs, self.conf, release, name, path)
+            if why:
+                return why
         hooks = [path + "/hooks/" + name] if name in ("activate", "health") else []
         folder = HOOKS + ("confirm" if name == "health" else name) + ".d/"
         for file in sorted(self.fs.listdir(folder))[:MAX_HOOKS]:
             hooks.append(folder + file)
         for hook in hooks:
             if self.fs.size(hook) is not None:
-                status = self._run(hook, path)
+                status = self._run((hook, path), HOOK_S)
                 if status:
                     self.log.warn("%s exited with %d" % (hook, status))
                     return status
         return 0
 
-    def _run(self, hook, path):
+    def _run(self, words, limit_s):
         # SIGTERM is held back (libc.stop_fd), and busybox's sh hands that on: then no timeout could
         # end the hook, and nobody what it starts.
         how = 3 if libc.MIPS else 2  # SIG_SETMASK
         held = bytearray(128)
         libc.call("i", "sigprocmask", "iPP", how, bytes(128), held)
-        status = platform.run(("sh", hook, path), HOOK_S)
+        status = platform.run(["sh"] + list(words), limit_s)
         libc.call("i", "sigprocmask", "iPP", how, held, None)
         return status
 

@@ -7,6 +7,7 @@ says in next_at when it wants to be woken, exactly at the next start or end.
 from swdist import choose
 from swdist.bits import to_hex
 from swdist.choose import FACTORY
+from swdist.manifest import SLOTS
 
 FAULT_US = 10000000  # pause after a fault of the disk
 RETRY_US = 60000000  # what can't be prepared is tried again,
@@ -21,9 +22,14 @@ POWER = b" not confirmed in 5 boots"  # the launcher's words; for the next five 
 LATE_S = 2
 
 
+def _unpacked(release):
+    """May a slot be made of it, once all is fetched?"""
+    return release.manifest.payload in SLOTS
+
+
 class Switcher:
-    """hook(release, name) -> exit status of the hooks of that name, 0 where there is none. Those
-    of `prepare` and `rollback` are told only, whatever their status.
+    """hook(release, name) -> 0, or what is wrong by the hooks of that name, a number or text. Those
+    of `prepare` and `rollback` are told only; but packages that can't be installed say so there.
     record(dict) is called after each switch. floor_s: the mesh time as it was last kept, seconds;
     a start value only, for as a bound it would make a clock set forward once wrong for ever."""
 
@@ -67,6 +73,7 @@ class Switcher:
         self.next_at = now
         self._calm_at = now + CALM_US
         if rid == FACTORY:
+            self._enter(now)
             return
         self.active = choose.factory((0, 0, 0))
         self.active.rid = rid
@@ -167,13 +174,11 @@ class Switcher:
     def _best(self, now_s, synced):
         return choose.choose(self.releases, now_s, synced, self._board, self._factory)
 
-    def _best_if(self, fetched, now_s, synced):
-        """The same, were all prepared that the store holds; with fetched: all that it may get."""
+    def best_if(self, has, now_s, synced):
+        """The same, were all of those prepared too of which has(release) says so."""
         kept = [r.complete for r in self.releases]
         for r in self.releases:
-            r.complete = r.rid not in self._bad and (
-                r.complete or self._slots.offered(r) or (fetched and r.manifest.payload == "slot")
-            )
+            r.complete = r.rid not in self._bad and (r.complete or has(r))
         best = self._best(now_s, synced)
         for r in self.releases:
             r.complete = kept.pop(0)
@@ -183,7 +188,7 @@ class Switcher:
         """An experiment begins only where what comes after it is prepared."""
         best = self._best(now_s, self.synced)
         if best.manifest.experimental and best.rid != self.active.rid:
-            if not self._slots.prepared(self._best_if(True, now_s, False).rid):
+            if not self._slots.prepared(self.best_if(_unpacked, now_s, False).rid):
                 return self._best(now_s, False)
         return best
 
@@ -235,14 +240,14 @@ class Switcher:
     def _enter(self, now):
         status = self._hook(self.active, "activate")
         if status:
-            self._fail("hook activate exited with %d" % status, now)
+            self._fail("hook activate: %s" % status, now)
 
     def _awaits(self, old, chosen, now_s):
         """Is this a step down, only because what is to run has yet to be prepared?"""
         m = old.manifest
         if old.failed or chosen.order() > old.order() or 0 < m.end_s <= now_s:
             return False
-        return not self._best_if(False, now_s, self.synced).complete
+        return not self.best_if(self._slots.offered, now_s, self.synced).complete
 
     def _reason(self, old, new, now_s):
         m = old.manifest
@@ -286,10 +291,10 @@ class Switcher:
         if self._deadline is not None:
             self._deadline = None
             self.next_at = now
-            self._remember(self.active, why)
+            self.remember(self.active, why)
             self._hook(self.active, "rollback")
 
-    def _remember(self, release, why):
+    def remember(self, release, why):
         release.failed = True
         try:
             self._slots.fail(release.rid, why)
@@ -301,9 +306,10 @@ class Switcher:
     def _wanted(self, now):
         """Releases that run now or after one of the next changes, were they prepared."""
         t = self.now_s(now)
-        wanted = [self._best_if(False, t, False), self._best_if(True, t, False)]
+        held = self._slots.offered
+        wanted = [self.best_if(held, t, False), self.best_if(_unpacked, t, False)]
         for _ in range(LOOK_AHEAD + 1):
-            wanted.append(self._best_if(False, t, True))
+            wanted.append(self.best_if(held, t, True))
             t = choose.next_change_s(self.releases, t)
             if t is None:
                 break
@@ -327,14 +333,17 @@ class Switcher:
         release, why = self._prepare.release, self._prepare.why
         self._prepare = None
         if why is None:
+            status = self._hook(release, "prepare")
+            if release.manifest.payload == "ipk" and status:
+                why = "archive: %s" % status
+        if why is None:
             release.complete = True
             self._retry_us = RETRY_US
             self._log.info("prepared release %s" % release.name())
-            self._hook(release, "prepare")
             return
         self._log.error("release %s failed: %s" % (release.name(), why))
         self._bad = self._bad[-63:] + [release.rid]
         self._retry_at = now + self._retry_us
         self._retry_us = min(2 * self._retry_us, RETRY_MAX_US)
         if why.startswith("archive:"):
-            self._remember(release, why)
+            self.remember(release, why)

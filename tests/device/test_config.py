@@ -75,6 +75,26 @@ def test_the_file_and_flags_over_it():
     assert (c.factory_version, c.beacon_ms) == ((1, 2, 3), 200)
 
 
+def test_version_of_the_image_is_what_the_image_says_and_not_old_configuration():
+    text = b"config swdist\n list interface a\n option factory_version 1.2.3\n"
+    for said, expected in ((None, (1, 2, 3)), (b"2.0.0\n", (2, 0, 0)), (b"0.9.0", (0, 9, 0))):
+        fs = Fs(f=text)
+        if said is not None:
+            fs.files[config.VERSION_FILE] = said
+        assert config.load(["--config", "/f"], "t", fs).factory_version == expected
+    for garbage in (b"", b"two", b"\xff\xfe", b"1.2"):
+        fs = Fs(f=text)
+        fs.files[config.VERSION_FILE] = garbage
+        assert "option factory_version is '" in failure(["--config", "/f"], fs)
+
+
+def test_images_are_off_unless_room_is_given():
+    assert config.load([], "t", Fs()).images_kb == 0
+    text = b"config swdist\n list interface a\n option images_kb 8192\n"
+    assert config.load(["--config", "/f"], "t", Fs(f=text)).images_kb == 8192
+    assert "images_kb" in with_text(b" option images_kb 131073\n")
+
+
 def test_without_the_default_file_the_flags_must_name_an_interface():
     fs = Fs()
     del fs.files[config.DEFAULT_FILE]

@@ -13,6 +13,7 @@ class Conf:
     factory_version = (1, 0, 0)
     interfaces = ["lo"]
     quota_kb = 64
+    images_kb = 0
     boot_horizon_s = 0
     beacon_ms = 0
     lone_s = 60

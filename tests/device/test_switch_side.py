@@ -142,11 +142,13 @@ class World:
         self.switcher.set_releases(self.releases, self.now_s * 1000000)
         self.switcher.start(self.now_s * 1000000)
 
-    def add(self, version, start, end=0, revision=0, archive=GOOD, withdrawn=False):
+    def add(
+        self, version, start, end=0, revision=0, archive=GOOD, withdrawn=False, payload="slot"
+    ):  # fmt: skip
         m = choose.factory(version).manifest
         m.revision, m.start_s, m.end_s, m.withdrawn = revision, start, end, withdrawn
         m.experimental = end > 0
-        m.payload = "none" if withdrawn else "slot"
+        m.payload = "none" if withdrawn else payload
         m.payload_size, m.chunk_size = len(archive), CHUNK
         m.chunks = 0 if withdrawn else (len(archive) + CHUNK - 1) // CHUNK
         index = b"".join(
@@ -188,6 +190,17 @@ def test_stable_release_starts_at_its_second_and_is_confirmed():
         assert w.history() == [(1010000, "1.1.0-r0", "start")]
         assert w.slots.active() == w.slots.confirmed() == r.rid
         assert FS.read(w.slots.path(r.rid) + "/a.txt", 99) == b"hello"
+
+
+def test_packages_are_unpacked_as_a_slot_is_and_an_image_is_not():
+    with Folder() as root:
+        w = World(root)
+        r = w.add((1, 1, 0), 1010, payload="ipk")
+        image = w.add((1, 2, 0), 1010, payload="image")
+        w.run(1020)
+        assert w.slots.active() == w.slots.confirmed() == r.rid
+        assert FS.read(w.slots.path(r.rid) + "/a.txt", 99) == b"hello"
+        assert not w.slots.prepared(image.rid)
 
 
 def test_experimental_release_starts_and_ends_at_its_seconds():

@@ -33,7 +33,7 @@ class Disk:
             raise OSError(28)
 
     def offered(self, r):
-        return r.manifest.payload == "slot" and r.rid in self.store
+        return r.manifest.payload in ("slot", "ipk") and r.rid in self.store
 
     def prepared(self, rid):
         return rid == FACTORY or rid in self.whole
@@ -99,6 +99,8 @@ class Prepare:
 
 
 class World:
+    Machine = switcher.Switcher
+
     def __init__(self, start_s=1000, confirm_s=60):
         self.disk = Disk()
         self.disk.world = self
@@ -118,14 +120,18 @@ class World:
 
     def boot(self, floor_s=0):
         self.log = Log()
-        self.s = switcher.Switcher(
+        self.s = self.Machine(
             self.disk, "b", choose.factory((1, 0, 0)), floor_s, self.confirm_s * S,
             self.hook, self.records.append, self.log,
         )  # fmt: skip
         for r in self.releases:
             r.complete = r.failed = False
+        self.ready()
         self.s.set_releases(self.releases, self.now)
         self.s.start(self.now)
+
+    def ready(self):
+        """Of other switchers, what is to be done before they start."""
 
     def hook(self, release, name):
         hooks = self.told if name in ("prepare", "rollback") else self.hooks
@@ -185,7 +191,7 @@ def test_switch_is_at_the_microsecond_in_mesh_time_and_its_record_says_all():
         "from": "1.0.0-r0", "to": "1.1.0-r0", "id": to_hex(r.rid), "reason": "start",
     }  # fmt: skip
     assert w.disk.pointer == w.disk.sure == r.rid
-    assert w.hooks == [(1, "activate", 1014), (1, "health", 1015)]
+    assert w.hooks == [(0, "activate", 1000), (1, "activate", 1014), (1, "health", 1015)]
 
 
 def test_small_correction_backwards_at_the_start_does_not_undo_it():
@@ -403,7 +409,7 @@ def test_hook_that_a_power_cut_has_swallowed_runs_at_the_next_start():
     r = w.releases[0]
     w.disk.activate(r.rid, False)  # and then the power went, before its hook
     w.boot()
-    assert w.hooks == [(1, "activate", 1009)]
+    assert w.hooks == [(0, "activate", 1000), (1, "activate", 1009)]
     w.run(1020)
     assert w.disk.sure == r.rid
     w.boot()
@@ -645,3 +651,27 @@ def test_operator_is_told_of_what_is_prepared_and_of_what_is_rolled_back_and_dec
     w.run(1300)
     assert w.s.active.manifest.version == (1, 1, 0)
     assert [t[:2] for t in w.told] == [(1, "prepare"), (2, "prepare"), (2, "rollback")]
+
+
+def test_packages_that_could_not_be_undone_are_refused_when_they_are_prepared():
+    w = World()
+    r = w.add(1, 1100)
+    r.manifest.payload = "ipk"
+    w.status[(1, "prepare")] = "extra brings /etc/passwd, which is here already"
+    w.run(1200)
+    assert w.disk.bad == [r.rid] and w.story() == []
+    assert any("archive: extra brings" in line for line in w.log.lines)
+    w = World()
+    w.status[(1, "prepare")] = 1  # the operator's hook has no say
+    w.add(1, 1100)
+    w.run(1200)
+    assert w.story() == [("1", 1100, "start")]
+
+
+def test_experiment_of_packages_falls_back_to_packages_that_are_prepared():
+    w = World()
+    for r in (w.add(1, 1005), w.add(2, 1010, 1020)):
+        r.manifest.payload = "ipk"
+    w.run(1030)
+    assert [s[:2] for s in w.story()] == [("1", 1005), ("2", 1010), ("1", 1020)]
+    assert w.hooks[-2][:2] == (1, "activate")  # and then its health

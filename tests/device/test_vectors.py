@@ -37,7 +37,14 @@ def test_manifest_fields_are_read():
     assert m.boards == ("linksys,wrt54gs", "tplink,wdr3600")
     m, _ = manifest.parse(by_name["withdrawn"])
     assert m.withdrawn and m.chunks == 0
-    for name in ("unknown critical key", "unknown payload word"):
+    m, _ = manifest.parse(by_name["image"])
+    assert m.payload == "image" and m.window_s == 3600 and not m.critical
+    for name in (
+        "unknown critical key",
+        "unknown payload word",
+        "image, experimental",
+        "image for any board",
+    ):
         m, _ = manifest.parse(by_name[name + ": relayed, not installed"])
         assert m.critical
 

@@ -20,6 +20,7 @@ class Row:
     ours: bool = True  # is it for this board?
     whole: bool = True  # is its payload held whole?
     failed: bool = False  # did it fail on this node?
+    image: bool = False  # does it become the factory release?
 
 
 def active(rows, now_s, synchronised, factory_version):
@@ -30,6 +31,8 @@ def active(rows, now_s, synchronised, factory_version):
         highest = max((row.revision, row.rid) for row in same)
         (row,) = (row for row in same if (row.revision, row.rid) == highest)
         dropped = row.withdrawn or row.critical or not row.ours or not row.whole or row.failed
+        if row.image and (row.end_s is not None or not row.version > factory_version):
+            dropped = True
         if not dropped:
             remaining.append(row)
     candidates = [(factory_version, 0, FACTORY)]

@@ -20,7 +20,7 @@ PLAIN = [
     for revision in (0, 1)
     for i, (start, end) in enumerate(SPANS)
 ]
-FLAGS = ("withdrawn", "critical", "ours", "whole", "failed")
+FLAGS = ("withdrawn", "critical", "ours", "whole", "failed", "image")
 
 
 def release(row):
@@ -33,7 +33,8 @@ def release(row):
     m.experimental = row.end_s is not None
     m.withdrawn = row.withdrawn
     m.chunks = int(not row.withdrawn)
-    m.critical = row.critical
+    m.critical = row.critical or (row.image and m.experimental)  # as the parser says
+    m.payload = "image" if row.image else "slot"
     m.boards = None if row.ours else ("other",)
     made = verify.Release(m)
     made.complete = row.whole
@@ -77,9 +78,9 @@ def test_each_set_of_whatever_size_of_two_versions_is_as_specified():
 
 
 def test_each_reason_to_drop_a_release_alone_and_together():
-    """All values of the five flags on each of two releases of one version or of two."""
+    """All values of the six flags on each of two releases of one version or of two."""
     times = [(1, None), (1, 3)]
-    for versions in ([(1, 1, 0), (1, 1, 0)], [(1, 1, 0), (1, 2, 0)]):
+    for versions in ([(1, 1, 0), (1, 1, 0)], [FACTORY_VERSION, (1, 2, 0)]):
         for flags in product((False, True), repeat=2 * len(FLAGS)):
             for spans in product(times, repeat=2):
                 rows = [

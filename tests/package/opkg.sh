@@ -1,6 +1,6 @@
 #!/bin/sh
 # What opkg does with local packages, for tests and for the hardware lab: it is not to be had here.
-# opkg.sh [-o ROOT] install FILE...|remove NAME...|list. Only busybox is needed. The order of things is
+# opkg.sh [-o ROOT] [--force-WHAT]... install FILE...|remove NAME...|status NAME|list. Only busybox is needed. The order of things is
 # that of opkg's source (opkg-lede, opkg_install_pkg and opkg_remove_pkg); the older ipkg has the same,
 # but sets neither PKG_UPGRADE nor PKG_ROOT. With -o it acts like OpenWrt's image builder: the scripts
 # run, and IPKG_INSTROOT is set for them.
@@ -11,6 +11,11 @@ ROOT=
 	ROOT=${2%/}
 	shift 2
 }
+force=
+while [ "${1#--force-}" != "$1" ]; do
+	force="$force $1 "
+	shift
+done
 INFO=$ROOT/usr/lib/opkg/info
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
@@ -19,6 +24,11 @@ mkdir -p "$INFO" "$WORK/given" "$WORK/unpacked"
 die() {
 	echo "opkg.sh: $*" >&2
 	exit 1
+}
+
+# forced WHAT: is that option given?
+forced() {
+	case $force in *" --force-$1 "*) ;; *) return 1 ;; esac
 }
 
 # field NAME FILE
@@ -85,10 +95,10 @@ unpack() {
 	version=$(field Version "$control/control")
 	old=
 	[ ! -f "$INFO/$name.control" ] || old=$(field Version "$INFO/$name.control")
-	if [ "$old" = "$version" ]; then
+	if [ "$old" = "$version" ] && ! forced reinstall; then
 		echo "$name ($version) is up to date"
 		return 0
-	elif [ -n "$old" ] && [ "$(printf '%s\n%s\n' "$old" "$version" | sort -V | tail -n 1)" = "$old" ]; then
+	elif [ -n "$old" ] && ! forced downgrade && [ "$old" != "$version" ] && [ "$(printf '%s\n%s\n' "$old" "$version" | sort -V | tail -n 1)" = "$old" ]; then
 		echo "not downgrading $name from $old to $version"
 		return 0
 	fi
@@ -113,7 +123,7 @@ unpack() {
 	: >>"$control/conffiles"
 	(cd "$given/data" && find . ! -type d) | sed 's|^\.||' | sort >"$given/list"
 	while read -r file; do
-		[ -e "$ROOT$file" ] || continue
+		if [ ! -e "$ROOT$file" ] || forced overwrite; then continue; fi
 		! grep -qxF "$file" "$control/conffiles" || continue
 		! grep -qxF "$file" "$INFO/$name.list" 2>/dev/null || continue
 		owner=$(grep -lxF "$file" "$INFO"/*.list 2>/dev/null || echo "no package")
@@ -133,7 +143,7 @@ unpack() {
 	if [ -n "$old" ]; then
 		{ grep -vxF -f "$given/list" "$INFO/$name.list" || true; } | while read -r file; do rm -f "$ROOT$file"; done
 	fi
-	rm -f "$INFO/$name".*
+	rm -f "$INFO/.$name.installed" "$INFO/$name".*
 	for file in "$control"/*; do cp "$file" "$INFO/$name.${file##*/}"; done
 	cp "$given/list" "$INFO/$name.list"
 	# A directory that is there keeps its mode and owner.
@@ -162,6 +172,7 @@ configure() {
 		for before in $(provided "$wanted" "$INFO"/*.control); do (configure "$before"); done
 	done
 	run_script "$is_upgrade" "$INFO/$1.postinst" configure
+	: >"$INFO/.$1.installed"
 	echo "installed $1 $(field Version "$INFO/$1.control")"
 }
 
@@ -177,11 +188,13 @@ remove() {
 	for control in "$INFO"/*.control; do
 		[ "$control" != "$INFO/$name.control" ] || continue
 		for wanted in $(names Depends "$control"); do
-			[ -z "$(provided "$wanted" "$INFO/$name.control")" ] || die "$(field Package "$control") depends on $name"
+			[ -z "$(provided "$wanted" "$INFO/$name.control")" ] || forced depends || die "$(field Package "$control") depends on $name"
 		done
 	done
-	run_script 0 "$INFO/$name.prerm" remove
-	# Files only: opkg's lists have no directories, so empty ones stay.
+	(run_script 0 "$INFO/$name.prerm" remove) || forced remove || exit 1
+	# Files only: opkg's lists have no directories, so empty ones stay. One that a power cut has taken
+	# is an empty one.
+	: >>"$INFO/$name.list"
 	while read -r file; do
 		if grep -q "^$file " "$INFO/$name.md5" 2>/dev/null && [ -f "$ROOT$file" ] && edited "$name" "$file"; then
 			echo "kept $file, which was edited"
@@ -191,7 +204,7 @@ remove() {
 	done <"$INFO/$name.list"
 	rm "$INFO/$name.list"
 	run_script 0 "$INFO/$name.postrm" remove
-	rm -f "$INFO/$name".*
+	rm -f "$INFO/.$name.installed" "$INFO/$name".*
 	echo "removed $name"
 }
 
@@ -200,10 +213,15 @@ shift
 case $command in
 install) install "$@" ;;
 remove) for name; do (remove "$name"); done ;;
+status)
+	[ -f "$INFO/$1.control" ] || exit 0
+	[ -e "$INFO/.$1.installed" ] && state=installed || state=unpacked
+	printf 'Package: %s\nVersion: %s\nStatus: install ok %s\n' "$1" "$(field Version "$INFO/$1.control")" "$state"
+	;;
 list)
 	for control in "$INFO"/*.control; do
 		[ ! -f "$control" ] || echo "$(field Package "$control") $(field Version "$control")"
 	done
 	;;
-*) die "usage: opkg.sh [-o ROOT] install FILE...|remove NAME...|list" ;;
+*) die "usage: opkg.sh [-o ROOT] [--force-WHAT]... install FILE...|remove NAME...|status NAME|list" ;;
 esac

@@ -21,6 +21,9 @@ LEFT_OUT = {
     "test_endless_supply_of_unknown_releases_is_paced",
     "test_operators_hooks_run_in_order_after_the_slots_own_and_have_a_say",
     "test_hook_gets_the_slots_path_and_its_time_limit_holds",
+    "test_script_is_told_all_it_needs_and_its_last_word_is_the_reason",
+    "test_script_that_says_nothing_and_one_that_is_missing_have_a_reason_too",
+    "test_index_that_the_network_side_has_changed_is_not_used",
     "test_files_are_bounded_in_number_and_in_all_by_the_archives_size",
 }
 

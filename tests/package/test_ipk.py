@@ -42,6 +42,7 @@ def test_two_builds_give_the_same_bytes(tmp_path, packages, ca):
         == sorted(packages)
         == [
             "swdist",
+            "swdist-install",
             "swdist-keyring",
             "swdist-sntp",
             "swdist-utils",
@@ -108,7 +109,11 @@ def test_every_device_module_is_in_it_compiled(packages):
     data = members(parts(packages["swdist"])["./data.tar.gz"])
     names = {m.name for m in data}
     optional = set()
-    for package, stems in (("swdist-sntp", ["sntp"]), ("swdist-utils", ["inject", "tool"])):
+    for package, stems in (
+        ("swdist-install", ["install"]),
+        ("swdist-sntp", ["sntp"]),
+        ("swdist-utils", ["inject", "tool"]),
+    ):
         own = {f"./usr/lib/micropython/swdist/{stem}.mpy" for stem in stems}
         assert own <= {m.name for m in members(parts(packages[package])["./data.tar.gz"])}
         assert not own & names

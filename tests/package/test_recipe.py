@@ -68,7 +68,7 @@ def installed(folder):
     return {"./" + str(p.relative_to(folder)): p.stat().st_mode for p in folder.rglob("*")}
 
 
-@pytest.mark.parametrize("name", ["swdist", "swdist-sntp", "swdist-utils"])
+@pytest.mark.parametrize("name", ["swdist", "swdist-install", "swdist-sntp", "swdist-utils"])
 def test_recipe_installs_what_make_ipk_packs(make, tmp_path, packages, name):
     done = make(name)
     assert done.returncode == 0, done.stderr
@@ -121,7 +121,7 @@ def test_version_is_said_once_and_orders_alike_for_opkg_and_apk(make, packages):
     (version,) = [line for line in said if not line.startswith("make: ")]
     assert version == f"{VERSION}-r{ipk_runtime.ipk.RELEASE}"
     assert metadata.version("swdist-host") == VERSION
-    for name in ("swdist", "swdist-keyring", "swdist-utils", "swdist-sntp"):
+    for name in ("swdist", "swdist-keyring", "swdist-utils", "swdist-sntp", "swdist-install"):
         assert packages[name].name == f"{name}_{version}_all.ipk"
     # No suffix: what comes before a release is `~rc1` to opkg and `_rc1` to apk.
     assert re.fullmatch(r"\d+\.\d+\.\d+-r\d+", version)

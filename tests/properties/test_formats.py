@@ -74,6 +74,10 @@ def manifests(draw):
             ("Chunk-Size", "%d" % says["chunk_size"]),
             ("Index-SHA256", says["index_sha256"].hex()),
         ]
+        if says["payload"] == "image":
+            says["window_s"] = draw(st.integers(0, manifest.MAX_WINDOW_S))
+            says["critical"] = says["experimental"] or says["boards"] is None
+            fields.append(("Window", "%d" % says["window_s"]))
     lines = ["%s: %s\n" % field for field in draw(st.permutations(fields))]
     return manifest.FORMAT + "".join(lines).encode(), says
 

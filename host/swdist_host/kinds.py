@@ -1,0 +1,127 @@
+"""Payloads that change the system: packages, and whole images. What nodes would refuse is refused
+here, where somebody can still do something about it; docs/decisions/0012-ipk-and-image.md."""
+
+import io
+import re
+import shutil
+import tarfile
+import tempfile
+import zlib
+from pathlib import Path
+
+from swdist_host import files, payload
+from swdist_host.errors import BadValue, Refused
+
+WINDOW = "1h"
+_TRX_HEAD = 28
+_LINKSYS_HEAD = 32
+_OUR_OWN = re.compile(r"swdist|micropython")
+# In the order of files/usr/lib/swdist/flash: the board's name, and how its images begin.
+_PATTERNS = (
+    (re.compile(r"wrt54gs"), b"W54S"),
+    (re.compile(r"wrt54g($|[-,_])|wrt54gl"), b"W54G"),
+)
+
+
+def from_packages(paths):
+    """The bytes of an archive of .ipk files."""
+    with tempfile.TemporaryDirectory(prefix="swdist-payload-") as folder:
+        seen = {}
+        for path in map(Path, paths):
+            name = _named(path.name, files.read(path, payload.MAX_PAYLOAD_BYTES))[0]
+            if name in seen:
+                raise BadValue(f"{path}: is {name}, as {seen[name]} is; give it once")
+            seen[name] = path
+            shutil.copy(path, Path(folder, f"{name}.ipk"))
+        return payload.from_dir(folder)
+
+
+def packages(data):
+    """[(name, version, architecture)] of those at the top of a payload. There must be one."""
+    found = []
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+        for member in archive:
+            if member.isfile() and "/" not in member.name and member.name.endswith(".ipk"):
+                found.append(_named(member.name, archive.extractfile(member).read()))
+    if not found:
+        raise Refused("there is no .ipk file at its top; give packages by --package")
+    return found
+
+
+def _named(where, data):
+    """What a package says of itself."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as outer:
+            inner = outer.extractfile("./control.tar.gz").read()
+        with tarfile.open(fileobj=io.BytesIO(inner), mode="r:gz") as control:
+            text = control.extractfile("./control").read().decode("utf-8", "replace")
+    except (OSError, KeyError, EOFError, tarfile.TarError) as e:
+        raise Refused(f"{where}: is no .ipk ({e})") from None
+    fields = dict(re.findall(r"(?m)^([A-Za-z-]+): (.*)$", text))
+    name, version = fields.get("Package", ""), fields.get("Version", "")
+    if not re.fullmatch(r"[a-zA-Z0-9+._-]+", name) or not version:
+        raise Refused(f"{where}: has no name and version as a package has")
+    if _OUR_OWN.match(name):
+        raise Refused(
+            f"{where}: {name} is what swdist itself runs on, and no node installs it; "
+            "swdist's own code travels in a slot: --swdist"
+        )
+    return name, version, fields.get("Architecture", "?")
+
+
+def image(data):
+    """(pattern or b"", bytes of its TRX) of an image of Broadcom's kind, Refused if it is broken.
+    None for another one, which each node's own sysupgrade has to know."""
+    at = 0 if data[:4] == b"HDR0" else _LINKSYS_HEAD
+    if at and data[14:18] != b"U2ND":
+        return None
+    if data[at : at + 4] != b"HDR0":
+        raise Refused("it has a Linksys header, but no TRX behind it; build it anew")
+    length = int.from_bytes(data[at + 4 : at + 8], "little")
+    if not _TRX_HEAD < length <= len(data) - at:
+        raise Refused(f"its TRX should have {length} bytes, and has {len(data) - at}; get it anew")
+    crc = zlib.crc32(data[at + 12 : at + length]) ^ 0xFFFFFFFF
+    if crc.to_bytes(4, "little") != data[at + 8 : at + 12]:
+        raise Refused("the CRC of its TRX is wrong; get it anew")
+    return data[:4] if at else b"", length
+
+
+def check_image(data, boards, experimental):
+    """Refuses what no node of these boards would flash."""
+    if experimental:
+        raise BadValue(
+            "an image can't be experimental: a node can't keep two of them, and could not come "
+            "back when it ends; try it as a slot, or on a bench"
+        )
+    if not boards:
+        raise BadValue("an image is for a board; say which, like --board linksys,wrt54gs")
+    found = image(data)
+    for board in boards:
+        if "wrt54" not in board:
+            continue
+        pattern = next((p for name, p in _PATTERNS if name.search(board)), None)
+        if pattern is None:
+            raise Refused(f"how to know an image for {board} is not known; nodes would refuse it")
+        if found is None:
+            raise Refused(f"it is no image for {board}: it has neither Linksys header nor TRX")
+        if found[0] not in (b"", pattern):
+            raise Refused(
+                f"it is no image for {board}: it begins with {found[0]!a}, not {pattern!a}"
+            )
+
+
+def about(kind, data):
+    """What is in a payload, for people."""
+    if kind == "ipk":
+        return [f"{name} {version} ({arch})" for name, version, arch in packages(data)]
+    if kind == "image":
+        found = image(data)
+        if found is None:
+            return ["an image without TRX, which each node's own sysupgrade checks"]
+        where = (
+            f"behind a Linksys header ({found[0].decode('ascii', 'replace')})"
+            if found[0]
+            else ("without a Linksys header")
+        )
+        return [f"a TRX of {found[1]:,} bytes {where}; its CRC holds"]
+    return []

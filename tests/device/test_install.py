@@ -1,0 +1,478 @@
+"""What swdist-install adds: images in RAM, the instant to flash one, and what came of it."""
+
+from logs import Log
+from test_store import CHUNK, KB, PAYLOAD, Trust, add, content, fill, index, manifest
+from test_switcher import S
+from test_switcher import World as SwitcherWorld
+
+from swdist import choose, install, platform, switcher, verify
+from swdist.bits import to_hex
+from swdist.slots import Slots
+from swdist.store import Store
+from swdist.ucryptolib import sha256
+
+FS = platform.Fs()
+MB = 1024 * KB
+
+
+class Memory(platform.Fs):
+    """Real files, on a machine with so much memory."""
+
+    kb = 100 * KB
+    text = "MemTotal: 999 kB\nMemFree: 1 kB\nMemAvailable:   %d kB\nBuffers: 1 kB\n"
+
+    def __init__(self, root):
+        self.root = root
+
+    def open(self, path, mode):
+        if path == "/proc/meminfo":
+            path = self.root + "/meminfo"
+            with FS.open(path, "w") as f:
+                f.write(self.text.replace("%d", "%d" % self.kb))
+        return FS.open(path, mode)
+
+
+class Conf:
+    images_kb = 64
+    board = "linksys,wrt54gs"
+    factory_version = (1, 0, 0)
+    user = "nobody"
+    confirm_s = 60
+
+
+class Net:
+    """A store with room for images in RAM."""
+
+    def __enter__(self):
+        self.root = "/tmp/swdist-test-" + to_hex(platform.rand_bytes(8))
+        FS.mkdirs(self.root)
+        self.fs = Memory(self.root)
+        self.conf = Conf()
+        for name in ("run", "store", "state"):
+            setattr(self.conf, name, self.root + "/" + name)
+        self.log = Log()
+        self.again()
+        return self
+
+    def __exit__(self, *_):
+        FS.rmtree(self.root)
+
+    def again(self):
+        """As after a restart of the process."""
+        ram = install.Ram(self.fs, self.conf)
+        self.store = Store(self.fs, self.conf.store, Trust(), self.log, 64 * KB, ram)
+        self.store.load()
+        return self.store
+
+    def in_ram(self, r):
+        return FS.size(self.conf.run + "/images/" + to_hex(r.rid))
+
+    def forgot(self):
+        self.store.collect([])
+        return len([line for line in self.log.lines if "removed payload" in line])
+
+
+def image(version="2.0.0", boards="linksys,wrt54gs", payload=PAYLOAD, revision=0):
+    text = manifest(version, revision, payload).replace(
+        b"Boards: any", b"Boards: " + boards.encode()
+    )
+    return text.replace(b"Payload: slot\n", b"Payload: image\nWindow: 600\n")
+
+
+def take(store, text):
+    release, why = store.add(text, b"good")
+    assert why is None, why
+    return release
+
+
+def test_payload_of_an_image_is_in_ram_and_served_from_there():
+    with Net() as w:
+        r = take(w.store, image())
+        assert w.store.wanted(r)
+        fill(w.store, r)
+        assert r.complete and w.in_ram(r) == len(PAYLOAD)
+        assert sorted(FS.listdir(w.conf.store + "/" + to_hex(r.rid))) == [
+            "index", "manifest", "signatures",
+        ]  # fmt: skip
+        name = b"1/%s/" % to_hex(r.rid).encode()
+        assert content(w.store, name + b"0") == PAYLOAD[:CHUNK]
+        assert content(w.store, name + b"index") == index(PAYLOAD)
+        assert content(w.store, name + b"manifest") == image()
+        w.again()
+        assert w.store.get(r.rid).complete  # it outlives the process,
+        FS.rmtree(w.conf.run)
+        r = w.again().get(r.rid)
+        assert r.held == 0 and r.indexed and w.store.wanted(r)  # but not the power
+
+
+def test_image_takes_no_room_on_flash_from_slots():
+    large = bytes(range(250)) * 200
+    for slot_first in (True, False):
+        with Net() as w:
+            slot = add(w.store, "1.1.0", payload=bytes(63 * KB))
+            r = take(w.store, image(payload=large))
+            if slot_first:
+                fill(w.store, slot, bytes(63 * KB))
+            fill(w.store, r, large)
+            if not slot_first:
+                fill(w.store, slot, bytes(63 * KB))
+            w.store.collect([])
+            assert slot.complete and r.complete
+
+
+def test_only_the_newest_that_this_node_may_run_is_wanted_and_that_is_said_once():
+    with Net() as w:
+        ours = take(w.store, image("2.0.0"))
+        lower = take(w.store, image("1.5.0"))
+        others = (
+            take(w.store, image("3.0.0", "other")),
+            take(w.store, image("3.0.1", "any")),
+        )
+        assert w.store.wanted(ours)
+        for r in (lower,) + others:
+            assert not w.store.wanted(r) and not w.store.wanted(r)
+            lines = [line for line in w.log.lines if r.name() in line]
+            assert len(lines) == 1 and "option images_kb" in lines[0]
+        fill(w.store, ours)
+        newer = take(w.store, image("2.1.0"))
+        assert w.store.wanted(newer) and w.in_ram(ours) is None and not ours.complete
+
+
+def test_what_is_not_newer_than_the_image_here_is_not_wanted():
+    with Net() as w:
+        for version in ("0.9.0", "1.0.0"):
+            assert not w.store.wanted(take(w.store, image(version)))
+        w.conf.factory_version = (3, 0, 0)
+        take(w.store, image("2.0.0"))
+        assert not [r for r in w.again().releases if w.store.wanted(r)]
+
+
+def test_without_the_option_and_beyond_it_nothing_is_fetched():
+    with Net() as w:
+        r = take(w.store, image(payload=bytes(65 * KB)))
+        assert not w.store.wanted(r)
+        store = Store(FS, w.root + "/other", Trust(), w.log, MB)
+        assert not store.wanted(take(store, image()))
+
+
+def test_memory_decides_before_the_fetch_and_during_it():
+    with Net() as w:
+        big = bytes(range(256)) * 240  # 60 KB
+        w.fs.kb = install.MARGIN_BYTES // KB + 59
+        r = take(w.store, image(payload=big))
+        assert not w.store.wanted(r) and not r.indexed
+        w.fs.kb += 1
+        w.store.collect([])
+        assert w.store.wanted(r)
+        fill(w.store, r, big, 8)
+        w.fs.kb -= 40  # what was fetched, and 8 KB that something else takes
+        assert w.forgot() == 0 and not w.store.wanted(r)  # it waits
+        w.fs.kb += 8
+        w.store.collect([])
+        assert w.store.wanted(r)
+        w.fs.kb = install.MARGIN_BYTES // KB - 1
+        assert w.forgot() == 1 and r.held == 0 and w.in_ram(r) is None
+        w.fs.kb += 61
+        w.store.collect([])
+        fill(w.store, r, big)
+        w.fs.kb = 1  # also when it is whole, and scheduled
+        w.store.collect([r.rid])
+        assert not r.complete and w.in_ram(r) is None
+
+
+def test_kernel_that_does_not_say_what_is_available_gets_no_image():
+    with Net() as w:
+        w.fs.text = "MemTotal: 999999 kB\nMemFree: 999999 kB\nX: %d"
+        assert not w.store.wanted(take(w.store, image()))
+
+
+def test_image_that_the_switch_side_has_taken_is_fetched_again():
+    with Net() as w:
+        r = take(w.store, image())
+        fill(w.store, r)
+        FS.remove(w.conf.run + "/images/" + to_hex(r.rid))
+        w.store.collect([])
+        assert not r.complete and w.store.wanted(r)
+
+
+def test_later_revision_of_the_same_image_keeps_the_payload_and_a_withdrawal_removes_it():
+    with Net() as w:
+        fill(w.store, take(w.store, image()))
+        r = take(w.store, image(revision=1))
+        assert r.complete and w.in_ram(r) == len(PAYLOAD)
+        take(w.store, manifest("2.0.0", 2, None))
+        assert FS.listdir(w.conf.run + "/images") == []
+
+
+# --- when
+
+
+class Machine(switcher.Switcher):
+    """The two as switchd runs them."""
+
+    flash = None
+
+    def tick(self, now):
+        super().tick(now)
+        self.flash.tick(now)
+        self.next_at = min(self.next_at, self.flash.next_at)
+
+
+class World(SwitcherWorld):
+    """`images`: ids of those whose payloads are here. `drawn`: what chance says."""
+
+    Machine = Machine
+
+    def __init__(self):
+        self.images = []
+        self.drawn = 0
+        self.flashes = []  # (minor version, second)
+        self.why = "sysupgrade exited with 1"
+        super().__init__()
+
+    def ready(self):
+        def rand(n):
+            return min(self.drawn * S, n - 1)
+
+        self.s.flash = install.Flash(self, Run(), rand, self.s, self.hook, self.log)
+
+    def size(self, path):
+        return 1 if [r for r in self.images if path == "/run/images/" + to_hex(r.rid)] else None
+
+    def hook(self, release, name):
+        if name == "flash":
+            self.flashes.append((release.manifest.version[1], self.now // S))
+            return self.why
+        return super().hook(release, name)
+
+    def add_image(self, minor, start, window_s=600, revision=0, here=True):
+        r = self.add(minor, start, revision=revision, held=False)
+        r.manifest.payload, r.manifest.window_s, r.manifest.payload_size = "image", window_s, 1
+        if here:
+            self.images.append(r)
+        return r
+
+
+class Run:
+    run = "/run"
+
+
+def test_image_is_flashed_at_the_drawn_instant_of_its_window_and_not_before_a_minute():
+    for drawn in (0, 250, 600, 9999):
+        w = World()
+        w.drawn = drawn
+        w.add_image(5, 1100)
+        w.run(1100 + 60 + 601)
+        at = 1100 + 60 + min(drawn, 600)
+        assert w.flashes == [(5, at)], drawn
+        assert w.records == []  # nothing has switched here
+
+
+def test_window_of_who_gets_it_late_begins_then():
+    w = World()
+    w.drawn = 100
+    r = w.add_image(5, 1100, here=False)
+    w.run(5000)
+    assert w.flashes == []
+    w.images.append(r)
+    w.run(5300)
+    assert len(w.flashes) == 1 and 5160 <= w.flashes[0][1] <= 5222  # it looks once a minute
+
+
+def test_image_that_fails_is_remembered_and_left():
+    w = World()
+    r = w.add_image(5, 1100)
+    w.add(1, 1050)
+    w.run(9000)
+    assert len(w.flashes) == 1 and w.disk.bad == [r.rid]
+    assert w.s.active.manifest.version == (1, 1, 0)
+    assert any("not flashed: sysupgrade exited with 1" in line for line in w.log.lines)
+
+
+def test_what_may_be_better_later_is_tried_again_but_not_in_a_loop():
+    w = World()
+    w.why = "not now: the image does not hold"
+    w.add_image(5, 1100, window_s=0)
+    w.run(1100 + 600)
+    assert 4 <= len(w.flashes) <= 10 and w.disk.bad == []
+    w.why = "no"
+    w.run(1100 + 900)
+    assert len(w.disk.bad) == 1
+
+
+def test_nothing_is_flashed_without_a_clock_and_the_window_begins_with_it():
+    w = World()
+    w.synced = False
+    w.add_image(5, 1100)
+    w.boot(floor_s=5000)
+    w.run(6000)
+    assert w.flashes == []
+    w.synced = True
+    w.run(6130)
+    assert len(w.flashes) == 1 and w.flashes[0][1] > 6060
+
+
+def test_slots_and_experiments_go_on_until_the_image_comes():
+    w = World()
+    w.drawn = 300
+    w.add_image(5, 1100)
+    w.add(1, 1200)
+    w.add(6, 1250, 2000)  # of a higher version: as long as it runs, nothing is flashed
+    w.run(1990)
+    assert w.flashes == []
+    assert w.story() == [("1", 1200, "start"), ("6", 1250, "start")]
+    w.run(2000 + 60 + 301 + 60)
+    assert len(w.flashes) == 1 and w.story()[-1] == ("1", 2000, "end")
+
+
+def test_experiment_does_not_wait_for_an_image_to_fall_back_to():
+    w = World()
+    w.add_image(5, 1010, here=False)
+    w.add(6, 1250, 2000)
+    w.run(1300)
+    assert w.story() == [("6", 1250, "start")]
+
+
+def test_image_that_is_postponed_or_withdrawn_in_its_window_is_not_flashed():
+    for withdrawn in (True, False):
+        w = World()
+        w.drawn = 300
+        r = w.add_image(5, 1100)
+        w.run(1300)
+        if withdrawn:
+            w.add(5, 0, revision=1, none=True)
+        else:
+            w.images.remove(r)
+            w.add_image(5, 9000, revision=1)
+        w.run(8000)
+        assert w.flashes == []
+        w.run(9500)
+        assert len(w.flashes) == (not withdrawn)
+
+
+def test_newer_image_within_the_window_is_flashed_instead_at_an_instant_of_its_own():
+    w = World()
+    w.drawn = 300
+    w.add_image(5, 1100)
+    w.run(1390)
+    w.add_image(6, 1100)
+    w.run(1390 + 60 + 299)
+    assert w.flashes == []
+    w.run(2400)
+    assert [minor for minor, _ in w.flashes] == [6, 5]  # that one failed, so the other is next
+
+
+def test_image_that_is_not_newer_than_the_one_here_is_never_flashed():
+    w = World()
+    w.add_image(0, 1010)
+    r = w.add_image(5, 1010)
+    r.manifest.boards = ("other",)
+    w.run(9000)
+    assert w.flashes == [] and w.disk.bad == []
+
+
+# --- and what came of it
+
+RID = to_hex(sha256(b"an image")).encode()
+
+
+def after_reboot(flashing, version, old=False, failed=b""):
+    """(ids that failed, lines of STATE/failed, is `flashing` still there?)"""
+    with Net() as w:
+        state = w.conf.state
+        FS.mkdirs(state)
+        for name, data in (("flashing", flashing), ("flashing.old", b"x" if old else None)):
+            if data is not None:
+                FS.write_atomic(state + "/" + name, data)
+        FS.write_atomic(state + "/failed", failed)
+        install.flashed(FS, state, version)
+        lines = FS.read(state + "/failed", 9999).split(b"\n")
+        return (
+            Slots(FS, w.conf.store, state).failed(),
+            lines,
+            FS.size(state + "/flashing") is not None,
+        )
+
+
+def test_image_that_came_as_promised_is_no_failure():
+    assert after_reboot(RID + b" 2.0.0\n", "2.0.0") == ([], [b""], False)
+    assert after_reboot(None, "2.0.0") == ([], [b""], False)
+
+
+def test_image_of_another_version_counts_as_failed_with_the_reason():
+    failed, lines, _ = after_reboot(RID + b" 2.0.0\n", "1.0.0", failed=b"aa" * 32 + b" why\n")
+    assert [to_hex(f).encode() for f in failed] == [b"aa" * 32, RID]
+    assert lines[1] == RID + b" flashed, and the image here says it is 1.0.0"
+    many = b"".join([b"%064d why\n" % n for n in range(16)])
+    failed, _, _ = after_reboot(RID + b" 2.0.0\n", "1.0.0", failed=many)
+    assert len(failed) == 16 and to_hex(failed[-1]).encode() == RID
+
+
+def test_power_cut_before_the_flash_was_written_is_no_failure():
+    assert after_reboot(RID + b" 2.0.0\n", "1.0.0", old=True) == ([], [b""], True)
+
+
+def test_garbled_pointer_is_none():
+    for data in (b"\xff\xfe\n", b"\n", RID[:-1] + b" 2.0.0", b"x" * 200):
+        failed, _, _ = after_reboot(data, "1.0.0")
+        assert failed == [], data
+
+
+# --- the scripts
+
+
+def run_script(w, text, kind, name, payload=PAYLOAD):
+    m = choose.factory((2, 0, 0)).manifest
+    m.payload, m.payload_size, m.chunk_size = kind, len(payload), CHUNK
+    m.chunks = (len(payload) + CHUNK - 1) // CHUNK
+    m.index_sha256 = sha256(index(payload))
+    m.rid = sha256(b"r")
+    r = verify.Release(m)
+    FS.mkdirs(w.conf.store + "/" + to_hex(m.rid))
+    FS.mkdirs(w.conf.run)
+    FS.write_atomic(w.conf.store + "/" + to_hex(m.rid) + "/index", index(PAYLOAD))
+    install.SCRIPTS, kept = w.root + "/", install.SCRIPTS
+    try:
+        if text is not None:
+            for script in ("install", "flash"):
+                FS.write_atomic(w.root + "/" + script, text)
+
+        def run(words, limit_s):
+            return platform.run(["sh"] + list(words), limit_s)
+
+        return install.script(run, FS, w.conf, r, name, "/slots/" + to_hex(m.rid))
+    finally:
+        install.SCRIPTS = kept
+
+
+def test_script_is_told_all_it_needs_and_its_last_word_is_the_reason():
+    with Net() as w:
+        said = run_script(w, b'echo "$*" >"$4"; exit 3\n', "ipk", "activate")
+        rid = to_hex(sha256(b"r"))
+        assert said == "activate /slots/%s ipk %s.why %s %s 60 linksys,wrt54gs nobody" % (
+            rid, w.conf.run, w.conf.state, w.conf.run,
+        )  # fmt: skip
+        said = run_script(w, b'echo "$*" >"$4"; exit 3\n', "image", "flash")
+        assert said.endswith(" linksys,wrt54gs nobody 2.0.0 %d %d" % (len(PAYLOAD), CHUNK))
+        lines = FS.read(w.conf.run + ".chunks", 99999).split(b"\n")
+        parts = [PAYLOAD[i : i + CHUNK] for i in range(0, len(PAYLOAD), CHUNK)]
+        assert lines == [to_hex(sha256(c)).encode() for c in parts] + [b""]
+        assert run_script(w, b"true\n", "ipk", "prepare") == 0
+        said = run_script(w, b'printf "a\\377b\\n" >"$4"; exit 1\n', "ipk", "prepare")
+        assert said == "ab"
+
+
+def test_script_that_says_nothing_and_one_that_is_missing_have_a_reason_too():
+    with Net() as w:
+        assert run_script(w, None, "slot", "activate") == 0
+        assert run_script(w, None, "ipk", "activate").endswith("/install is missing")
+        assert run_script(w, None, "image", "flash").endswith("/flash is missing")
+        assert run_script(w, b"exit 9\n", "ipk", "activate") == "it exited with 9"
+
+
+def test_index_that_the_network_side_has_changed_is_not_used():
+    with Net() as w:
+        other = b"x" * len(PAYLOAD)
+        said = run_script(w, b"exit 9\n", "image", "flash", payload=other)
+        assert said == "not now: the index does not hold"
+        assert FS.size(w.conf.run + ".chunks") is None

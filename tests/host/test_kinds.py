@@ -1,0 +1,167 @@
+"""Releases of packages and of images, as an operator makes them."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from test_cli import good, swdist
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "package"))
+from packing import simple
+from test_kind_image import BODY, GOOD, linksys, trx
+
+BUILD = "release build -o r.swd --ca ca --version 2.0.0 --start +2h".split()
+IMAGE = [*BUILD, "--kind", "image", "--payload", "image", "--board", "linksys,wrt54gs"]
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("network")
+    good("keygen", "alice", "--no-passphrase", cwd=folder)
+    good(*"network init ca --name x --key alice.pub --threshold 1".split(), cwd=folder)
+    return folder / "ca"
+
+
+@pytest.fixture
+def folder(network, tmp_path):
+    (tmp_path / "ca").symlink_to(network)
+    return tmp_path
+
+
+def package(folder, name, version="1.0", **fields):
+    control = {"Package": name, "Version": version, "Architecture": "all", **fields}
+    return simple(folder / f"{name}_{version}.ipk", control, None, {f"usr/bin/{name}": version})
+
+
+def shown(folder):
+    return json.loads(good("release", "show", "r.swd", "--json", cwd=folder))
+
+
+def test_packages_make_a_release_and_are_shown(folder):
+    one, two = package(folder, "olsrd", "0.9"), package(folder, "luci-app", "1:2+3")
+    good(*BUILD, "--package", one, "--package", two, cwd=folder)
+    made = shown(folder)
+    assert made["payload"] == "ipk"
+    assert made["holds"] == ["luci-app 1:2+3 (all)", "olsrd 0.9 (all)"]
+    said = good("release", "show", "r.swd", cwd=folder)
+    assert "ipk, " in said and "olsrd 0.9 (all)" in said
+    again = folder / "again"
+    again.mkdir()
+    (again / "ca").symlink_to(folder / "ca")
+    words = [*BUILD, "--package", two, "--package", one, "--signed-at", made["signed_at"]]
+    words[words.index("+2h")] = made["start"]
+    good(*words, cwd=again)
+    assert shown(again)["id"] == made["id"]  # in whatever order
+
+
+def test_directory_of_packages_with_hooks_makes_a_release(folder):
+    (folder / "tree/hooks").mkdir(parents=True)
+    (folder / "tree/hooks/health").write_text("true\n")
+    package(folder / "tree", "olsrd")
+    good(*BUILD, "--kind", "ipk", "--payload", "tree", cwd=folder)
+    assert shown(folder)["holds"] == ["olsrd 1.0 (all)"]
+
+
+@pytest.mark.parametrize(
+    "name, why",
+    [
+        ("swdist", "its own code travels in a slot: --swdist"),
+        ("swdist-runtime", "swdist-runtime is what swdist itself runs on"),
+        ("micropython", "micropython is what swdist itself runs on"),
+        ("../x", "has no name and version"),
+    ],
+)
+def test_package_that_no_node_installs_is_refused(folder, name, why):
+    path = package(folder, "one", Package=name)
+    done = swdist(*BUILD, "--package", path, cwd=folder)
+    assert done.returncode == 1 and why.removeprefix("its own ") in done.stderr
+    assert not (folder / "r.swd").exists()
+
+
+def test_what_is_no_package_one_twice_and_none_are_refused(folder):
+    one = package(folder, "olsrd", "1")
+    (folder / "garbage.ipk").write_bytes(b"\x1f\x8b garbage")
+    done = swdist(*BUILD, "--package", "garbage.ipk", cwd=folder)
+    assert done.returncode == 1 and "garbage.ipk: is no .ipk" in done.stderr
+    done = swdist(*BUILD, "--package", one, "--package", package(folder, "olsrd", "2"), cwd=folder)
+    assert done.returncode == 2 and "give it once" in done.stderr
+    (folder / "tree").mkdir()
+    (folder / "tree/a").write_text("a")
+    done = swdist(*BUILD, "--kind", "ipk", "--payload", "tree", cwd=folder)
+    assert done.returncode == 1 and "tree: there is no .ipk file at its top" in done.stderr
+    done = swdist(*BUILD, "--package", one, "--payload", "tree", cwd=folder)
+    assert done.returncode == 2 and "leave out --payload" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "image, board, said",
+    [
+        (GOOD, "linksys,wrt54gs", "behind a Linksys header (W54S); its CRC holds"),
+        (trx(BODY), "linksys,wrt54gs", "without a Linksys header; its CRC holds"),
+        (linksys(trx(BODY), b"W54G"), "linksys,wrt54gl", "(W54G)"),
+        (b"sysupgrade-x/" + bytes(900), "tplink,wdr3600", "own sysupgrade checks"),
+    ],
+)
+def test_image_makes_a_release_and_it_is_said_what_it_is(folder, image, board, said):
+    (folder / "image").write_bytes(image)
+    words = [board if w == "linksys,wrt54gs" else w for w in IMAGE]
+    assert said in good(*words, "--window", "90m", cwd=folder)
+    made = shown(folder)
+    assert made["payload"] == "image" and made["window_s"] == 5400 and not made["critical"]
+    assert said in made["holds"][0]
+
+
+def test_window_is_an_hour_where_none_is_said(folder):
+    (folder / "image").write_bytes(GOOD)
+    good(*IMAGE, cwd=folder)
+    assert shown(folder)["window_s"] == 3600
+
+
+@pytest.mark.parametrize(
+    "image, board, why",
+    [
+        (GOOD[:-1], "linksys,wrt54gs", "its TRX should have"),
+        (GOOD[:40], "linksys,wrt54gs", "its TRX should have"),
+        (GOOD[:-9] + b"x" + GOOD[-8:], "linksys,wrt54gs", "the CRC of its TRX is wrong"),
+        (linksys(b"nothing" * 99), "linksys,wrt54gs", "no TRX behind it"),
+        (GOOD, "linksys,wrt54gl", "it begins with b'W54S', not b'W54G'"),
+        (linksys(trx(BODY), b"W54G"), "linksys,wrt54gs", "it begins with b'W54G', not b'W54S'"),
+        (b"sysupgrade-x/" + bytes(900), "linksys,wrt54gs", "neither Linksys header nor TRX"),
+        (GOOD, "linksys,wrt54g3g", "is not known"),
+    ],
+)
+def test_image_that_no_node_would_flash_is_refused(folder, image, board, why):
+    (folder / "image").write_bytes(image)
+    words = [board if w == "linksys,wrt54gs" else w for w in IMAGE]
+    done = swdist(*words, cwd=folder)
+    assert done.returncode == 1 and "image: " in done.stderr
+    assert why in done.stderr and not (folder / "r.swd").exists()
+
+
+@pytest.mark.parametrize(
+    "words, why",
+    [
+        ([*IMAGE, "--experimental", "--end", "+4h"], "an image can't be experimental"),
+        (IMAGE[:-2], "an image is for a board"),
+        ([*IMAGE, "--window", "8d"], "Window is not a number 0..604800"),
+        ([*IMAGE, "--window", "soon"], "'+soon' is not a time"),
+        ([*BUILD, "--payload", "image", "--window", "1h"], "only an image has a --window"),
+    ],
+)
+def test_what_makes_no_sense_with_an_image_is_said(folder, words, why):
+    (folder / "image").write_bytes(GOOD)
+    done = swdist(*words, cwd=folder)
+    assert done.returncode == 2 and why in done.stderr, done.stderr
+
+
+def test_image_that_broke_on_its_way_is_shown_as_such(folder):
+    """Made by another tool; nodes refuse it, and whoever signs sees it."""
+    from swdist_host import release
+
+    made = release.build(bytes(8), "2.0.0", 2000000000, boards=("linksys,wrt54gs",),
+                         data=GOOD[:-1], kind="image", window_s=60)  # fmt: skip
+    release.save(made, folder / "r.swd")
+    assert "NO NODE WILL TAKE IT: its TRX should have" in good(
+        "release", "show", "r.swd", cwd=folder
+    )
