@@ -82,7 +82,7 @@ class System:
     def flash(self, board="linksys,wrt54gs", user="nobody"):
         """None if the router has gone down, else why not."""
         (self.root / WHY[1:]).unlink(missing_ok=True)
-        words = f"flash {STATE}/slots/{ID} image {WHY} {STATE} {RUN} 60 {board} {user} 2.0.0"
+        words = f"flash {STATE}/slots/{ID} image {WHY} {STATE} {RUN} 60 {board} '{user}' 2.0.0"
         try:
             self.router.run(
                 f"SWDIST_PROC=/tmp/proc setsid sh /usr/lib/swdist/flash {words} {self.size} {CHUNK}"
@@ -260,6 +260,14 @@ def test_processes_of_the_network_side_are_gone_when_it_is_flashed_and_others_ar
     assert system.flash() is None
     running = system.router.run("ps")
     assert "sleep 986" in running and "sleep 987" not in running
+
+
+@pytest.mark.parametrize("user", ["", "root", "gone"])
+def test_where_the_network_side_has_no_user_of_its_own_nothing_is_ended(system, user):
+    system.router.run("sleep 986 >/dev/null 2>&1 &")
+    system.put(GOOD)
+    assert system.flash(user=user) is None and system.flashed() == GOOD
+    assert "sleep 986" in system.router.run("ps")
 
 
 def test_sysupgrade_that_fails_is_heard_and_the_reason_kept(system):
