@@ -39,10 +39,13 @@ def from_packages(paths):
 def packages(data):
     """[(name, version, architecture)] of those at the top of a payload. There must be one."""
     found = []
-    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
-        for member in archive:
-            if member.isfile() and "/" not in member.name and member.name.endswith(".ipk"):
-                found.append(_named(member.name, archive.extractfile(member).read()))
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+            for member in archive:
+                if member.isfile() and "/" not in member.name and member.name.endswith(".ipk"):
+                    found.append(_named(member.name, archive.extractfile(member).read()))
+    except (tarfile.TarError, OSError, EOFError, ValueError) as e:
+        raise Refused(f"it is no archive that nodes unpack ({e})") from None
     if not found:
         raise Refused("there is no .ipk file at its top; give packages by --package")
     return found

@@ -155,6 +155,16 @@ def test_what_makes_no_sense_with_an_image_is_said(folder, words, why):
     assert done.returncode == 2 and why in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize("data", [b"x" * 10000, GOOD, bytes(1024), b"\xff" * 512 + bytes(1024)])
+def test_garbage_that_calls_itself_packages_is_shown_as_such(folder, data):
+    from swdist_host import release
+
+    release.save(
+        release.build(bytes(8), "2.0.0", 2000000000, data=data, kind="ipk"), folder / "r.swd"
+    )
+    assert "NO NODE WILL TAKE IT: " in good("release", "show", "r.swd", cwd=folder)
+
+
 def test_image_that_broke_on_its_way_is_shown_as_such(folder):
     """Made by another tool; nodes refuse it, and whoever signs sees it."""
     from swdist_host import release
