@@ -62,6 +62,9 @@ class Memory:
     def is_dir(self, path):
         return path in self.dirs
 
+    def free(self, path):
+        return 1 << 30
+
     def size(self, path):
         if path in self.files:
             return len(self.files[path])
