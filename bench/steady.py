@@ -12,7 +12,7 @@ def main():
         sim = mesh("geometric", 50, seed, loss=0.02, fidelity="packet")
         first = sim.release("1.1.0", start_s=sim.now_s() + 600, size=65536)
         sim.inject(0, first)
-        sim.run(3600)
+        sim.run(2 * 3600)  # dense beacons end after an hour
         sent = list(sim.world.radio.sent)
         sim.run(HOURS * 3600)
         rates = [(b - a) / HOURS for a, b in zip(sent, sim.world.radio.sent)]

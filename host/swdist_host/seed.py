@@ -103,7 +103,7 @@ class Seeder:
         if held is None or not held.complete:
             raise Refused("the node's own code doesn't take it; see the line above")
         daemon.node.fetch.offer = lambda *_: None  # it gives, and takes nothing
-        daemon.node.clock.echo_of = lambda row: None  # so no node counts this host's clock
+        daemon.node.clock.echo_of = lambda row, now: None  # so no node counts this host's clock
         return daemon
 
     def _spy(self, node):

@@ -1,10 +1,11 @@
 """What time is it: mesh time agreed among neighbours (docs/protocol.md, section 3.3).
 
-A quorum decides on steps, a mean on fine corrections; once hardened, each neighbour weighs in it at
-most CLIP_US (docs/decisions/0003-clock.md). All times and offsets are microseconds, rates parts per
-billion. Counters are monotonic and never step, so the difference between two counters is filtered
-over many beacons (the minimum-delay idea of RFC 5905, section 10), while of a neighbour's announced
-offset only the latest value counts.
+A quorum decides on steps, a mean on fine corrections, in which one that is more than FAR_US off
+counts for nothing, and once hardened none weighs more than CLIP_US (docs/decisions/0003-clock.md).
+All times and offsets are microseconds, rates parts per billion. Counters are monotonic and never
+step, so the difference between two counters is filtered over many beacons (the minimum-delay idea
+of RFC 5905, section 10), while of a neighbour's announced offset only the latest value counts. What
+is echoed is the sample that was chosen, so that both ends judge by the same two.
 
 Who uses a Clock sets .beacon_us to the present beacon period, and calls sample and echo for each
 beacon heard, drop when a row has a new owner, floor with signed evidence, reference where there is
@@ -25,55 +26,45 @@ FRESH_PERIODS = 6  # sparse ones, as the next
 PERIODS = 4  # to listen at first, and to agree in a row
 FREE_PERIODS = 10  # sparse ones: who hears nobody for so long runs free
 SAMPLE_PERIODS = 16  # and older samples are not used
+ECHO_PERIODS = 22  # nor echoes, which are a sample that was as old when it was sent
 ACQUIRE_US = 7200000000  # so long after it was synchronised a clock hardens
-CLIP_US = 250  # what a near neighbour weighs at most when hardened
-SHIFT = 8  # and then learns the rate so many times halved
-FAR_US = 2000  # if most are as far, we are the one that is off
-PULL_PPM = 20
+CLIP_US = 1000  # what a near neighbour weighs at most when hardened
+FAR_US = 8000  # who is further off has no say; if most are, we are the one that is off
+PULL_PPM = 2
+ACQUIRE_PPM = 250  # the same before it is hardened: more than what two rates may differ by at first
+# What a mean of 1 us during a period of 1 us adds to the rate, ppb: to the part that fades, a 64th
+# each period, and to the part that is kept, in 1024ths; when hardened a tenth of that.
+FADING = 20000000
+KEPT = 10000000 << 10
 ROUND_TRIP_MAX_US = 1000000
 TIME_MAX_US = 4102444800000000  # the year 2100: what is later is not a time
 UNKNOWN = 0xFFFFFFFF
 
 
-def _rate(ppb):
-    return max(-RATE_MAX_PPB, min(RATE_MAX_PPB, ppb))
-
-
-class _Filter:
-    """The last samples of one direction: our counter at the time, and the difference."""
-
-    def __init__(self):
-        self.at = [0] * SAMPLES
-        self.diff = [0] * SAMPLES
-        self.count = 0  # of all ever put in
-
-    def put(self, at, diff):
-        i = self.count % SAMPLES
-        self.at[i] = self.last_at = at
-        self.diff[i] = self.last = diff
-        self.count += 1
-
-    def least(self, now, rate, oldest):
-        """The smallest difference, each grown by `rate` since then; None without samples."""
-        best = None
-        for i in range(min(self.count, SAMPLES)):
-            age = now - self.at[i]
-            diff = self.diff[i] + age * rate // 1000000000
-            if age <= oldest and (best is None or diff < best):
-                best = diff
-        return best
+def _within(most, value):
+    return max(-most, min(most, value))
 
 
 class _Peer:
     def __init__(self):
-        self.into = _Filter()  # our counter at reception - its counter at sending
-        self.out = _Filter()  # its counter at reception - our counter at sending
+        self.at = [0] * SAMPLES  # our counter when a beacon came
+        self.diff = [0] * SAMPLES  # and by how much more that is than its counter at sending
         self.clear()
 
     def clear(self):
-        self.nonce = self.later_since = None
-        self.into.count = self.out.count = self.offset = self.rate = self.round_trip = 0
+        self.nonce = self.later_since = self.sent = None
+        self.count = self.offset = self.rate = self.round_trip = 0
         self.elder = False  # was it synchronised when first heard?
+
+    def into(self, now, rate, oldest):
+        """The least of the differences, each grown by `rate` since then; None without samples."""
+        least = self.chosen = None
+        for i in range(min(self.count, SAMPLES)):
+            age = now - self.at[i]
+            diff = self.diff[i] + age * rate // 1000000000
+            if age <= oldest and (least is None or diff < least):
+                least, self.chosen = diff, (self.diff[i], self.at[i])
+        return least
 
 
 class Clock:
@@ -90,7 +81,7 @@ class Clock:
         self._soft_start = soft_start_us
         self._horizon = horizon_us
         self._peers = [_Peer() for _ in range(SLOTS)]
-        self._floor = self.rate_ppb = self.stepped = 0
+        self._floor = self.rate_ppb = self.stepped = self._fading = self._kept = 0
         self.start(0, 0)
 
     def start(self, now, wall_us):
@@ -126,9 +117,7 @@ class Clock:
         offset, error_us, at = self._reference
         a = offset + (now - at) * self.rate_ppb // 1000000000 - self.offset_at(now)
         if -STEP_US <= a <= STEP_US:
-            self._add(a, now)
-            if self.synced:
-                self.rate_ppb = _rate(self.rate_ppb + a * 30000000 // self.beacon_us)
+            self._steer(a, KEPT, now)
         else:
             self._step(a, now)
         self.synced = True
@@ -150,6 +139,16 @@ class Clock:
         self._ref = now
         if self._told - now - self.offset_us >= 1000000:
             self._told = now + self.offset_us
+
+    def _steer(self, mean, gain, now):
+        """Four fifths of it at once, and the rate. A rate that only adds up swings about the right
+        one for hours in a large mesh; one that fades damps it."""
+        self._add(mean * 4 // 5, now)
+        if self.synced:
+            fading = self._fading - (self._fading >> 6) + mean * FADING // self.beacon_us
+            self._fading = _within(RATE_MAX_PPB, fading)
+            self._kept = _within(RATE_MAX_PPB << 10, self._kept + mean * gain // self.beacon_us)
+            self.rate_ppb = _within(RATE_MAX_PPB, self._fading + (self._kept >> 10))
 
     def _step(self, change, now):
         self._add(change, now)
@@ -179,35 +178,40 @@ class Clock:
         if not 0 <= counter + offset < TIME_MAX_US:
             p.clear()  # not a time; nothing else of it is believed
             return
-        p.into.put(rx_counter, rx_counter - counter)
-        p.offset, p.rate = offset, _rate(rate)
+        i = p.count % SAMPLES
+        p.at[i] = p.heard = rx_counter
+        p.diff[i] = rx_counter - counter
+        p.count += 1
+        p.offset, p.rate = offset, _within(RATE_MAX_PPB, rate)
 
     def echo(self, n, d_us, their_rx_counter, now):
         p = self._peers[n]
         sent = their_rx_counter - d_us  # by our counter
-        fresh = now - FRESH_PERIODS * self._slow_us <= sent <= now
-        if p.nonce is not None and fresh and (p.out.count == 0 or sent > p.out.last_at):
-            p.out.put(sent, d_us)
+        if p.nonce is not None and now - ECHO_PERIODS * self._slow_us <= sent <= now:
+            p.sent, p.out = sent, d_us
 
     def drop(self, n):
         self._peers[n].clear()
 
-    def echo_of(self, n):
-        f = self._peers[n].into
-        return (f.last, f.last_at) if f.count else None
+    def echo_of(self, n, now):
+        self._into(self._peers[n], now)
+        return self._peers[n].chosen
+
+    def _into(self, p, now):
+        return p.into(now, p.rate - self.rate_ppb, SAMPLE_PERIODS * self._slow_us)
 
     def _ahead(self, p, now):
         """How far the neighbour's mesh time is ahead of ours; None if it is silent or one-way."""
-        if p.into.count == 0 or now - p.into.last_at > FRESH_PERIODS * self._slow_us:
+        if p.count == 0 or now - p.heard > FRESH_PERIODS * self._slow_us:
             return None
-        rate = p.rate - self.rate_ppb
-        oldest = SAMPLE_PERIODS * self._slow_us
-        into = p.into.least(now, rate, oldest)
-        out = p.out.least(now, -rate, oldest)
-        if into is None or out is None or not -STEP_US < into + out < ROUND_TRIP_MAX_US:
+        into = self._into(p, now)
+        if into is None or p.sent is None or now - p.sent > ECHO_PERIODS * self._slow_us:
+            return None
+        out = p.out - (now - p.sent) * (p.rate - self.rate_ppb) // 1000000000
+        if not -STEP_US < into + out < ROUND_TRIP_MAX_US:
             return None
         p.round_trip = max(0, into + out)
-        theirs = p.offset + (now - p.into.last_at) * p.rate // 1000000000
+        theirs = p.offset + (now - p.heard) * p.rate // 1000000000
         return (out - into) // 2 + theirs - self.offset_at(now)
 
     def seen(self, i, now):
@@ -286,26 +290,25 @@ class Clock:
 
     def _fine(self, near, later, now):
         if near:
-            n, age = len(near), now - self._locked_at
-            clip, shift = (CLIP_US, SHIFT) if age >= ACQUIRE_US else (STEP_US, 0)
-            mean = sum([max(-clip, min(clip, a)) for a in near]) // n
-            pull = 0
-            if near[(n - 1) // 2] > FAR_US or near[n // 2] < -FAR_US:
-                most = self.beacon_us * PULL_PPM // 1000000
-                pull = max(-most, min(most, near[n // 2] // 2))
-            self._add(mean * 4 // 5 + pull, now)
-            if self.synced:
-                learned = mean * 30000000 // self.beacon_us  # 0.03 of it
-                self.rate_ppb = _rate(self.rate_ppb + (learned >> shift))
+            hard = now - self._locked_at >= ACQUIRE_US
+            mean = self._mean(near, hard, now) if self.synced else sum(near) // len(near)
+            self._steer(mean, KEPT // 10 if hard else KEPT, now)
         self._agreed = self._agreed + 1 if near and not later else 0
         free = now - self._moved >= FREE_PERIODS * self._slow_us
         if not self.synced and (free or self._agreed >= PERIODS):
             self.synced = True
             self._locked_at = now
 
+    def _mean(self, near, hard, now):
+        n, most = len(near), CLIP_US if hard else FAR_US
+        if near[(n - 1) // 2] > FAR_US or near[n // 2] < -FAR_US:
+            pull = self.beacon_us * (PULL_PPM if hard else ACQUIRE_PPM) // 1000000
+            self._add(_within(pull, near[n // 2]), now)
+        return sum([_within(most, a) for a in near if -FAR_US <= a <= FAR_US]) // n
+
     def _set_error(self, near, now):
         if near:
-            trips = [p.round_trip for p in self._peers if p.into.count and p.out.count]
+            trips = [p.round_trip for p in self._peers if p.count and p.sent is not None]
             self._last_good = now
             self._good_error = min(trips) // 2 + near[-1] - near[0] + max(near[-1], -near[0])
         self.error_us = UNKNOWN

@@ -14,7 +14,7 @@ from swdist.neighbours import MAX_NEIGHBOURS, MAX_OFFERS, Neighbours
 RESET_GAP_US = 5000000  # one neighbour's news resets Trickle at most that often
 QUERY_FIRST_US = 1000000
 QUERY_LAST_US = 64000000
-BOOT_US = 1200000000  # beacons are dense for so long after start or a step of the clock
+BOOT_US = 3600000000  # beacons are dense for so long after start or a step of the clock
 BEACON_BOOT_US = 4000000
 BEACON_US = 16000000
 FRESH_BEACONS = 6  # a neighbour silent for so many periods is not fresh
@@ -248,7 +248,7 @@ class Node:
         for i in range(MAX_NEIGHBOURS):
             row = self.neighbours.rows[i]
             if row.peer is not None and now - row.heard_at < FRESH_BEACONS * period:
-                echo = clock.echo_of(i)
+                echo = clock.echo_of(i, now)
                 if echo is not None:
                     w.echo(row.nonce, echo[0], echo[1])
         pending = self.pending(now)

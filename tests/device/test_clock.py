@@ -94,7 +94,7 @@ class Mesh:
             offset = r.lie - counter if r.lie > TRUTH * 100 else offset + r.lie
         echoes = []
         for i in self.links[r.i]:
-            e = r.clock.echo_of(r.slot(i))
+            e = r.clock.echo_of(r.slot(i), counter)
             if e is not None:
                 echoes.append((r.heard[i], i, e))
         for i in self.links[r.i]:
@@ -264,11 +264,20 @@ def test_nonce_and_drop_forget_samples():
     clock = Clock(TRUTH, HORIZON, S)
     clock.start(0, 0)
     pair(clock, 0, S)
-    assert clock.echo_of(0) == (-4000, S)
+    assert clock.echo_of(0, S) == (-4000, S)
     pair(clock, 0, S, nonce=8)
-    assert clock.echo_of(0) is not None
+    assert clock.echo_of(0, S) is not None
     clock.drop(0)
-    assert clock.echo_of(0) is None
+    assert clock.echo_of(0, S) is None
+
+
+def test_what_is_echoed_is_the_quickest_beacon_of_late():
+    clock = Clock(TRUTH, HORIZON, 4 * S)
+    clock.start(0, 0)
+    for k, delay in ((1, 9000), (2, 1000), (3, 4000)):
+        clock.sample(0, 7, k * S, k * S + delay, TRUTH, False, k * S + delay)
+    assert clock.echo_of(0, 4 * S) == (1000, 2 * S + 1000)
+    assert clock.echo_of(0, 300 * S) is None
 
 
 def test_wild_values_neither_raise_nor_move():
@@ -327,14 +336,32 @@ def test_few_neighbours_move_a_hardened_clock_only_all_together_and_two_at_least
         assert clock.stepped == steps, (m, liars)
 
 
-def test_near_liars_pull_a_hardened_clock_by_less_than_six_ppm():
+def gained_ppm(lie, liars=2, beacons=1000):
+    """By a hardened clock, of whose eight neighbours some are always so far ahead, in 16,000 s."""
     clock, now = hardened(8)
-    for _ in range(1000):  # two always 20 ms ahead of us, and nobody else is there
+    for _ in range(beacons):
         now += 16 * S
         ours = clock.offset_at(now)
-        told(clock, [ours + 20000] * 2 + [ours] * 6, now, clock.rate_ppb)
-    gained = clock.offset_at(now) - TRUTH
-    assert 0 < gained < 1000 * 16 * 6, gained
+        told(clock, [ours + lie] * liars + [ours] * (8 - liars), now, clock.rate_ppb)
+    return (clock.offset_at(now) - TRUTH) // (beacons * 16)
+
+
+def test_near_liars_pull_a_hardened_clock_by_their_limit_and_those_further_off_not_at_all():
+    assert gained_ppm(20000) == 0
+    assert 20 < gained_ppm(1000) < 60
+    assert gained_ppm(7000) == gained_ppm(1000)
+    assert gained_ppm(20000, 8) == 2
+
+
+def test_before_it_is_hardened_a_clock_goes_with_most_neighbours_and_not_with_few_far_ones():
+    for liars, gained_us in ((2, 0), (5, 79000)):
+        clock = Clock(TRUTH, HORIZON, 4 * S)
+        clock.start(0, 0)
+        for k in range(1, 100):
+            ours = clock.offset_at(k * 4 * S)
+            told(clock, [ours + 20000 * (k > 20)] * liars + [ours] * (8 - liars), k * 4 * S)
+        assert clock.synced and clock.stepped == 0
+        assert clock.offset_at(400 * S) - TRUTH == gained_us
 
 
 def test_a_majority_of_later_ones_moves_a_hardened_clock_within_the_budget_only():
