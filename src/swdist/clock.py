@@ -283,7 +283,8 @@ class Clock:
             return False
         self._quorum_since = self._quorum_since or now
         held = now - self._quorum_since >= HOLD_US
-        ready = held if self.synced else a > 0 or (self._joined and m > 1)
+        # One elder alone takes back only what late readings may have made of its own word.
+        ready = held if self.synced else a > 0 or self._joined and (m > 1 or a > -ROUND_TRIP_MAX_US)
         if ready:
             self._step(a, now)
         return ready

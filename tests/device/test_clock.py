@@ -407,3 +407,30 @@ def test_the_reference_decides_forward_and_back_until_it_is_silent():
     told(clock, [TRUTH] * 4, now + 16 * S)
     assert clock.mesh_us(now + 16 * S) >= TRUTH + now
     assert now + 16 * S + clock.offset_at(now + 16 * S) == TRUTH + now  # the floor
+
+
+def test_first_beacons_read_late_do_not_leave_a_newcomer_ahead():
+    """One elder for a neighbour, who reads the newcomer's first two beacons 0.8 s late."""
+    elder, new = Clock(0, HORIZON, 4 * S), Clock(0, HORIZON, 4 * S)
+    elder.start(1000 * S, TRUTH)
+    elder.synced = True
+    new.start(0, 0)
+    new.floor(TRUTH - HOUR, 0)
+    for t in range(0, 200 * S, 4 * S):
+        rx = t + (802000 if t < 8 * S else 2000)
+        elder.sample(0, 2, t, rx + 1000 * S, new.offset_at(t), new.synced, rx + 1000 * S)
+        echo = new.echo_of(0, rx)
+        if echo is not None:
+            elder.echo(0, echo[0], echo[1], rx + 1000 * S)
+        if t % (16 * S) == 4 * S:  # an elder's beacons are rare
+            t += 2 * S
+            counter = t + 1000 * S
+            new.sample(0, 1, counter, t + 2000, elder.offset_at(counter), True, t + 2000)
+            echo = elder.echo_of(0, counter)
+            if echo is not None:
+                new.echo(0, echo[0], echo[1], t + 2000)
+        t += 3 * S
+        new.tick(t)
+    ahead = t + new.offset_at(t) - (t + 1000 * S + elder.offset_at(t + 1000 * S))
+    assert new.synced and new.stepped > 0
+    assert -1000 <= ahead <= 1000, ahead
