@@ -43,7 +43,7 @@ class Server:
         opens = open_file or self._open
         self._serve = Serve(self._send, opens, platform.rand, UPLOADS)
         for port in self._ports:
-            port.machine = self._serve
+            port.hearer = self._serve
 
     def _open(self, name):
         """Names come from the network: that of a file right in the folder, and nothing else."""
@@ -71,7 +71,7 @@ class Server:
                 if serve.idle(i):
                     self._ports[i].close()
             due = now + 1000000 if serve.next_at is None else serve.next_at
-            for sock in self._poller.turn(self._clock.counter_us, due):
+            for sock in self._poller.one_turn(self._clock.counter_us, due):
                 got = sock.recv()
                 if got is not None:
                     data, peer, port = got
@@ -105,7 +105,7 @@ def get(address, port, name, path, blksize, window):
         transfer.send(peer, port, buf, n)
 
     machine = tftpget.Get(send if plain else transfer.send, platform.rand, MAX_BYTES)
-    transfer.machine = machine
+    transfer.hearer = machine
     if hasattr(gc, "threshold"):
         gc.threshold(1 << 22)  # a node's buffer has 64 KiB; a collection searches all of this one
     machine.start(peer_of(address), port, name.encode(), MAX_BYTES, clock.counter_us())
@@ -113,7 +113,7 @@ def get(address, port, name, path, blksize, window):
         machine.tick(clock.counter_us())
         if machine.next_at is None:
             break
-        poller.turn(clock.counter_us, machine.next_at)
+        poller.one_turn(clock.counter_us, machine.next_at)
     done = machine.state == tftpget.DONE
     if done:
         with open(path, "wb") as f:

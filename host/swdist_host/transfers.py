@@ -54,7 +54,7 @@ class Port(_Port):
         if hear is None:
             super().take(now, counter)
             return
-        poller, machine, slot = self._poller, self.machine, self._slot
+        poller, hearer, slot = self._poller, self.hearer, self._slot
         sent = poller.tx_datagrams
         self._gathers = self._several
         for _ in range(ports.BURST):
@@ -66,9 +66,9 @@ class Port(_Port):
             poller.rx_datagrams += 1
             poller.rx_bytes += n
             if slot is None:
-                machine.receive(self._peer, self._port, data, n, now)
+                hearer.receive(self._peer, self._port, data, n, now)
             else:
-                machine.receive(slot, self._peer, self._port, data, n, now)
+                hearer.receive(slot, self._peer, self._port, data, n, now)
             if sent != poller.tx_datagrams:
                 break
             now = counter()
@@ -110,8 +110,8 @@ class Port(_Port):
 
 
 class Poller(ports.Poller):
-    def turn(self, counter, wake):
-        poll, by_fd = self._poll.poll, self._by_fd
+    def one_turn(self, counter, wake):
+        poll, by_fd = self.plain._poll.poll, self.plain._by_fd
         now = counter()
         rest = []
         while True:
@@ -127,7 +127,7 @@ class Poller(ports.Poller):
                         rest.append(x)
                     continue
                 x.take(now, counter)
-                at = x.machine.next_at
+                at = x.hearer.next_at
                 if at is None:
                     return rest
                 if at < wake:

@@ -52,7 +52,7 @@ def _libc():
     return _lib
 
 
-def function(result, name, arguments):
+def c_function(result, name, arguments):
     """A libc function, types in ffi's letters; None if it can't be had."""
     lib = _libc()
     try:
@@ -63,7 +63,7 @@ def function(result, name, arguments):
 
 def call(result, name, arguments, *values):
     """Calls one. None if it can't be had."""
-    f = function(result, name, arguments)
+    f = c_function(result, name, arguments)
     return f and f(*values)
 
 

@@ -28,7 +28,7 @@ _SO_BINDTODEVICE = 25  # on MIPS too, where other SO_* differ
 _MAPPED = bytes(10) + b"\xff\xff"
 
 # With ffi a datagram of a transfer lands in one buffer, and nothing has to be collected.
-_recv = libc.function("i", "recv", "iPii") if MICROPYTHON else None
+_recv = libc.c_function("i", "recv", "iPii") if MICROPYTHON else None
 _view = memoryview(bytearray(MAX_DATAGRAM))
 _DROPS = 16  # foreign datagrams skipped by one recv()
 _POLLIN = 1

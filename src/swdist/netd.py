@@ -80,9 +80,9 @@ class Netd:
         gets = [Get(p.send, platform.rand, MAX_CHUNK_BYTES) for p in self.gets]
         self.serve = Serve(self._put, self.store.open, platform.rand, UPLOADS)
         for p, get in zip(self.gets, gets):
-            p.machine = get
+            p.hearer = get
         for p in self.puts:
-            p.machine = self.serve
+            p.hearer = self.serve
         self.node = Node(
             trust.network,
             int.from_bytes(platform.rand_bytes(8), "big"),
@@ -168,7 +168,7 @@ class Netd:
                 wake = min(wake, status_at)
             if self.serve.next_at is not None:
                 wake = min(wake, self.serve.next_at)
-            ready = self.poller.turn(self.counter.counter_us, wake)
+            ready = self.poller.one_turn(self.counter.counter_us, wake)
             if stop is not None and stop in ready:
                 break
             for s in ready:
@@ -201,7 +201,7 @@ class Netd:
         """Hears and answers while a check in plain Python goes on, which may take two seconds. What
         is done here starts no other one; the switch side and SIGTERM wait."""
         self.serve.tick(self.counter.counter_us())
-        for s in self.poller.turn(self.counter.counter_us, 0):
+        for s in self.poller.one_turn(self.counter.counter_us, 0):
             if s is not self.ipc and not isinstance(s, int):
                 self._take(s)
 

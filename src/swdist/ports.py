@@ -9,12 +9,12 @@ BURST = 32  # datagrams taken from one socket before the others get their turn
 
 class Port:
     """One transfer's socket: opened when something is sent, closed when the transfer is over.
-    machine: takes what comes; slot: which of its transfers this is, where it has several."""
+    hearer: the machine that takes what comes; slot: which of its transfers, if it has several."""
 
     def __init__(self, poller, slot=None):
         self._poller = poller
         self._slot = slot
-        self.machine = self.socket = None
+        self.hearer = self.socket = None
 
     def send(self, peer, port, buf, n):
         s = self.socket
@@ -46,9 +46,9 @@ class Port:
             poller.rx_datagrams += 1
             poller.rx_bytes += n
             if self._slot is None:
-                self.machine.receive(peer, port, data, n, now)
+                self.hearer.receive(peer, port, data, n, now)
             else:
-                self.machine.receive(self._slot, peer, port, data, n, now)
+                self.hearer.receive(self._slot, peer, port, data, n, now)
             if sent != poller.tx_datagrams:
                 return
             now = counter()
@@ -60,18 +60,19 @@ class Port:
             self.socket = None
 
 
-class Poller(net.Poller):
+class Poller:
     """Waits for all, lets transfers go on meanwhile, and counts what went over the network."""
 
     def __init__(self):
-        net.Poller.__init__(self)
+        self.plain = plain = net.Poller()
+        self.register, self.unregister, self.wait = plain.register, plain.unregister, plain.wait
         self.tx_datagrams = self.tx_bytes = self.rx_datagrams = self.rx_bytes = 0
 
     def sent(self, n):
         self.tx_datagrams += 1
         self.tx_bytes += n
 
-    def turn(self, counter, wake):
+    def one_turn(self, counter, wake):
         """Those that are ready; [] at `wake`, or when a transfer's machine wants its tick."""
         now = counter()
         rest = []
@@ -83,7 +84,7 @@ class Poller(net.Poller):
                     rest.append(x)
                     continue
                 x.take(now, counter)
-                at = x.machine.next_at
+                at = x.hearer.next_at
                 if at is None:
                     return rest
                 if at < wake:

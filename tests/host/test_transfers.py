@@ -55,7 +55,7 @@ def upload(request, monkeypatch):
     machine = Machine()
     machine.poller = poller()
     machine.port = port(machine.poller, 3)
-    machine.port.machine = machine
+    machine.port.hearer = machine
     yield machine
     machine.port.close()
 
@@ -73,7 +73,7 @@ def begin(upload, client):
 
 def turn(upload):
     clock = platform.Clock()
-    upload.poller.turn(clock.counter_us, clock.counter_us() + 300000)
+    upload.poller.one_turn(clock.counter_us, clock.counter_us() + 300000)
 
 
 def answer(upload, client, where, sends):
