@@ -62,7 +62,7 @@ class Authority:
         for key in signers or self.keys[:THRESHOLD]:
             swd = release.sign(swd, key)
         if signers is None:
-            self._signed(swd, len(self.chain))
+            self.signed(swd, len(self.chain))
         return swd
 
     def rekey(self, now_s, keep=()):
@@ -78,16 +78,17 @@ class Authority:
         self.sets.append(new)
         self.chain.append(swd.rid)
         self.keep.append(frozenset(kept))
-        self._signed(swd, n)
+        self.signed(swd, n)
         return swd
 
     def steal(self, version, now_s, data):
         """What a thief makes of the founding keys, that is of no worth any more where the change is
         known, and as good as any where it is not."""
         swd = self.build(version, now_s, now_s, signers=self.sets[0][:THRESHOLD], data=data)
-        self._signed(swd, 0)
+        self.signed(swd, 0)
         return swd
 
-    def _signed(self, swd, by):
+    def signed(self, swd, by):
+        """Somebody has signed it, with the keys of set number `by`."""
         self.released[swd.rid] = swd
         self.by[swd.rid] = by
