@@ -31,7 +31,7 @@ _WORDS = {  # key: allowed ones, the default first
     "log": ("syslog", "stderr"),
     "log_level": ("info", "error", "warn", "debug"),
     "sntp": ("off", "serve", "broadcast"),
-    "reference": ("off", "auto"),
+    "reference": ("off", "auto", "broadcast"),
 }
 _KEYS = tuple(_PATHS) + tuple(_NUMBERS) + tuple(_WORDS)
 _KEYS += ("interface", "board", "factory_version", "user")

@@ -51,11 +51,11 @@ class Netd:
         self.ipc = unixsock.Unix(conf.run + "/net.sock")
         self.sntp = None
         sockets = self.link.sockets + self.servers + [self.ipc]
-        if conf.sntp != "off":
+        if conf.sntp != "off" or conf.reference == "broadcast":
             try:
                 from swdist.sntp import Sntp
             except ImportError:
-                raise ValueError("option sntp: swdist-sntp is missing")
+                raise ValueError("option sntp or reference: swdist-sntp is missing")
 
             self.sntp = Sntp(conf, self.counter)
             sockets += self.sntp.sockets

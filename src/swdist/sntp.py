@@ -1,17 +1,26 @@
-"""SNTP (RFC 4330, RFC 5905) for stock clients on the link: they may follow the mesh's time.
+"""SNTP (RFC 4330, RFC 5905) for stock clients on the link: they may follow the mesh's time. And for
+a stock server: its broadcasts may lead this node.
 
-Optional: netd loads it only with option sntp; it has a package of its own. Says honestly when there
-is nothing to follow.
+Optional: netd loads it only with option sntp or reference 'broadcast'; it has a package of its own.
+Says honestly when there is nothing to follow.
 """
 
-from struct import pack, pack_into
+from binascii import hexlify
+from struct import pack, pack_into, unpack_from
 
 from swdist import ifaces, net
-from swdist.clock import UNKNOWN
+from swdist.clock import TIME_MAX_US, UNKNOWN
 
 PORT = 123
 GROUP = b"\xff\x02" + bytes(12) + b"\x01\x01"  # NTP's, on the link
 BROADCAST_US = 64000000
+SILENT_US = 96000000  # as long as a clock keeps a reference
+SAMPLES = 8
+AGREE = 3  # broadcasts that say the same, before they are believed
+JUMP_US = 1000000  # what differs by more is not the same
+DELAY_US = 50000  # allowed for the least of the delays, which one way doesn't tell
+ROOT_MAX_US = 1000000
+JOIN_US = 5000000
 
 _SIZE = 48
 _STRATUM = 10  # the mesh has none; any true server is to be preferred
@@ -19,6 +28,10 @@ _UNSYNCHRONISED = 16
 _POLL = 6  # 64 s
 _PRECISION = 236  # -20: about a microsecond
 _SINCE_1900_S = 2208988800
+_REFID = b"MESH"
+_IPPROTO_IPV6 = 41
+_JOIN_GROUP = 20
+_LEAVE_GROUP = 21
 
 
 def _stamp(buf, at, us):
@@ -64,12 +77,89 @@ class Server:
         buf[2] = poll
         buf[3] = _PRECISION
         dispersion = min((error << 16) // 1000000 + 1, UNKNOWN)
-        pack_into("!II4s", buf, 4, 0, dispersion, b"MESH")
+        pack_into("!II4s", buf, 4, 0, dispersion, _REFID)
         for i in range(16, 40):
             buf[i] = 0
         if good:
             _stamp(buf, 16, self._clock.mesh_us(now) // 1000000 * 1000000)
         return good
+
+
+def told(data, n):
+    """(its time, error bound towards the true one) in us, of a server's broadcast; None if it is no
+    broadcast, or nothing to go by. Above our stratum it may be one that follows this mesh."""
+    if n < _SIZE or data[0] & 7 != 5 or not 3 <= data[0] >> 3 & 7 <= 4 or data[0] >> 6 == 3:
+        return None
+    if not 1 <= data[1] <= _STRATUM or data[12:16] == _REFID:
+        return None
+    delay, dispersion = unpack_from("!II", data, 4)
+    error = ((delay + 1) // 2 + dispersion) * 1000000 // 65536 + 1
+    seconds, fraction = unpack_from("!II", data, 40)
+    if error > ROOT_MAX_US or not seconds | fraction:
+        return None
+    if seconds < 0x80000000:
+        seconds += 1 << 32  # since 2036; RFC 4330, section 3
+    us = (seconds - _SINCE_1900_S) * 1000000 + (fraction * 1000000 >> 32)
+    return (us, error) if 0 <= us < TIME_MAX_US else None
+
+
+class Listener:
+    """Makes a reference of one source's broadcasts: the first that is heard, and another one only
+    when that has been silent. clock: anything with reference(us, error_us, now)."""
+
+    def __init__(self, clock):
+        self._clock = clock
+        self._source = None
+        self._heard_at = self._apart = 0
+        self._aheads = []  # by how much its time was ahead of our counter when it came
+
+    def hear(self, data, n, source, rx_us):
+        """A datagram from `source`, a peer, that came at the counter's rx_us."""
+        said = told(data, n)
+        if said is None:
+            return
+        silent = rx_us - self._heard_at > SILENT_US
+        if source != self._source and self._source is not None and not silent:
+            return
+        if source != self._source or silent:
+            self._source = bytes(source)
+            self._aheads = []
+        self._heard_at = rx_us
+        aheads = self._aheads
+        ahead = said[0] - rx_us
+        if aheads and abs(ahead - max(aheads)) > JUMP_US:
+            # One that was read late, or forged, changes nothing; if it goes on, it is a step.
+            self._apart += 1
+            if self._apart < AGREE:
+                return
+            aheads.clear()
+        self._apart = 0
+        if len(aheads) == SAMPLES:
+            aheads.pop(0)
+        aheads.append(ahead)
+        if len(aheads) >= AGREE:
+            # The one furthest ahead was delayed least. If our counter gains on the source, that is
+            # the oldest one, and too far ahead by no more than they differ.
+            best = max(aheads)
+            error = said[1] + DELAY_US + best - min(aheads)
+            self._clock.reference(rx_us + best, error, rx_us)
+
+
+def join(sock, table):
+    """NTP's group on each interface. The kernel forgets it when IPv6 goes down there, and the
+    socket doesn't: so leave first."""
+    group = str(hexlify(GROUP), "ascii")
+    joined = [line.split()[:3] for line in ifaces.lines("/proc/net/igmp6")]
+    joined = [(f[0], f[2]) for f in joined if len(f) == 3]
+    for name in table.index:
+        index = table.index[name]
+        if ("%d" % index, group) in joined:
+            continue
+        for option in (_LEAVE_GROUP, _JOIN_GROUP):
+            try:
+                sock.raw.setsockopt(_IPPROTO_IPV6, option, GROUP + pack("@I", index))
+            except OSError:
+                pass  # not joined yet; or no IPv6 there, and tried again
 
 
 def everybody(table):
@@ -89,25 +179,41 @@ class Sntp:
     def __init__(self, conf, counter):
         self._table = ifaces.interfaces(conf.interfaces)
         self._counter = counter
+        self._serves = conf.sntp != "off"
         self._next_at = 0 if conf.sntp == "broadcast" else None
-        self._server = None
+        self._join_at = 0 if conf.reference == "broadcast" else None
+        self._server = self._listener = None
         self.sockets = net.server(conf.interfaces, PORT)
 
     def start(self, clock):
-        self._server = Server(clock)
+        if self._serves:
+            self._server = Server(clock)
+        if self._join_at is not None:
+            self._listener = Listener(clock)
 
     def take(self, sock, data, peer, port, now):
-        if self._server.request(data, len(data), now, self._counter.counter_us()):
-            sock.send(peer, port, self._server.buf)
+        if self._listener is not None:
+            self._listener.hear(data, len(data), peer, now)
+        if self._server is not None:
+            if self._server.request(data, len(data), now, self._counter.counter_us()):
+                sock.send(peer, port, self._server.buf)
 
     def tick(self, now):
         """When it wants to be woken, at the latest."""
+        wake = now + BROADCAST_US
+        if self._join_at is not None:
+            if now >= self._join_at:
+                self._join_at = now + JOIN_US
+                for s in self.sockets:
+                    if s.takes(GROUP):
+                        join(s, self._table)
+            wake = self._join_at
         if self._next_at is None:
-            return now + BROADCAST_US
+            return wake
         if now >= self._next_at:
             self._next_at = now + BROADCAST_US
             for peer in everybody(self._table):
                 for s in self.sockets:
                     if s.takes(peer) and self._server.broadcast(self._counter.counter_us()):
                         s.send(peer, PORT, self._server.buf)
-        return self._next_at
+        return min(wake, self._next_at)

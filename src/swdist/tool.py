@@ -138,7 +138,7 @@ def show_clock(f):
     print("state       %s; %d steps since start" % (state, f["steps"]))
     error = "unknown" if f["error_us"] is None else "at most " + ms(f["error_us"])
     print("error       %s, towards the neighbours" % error)
-    print("reference   %s" % ("the system clock" if f["reference"] else "none"))
+    print("reference   %s" % ("followed" if f["reference"] else "none"))
     print("system      %s ahead of the mesh" % ms(f["system_ahead_us"]))
     for n in f["neighbours"]:
         verdict = "  DISAGREES" if n["disagrees"] else "" if n["synced"] else "  not synced"

@@ -1,5 +1,7 @@
 """The network side's process: what it does before it hears anybody."""
 
+import sys
+
 from logs import Log
 
 from swdist import native, netd, platform, ports, ucryptolib, unixsock, verify
@@ -62,6 +64,30 @@ def test_root_is_given_up_after_the_sockets_are_open_and_before_the_store_is_tou
         assert notes[0] == "user" and "listdir" in notes and "read" in notes
     finally:
         FS.rmtree(root)
+
+
+class Empty:
+    """In the place of a module that is not there: nothing can be imported from it."""
+
+
+def test_without_the_package_both_options_that_take_it_say_so():
+    conf = Conf()
+    conf.run = "/tmp/swdist-test-" + to_hex(platform.rand_bytes(8))
+    FS.mkdirs(conf.run)
+    real = sys.modules.pop("swdist.sntp", None)
+    sys.modules["swdist.sntp"] = Empty()
+    try:
+        for conf.sntp, conf.reference in (("serve", "off"), ("off", "broadcast")):
+            try:
+                netd.Netd(conf, Log(), FS, None, platform.Clock())
+                raise AssertionError("started")
+            except ValueError as e:
+                assert str(e) == "option sntp or reference: swdist-sntp is missing"
+    finally:
+        del sys.modules["swdist.sntp"]
+        if real is not None:
+            sys.modules["swdist.sntp"] = real
+        FS.rmtree(conf.run)
 
 
 class NodeClock:

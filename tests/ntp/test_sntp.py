@@ -1,4 +1,5 @@
-"""Stock NTP clients follow the mesh: chronyd, on a link with real nodes (tests/ntp/world.py)."""
+"""Stock NTP clients follow the mesh, and nodes a stock server's broadcasts: chronyd, on links with
+real nodes (tests/ntp/world.py)."""
 
 import json
 import os
@@ -13,6 +14,7 @@ from lab import net
 
 ROOT = Path(__file__).resolve().parents[2]
 NEAR_US = 1000
+ONE_WAY_US = 10000  # the least of three delays
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +55,12 @@ def test_chronyd_follows_the_mesh_s_time(world):
     stratum, ahead_us, _ = world["followed"]
     assert stratum == 10
     assert abs(ahead_us - world["followed_mesh"]) < NEAR_US
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["four", "six"])
+def test_a_node_takes_what_chronyd_broadcasts_for_the_time(world, family):
+    (ahead_before, _, led_before, _), (ahead_us, error_us, led, synced), dead = world[family]
+    assert abs(ahead_before - 37000000) < 1000000 and not led_before
+    assert led and synced and not dead
+    assert abs(ahead_us) < ONE_WAY_US < error_us < 1000000

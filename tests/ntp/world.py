@@ -1,8 +1,9 @@
-"""Two nodes and a stock NTP client, each in a network namespace: run by tests/ntp/test_sntp.py
-in a world of its own (lab/net.py). Arguments: a folder, chronyd, chronyc, the nodes' interpreter.
+"""Two nodes and a stock NTP client, and two lone nodes with a stock server that broadcasts, over
+IPv4 and over IPv6, each in a network namespace: run by tests/ntp/test_sntp.py in a world of its own
+(lab/net.py). Arguments: a folder, chronyd, chronyc, the nodes' interpreter.
 
 Prints one JSON object. The nodes' clocks are AHEAD_S ahead of the host's, so that following the
-mesh can't be mistaken for following the host.
+mesh can't be mistaken for following the host, nor a server for a clock that was right before.
 """
 
 import json
@@ -88,6 +89,47 @@ def followed(folder, chronyd, chronyc, server):
     return found
 
 
+class Led:
+    """A node that takes the broadcasts of a chronyd, which has the host's time."""
+
+    def __init__(self, name, ipv4, address, world, folder, chronyd, python):
+        self.server = f"{name}-server"
+        for space in (name, self.server):
+            world.add(space)
+        world.link(name, self.server, ipv4=ipv4)
+        self.node = Node(name, folder / name, world, folder / "ca", python, AHEAD_S)
+        config = self.node.folder / "config"
+        config.write_text(config.read_text() + "\toption reference 'broadcast'\n")
+        conf = folder / f"{self.server}.conf"
+        conf.write_text(
+            f"local stratum 8\nbroadcast 1 {address}\ncmdport 0\nbindcmdaddress /\n"
+            f"pidfile /run/{self.server}.pid\nuser root\n"
+        )
+        self.words = ["ip", "netns", "exec", self.server, chronyd, "-x", "-d", "-f", conf]
+        self.log = folder / f"{self.server}.log"
+
+    def start(self):
+        self.node.start(("netd",))
+        wait_for(f"{self.node.name} is up", self.node.net)
+        self.before = self.said()
+        with open(self.log, "w") as log:
+            self.child = subprocess.Popen(self.words, stdout=log, stderr=log)
+
+    def stop(self):
+        """What the node said before it heard the server, and when it had followed it."""
+        try:
+            wait_for(f"{self.node.name} is led", lambda: self.said()[1] < 1000000)
+            return self.before, self.said(), self.node.dead()
+        finally:
+            self.child.terminate()
+            self.child.wait()
+            self.node.stop()
+
+    def said(self):
+        status = self.node.net()
+        return [ahead_us(self.node), status["error_us"], status["reference"], status["synced"]]
+
+
 def main(folder, chronyd, chronyc, *python):
     folder = Path(folder)
     ca.create(folder / "ca", "time", [keys.generate().public], 1)
@@ -96,13 +138,18 @@ def main(folder, chronyd, chronyc, *python):
         world.add(name)
     world.link("a", "b", ipv4=False)
     world.link("a", "client", ipv4=True)
+    four = Led("four", True, "10.0.2.255", world, folder, chronyd, list(python))
+    six = Led("six", False, "ff02::101", world, folder, chronyd, list(python))
     a, b = [Node(n, folder / n, world, folder / "ca", list(python), AHEAD_S) for n in "ab"]
     config = a.folder / "config"
     config.write_text(config.read_text() + "\toption sntp 'broadcast'\n")
     server = "10.0.1.1"
     a.start(("netd",))
     wait_for("a is up", a.net)
-    found = {"alone": asked_once(chronyd, server)}
+    for led in (four, six):
+        led.start()
+    found = {"four": four.stop(), "six": six.stop()}
+    found["alone"] = asked_once(chronyd, server)
     b.start(("netd",))
     wait_for("the nodes agree", lambda: a.net().get("error_us", 0xFFFFFFFF) < 0xFFFFFFFF)
     found["once"] = asked_once(chronyd, server)
