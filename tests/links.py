@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from swdist import ifaces, net
+from swdist import ifaces, net, sntp
 
 
 def link_local():
@@ -158,3 +158,32 @@ def test_interface_that_comes_late_goes_and_comes_back_is_heard_again():
         assert link.broadcast(b"x") == 0
     assert seen[0][16:] != seen[1][16:]
     link.close()
+
+
+def test_ntp_s_group_is_joined_again_when_the_interface_or_its_ipv6_was_gone():
+    table = ifaces.Interfaces(["l0"])
+    sock = net.server(["l0"], free_port())[0]
+
+    def members():
+        return any(
+            line.split()[1:4:2] == ["l0", "1"] and sntp.GROUP.hex() in line
+            for line in ifaces.lines("/proc/net/igmp6")
+        )
+
+    def joined():
+        table.refresh()
+        sntp.join(sock, table)
+        return members()
+
+    assert not joined()
+    for _ in range(2):
+        pair()
+        assert joined()
+        assert joined()  # and not twice
+        ip("link set l0 mtu 1000")
+        assert not joined()
+        ip("link set l0 mtu 1500")
+        assert not members() and joined()
+        ip("link del l0")
+        assert not joined()
+    sock.close()
