@@ -113,6 +113,7 @@ class Clock:
     def _follow(self, now):
         """The reference, if there is one: True."""
         if self._reference is None or now - self._reference[2] > FRESH_PERIODS * self._slow_us:
+            self._reference = None
             return False
         offset, error_us, at = self._reference
         a = offset + (now - at) * self.rate_ppb // 1000000000 - self.offset_at(now)

@@ -398,10 +398,12 @@ def test_the_reference_decides_forward_and_back_until_it_is_silent():
         clock.reference(TRUTH + lie + now, 1000, now)
         told(clock, [TRUTH] * 4, now)
         assert clock.offset_at(now) == TRUTH + lie and clock.error_us != UNKNOWN
+    assert clock.referred
     for _ in range(30):
         now += 16 * S
         told(clock, [TRUTH] * 4, now)
     assert abs(clock.offset_at(now) - TRUTH) < 1000  # a quorum has brought it back
+    assert not clock.referred
     clock.floor(TRUTH + now, now)
     clock.reference(TRUTH + now - HOUR, 1000, now)
     told(clock, [TRUTH] * 4, now + 16 * S)
