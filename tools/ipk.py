@@ -38,7 +38,11 @@ OPTIONAL = {
         ("install",),
         ("usr/lib/swdist/flash", "usr/lib/swdist/install"),
     ),
-    "swdist-sntp": ("swdist's mesh time for stock NTP clients", ("sntp",), ()),
+    "swdist-sntp": (
+        "NTP: the mesh's time for stock clients, stock servers' for the mesh",
+        ("sntp",),
+        (),
+    ),
     "swdist-utils": (
         "What people ask of swdist on a router: commands, ubus, Prometheus",
         ("inject", "tool"),

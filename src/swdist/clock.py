@@ -121,8 +121,7 @@ class Clock:
             self._steer(a, KEPT, now)
         else:
             self._step(a, now)
-        self.synced = True
-        self._last_good, self._good_error = now, error_us + abs(a)
+        self.synced, self._last_good, self._good_error = True, now, error_us + abs(a)
         self._set_error((), now)
         return True
 
