@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOSS_PERCENT = 10
 LAPTOP, FORGER, TAMPERER, REPLAYER = "laptop", "forger", "tamperer", "replayer"
 SPREAD_LIMIT_MS = 100
+SWITCHES, GAP_S, SWITCHES_LIMIT_MS = 20, 5, 20  # of the scene `switches`
 BACK_LIMIT_S = 25  # confirm_s of the lab's nodes, and the last hook that was begun before it
 KILLS_A_RELEASE = 40  # about so many while one spreads and switches
 # What a bad payload does when it becomes active. The lab's host has more memory than a router, and
@@ -32,6 +33,8 @@ BAD = {
     "1.3.0": ("hangs", "sleep 600"),
     "1.4.0": ("eats all memory", "ulimit -v 65536; x=xxxxxxxx; while :; do x=$x$x; done"),
 }
+# What a hook of the scene `switches` does: notes by the host's clock when it does it.
+BEGAN = 'date +%s%N >> "$1/../../began"'
 HEAP = "1M"  # as files/etc/init.d/swdist starts the daemons on a router
 FOLDER = Path("/run/lab")  # in RAM, in the lab's private world: it goes with it
 
@@ -272,6 +275,75 @@ class Demo:
             spread_ms <= SPREAD_LIMIT_MS,
             f"spread {spread_ms:.1f} ms, at most {off_ms:.1f} ms from the second "
             f"(their own bound: {claimed_ms:.1f} ms)",
+        )
+
+    def switches(self):
+        """Twenty switches, seconds apart: by turns a stable release, an experiment, and its end."""
+        first_s = int(time.time()) + self.lead_s() + 15
+        began = time.monotonic()
+        plan = []
+        for i in range(SWITCHES):
+            at_s = first_s + i * GAP_S
+            if i % 3 == 2:
+                plan.append((plan[-2][0], "end", at_s))
+                continue
+            version = f"1.{i + 1}.0"
+            plan.append((version, "start", at_s))
+            end_s = at_s + GAP_S if i % 3 else None
+            self.seed(self.release(version, at_s, end_s, size=5000, does=BEGAN))
+            self.wait(
+                f"has {version} from the laptop",
+                20,
+                lambda n, v=version: n.release(v).get("complete"),
+                self.nodes[:1],
+            )
+        self.laptop.stop()
+        versions = [v for v, reason, _ in plan if reason == "start"]
+        self.say(f"a laptop beside n0 has seeded {len(versions)} releases, and goes")
+        self.wait("has all of them", first_s - time.time(),
+                  lambda n: all(n.release(v).get("complete") for v in versions),
+                  self.nodes)  # fmt: skip
+        self.expect(f"all {self.count} nodes have all {len(versions)} before the first starts",
+                    True, f"{time.monotonic() - began:.1f} s after it was offered")  # fmt: skip
+        self.wait(f"has switched {SWITCHES} times", plan[-1][2] + 15 - time.time(),
+                  lambda n: len(n.switches()) >= SWITCHES, self.nodes)  # fmt: skip
+        time.sleep(1)  # the last hooks
+        self.judge_switches(plan)
+
+    def judge_switches(self, plan):
+        """By the host's clock. Two things add up: how far the nodes' mesh times are apart, and how
+        unequally late their processes come to do it."""
+        records = [n.switches() for n in self.nodes]
+        others = [
+            n.name for n, found in zip(self.nodes, records)
+            if [(r["to"], r["reason"]) for r in found] != [(f"{v}-r0", why) for v, why, _ in plan]
+        ]  # fmt: skip
+        self.expect(f"each node switched {len(plan)} times as planned, and to nothing else",
+                    not others, " ".join(others))  # fmt: skip
+        if others:
+            return
+        hooks = [n.hooks_began() for n in self.nodes]
+        parts = []
+        for i, (version, why, at_s) in enumerate(plan):
+            raws = [found[i]["raw_us"] for found in records]
+            late = [found[i]["at_us"] - at_s * 1e6 for found in records]
+            clocks = [raw - by for raw, by in zip(raws, late)]  # where each one's second began
+            parts.append(
+                [(max(x) - min(x)) / 1000 for x in (raws, clocks, late)]
+                + [(max(h[i] for h in hooks) - min(h[i] for h in hooks)) / 1000]
+            )
+            spread, apart, waking, hook = parts[-1]
+            self.say(
+                f"     {i + 1:2}. {version} ({why}): spread {spread:.1f} ms (mesh times "
+                f"{apart:.1f}, waking {waking:.1f}; hooks begin within {hook:.1f})"
+            )
+        self.spreads_ms += [p[0] for p in parts]
+        spread, apart, waking, hook = (max(p) for p in zip(*parts))
+        self.expect(
+            f"{self.count} nodes switched together, {len(plan)} times",
+            spread <= SWITCHES_LIMIT_MS,
+            f"spread at most {spread:.1f} ms (mesh times at most {apart:.1f}, waking {waking:.1f}; "
+            f"hooks begin within {hook:.1f})",
         )
 
     def latecomer(self, version="1.1.0"):
@@ -549,6 +621,9 @@ class Demo:
         if scene == "kills":
             self.late.start()
             self.kills(kills)
+        elif scene == "switches":
+            self.late.start()
+            self.switches()
         else:
             self.stable()
             if scene != "rekey":
@@ -586,9 +661,10 @@ def arguments():
     )
     parser.add_argument(
         "--scene", default="mesh",
-        choices=["mesh", "spread", "bad-release", "kills", "self-update", "rekey"],
+        choices=["mesh", "spread", "bad-release", "kills", "self-update", "rekey", "switches"],
         help="all of it, one release and a node that was off, releases that do harm, kill -9, "
-        "releases that bring swdist itself, or changes of the CA's keys",
+        "releases that bring swdist itself, changes of the CA's keys, or how far apart the nodes "
+        "are in 20 switches",
     )  # fmt: skip
     parser.add_argument("--kills", type=int, default=20, help="of the scene `kills`")
     parser.add_argument(

@@ -165,6 +165,13 @@ class Node:
         except OSError:
             return []
 
+    def hooks_began(self):
+        """When they have run by the host's clock, microseconds, of those that write it down."""
+        try:
+            return [int(ns) // 1000 for ns in (self.folder / "state/began").read_text().split()]
+        except OSError:
+            return []
+
     def last_words(self, lines=6):
         found = []
         for daemon in ("netd", "switchd"):

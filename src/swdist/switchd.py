@@ -56,6 +56,7 @@ class Switchd:
         # change what runs. Of each version the highest revision is kept.
         self._held = {}  # {release id: Release}
         self._seen = []  # ids of the last that were checked
+        self._ahead = False
         self._checked_until = 0  # how far the time for checks is spent
         if install:
             install.flashed(fs, conf.state, version_text(conf.factory_version))
@@ -106,6 +107,7 @@ class Switchd:
             if now >= look_at:
                 look_at = switcher.change_at
                 if not switcher.quiet(now):
+                    self._rank(False)
                     look_at = now if self._look(now) else now + LOOK_US
                     if self.conf.set_clock and switcher.synced:
                         self._set_clock(now)
@@ -119,12 +121,19 @@ class Switchd:
             if self.flash:
                 self.flash.tick(now)
                 wake = min(wake, self.flash.next_at)
+            self._rank(switcher.quiet(wake))
             ready = self.poller.wait(max((wake - now + 999) // 1000, 0))
             if stop is not None and stop in ready:
                 break
             if self.ipc in ready and self._take():
                 look_at = self.counter.counter_us()
         self.log.info("stopped")
+
+    def _rank(self, ahead):
+        """Ahead of all other processes, so that a switch comes in time whatever else the router has
+        to do; and back, for what hooks start would keep it."""
+        if ahead != self._ahead:
+            self._ahead = libc.call("i", "nice", "i", -19 if ahead else 19) != -1 and ahead
 
     def _hand_over(self, now):
         """The counter goes on in the next process, so the mesh time holds there too; without it an
@@ -191,6 +200,7 @@ class Switchd:
     def _hook(self, release, name):
         """Package manager or sysupgrade, the slot's own hook, then the operator's, in order: 0, or
         what the first one says that fails."""
+        self._rank(False)
         path = self.slots.path(release.rid)
         kind = release.manifest.payload
         if name in ("activate", "flash") or (name == "prepare" and kind == "ipk"):

@@ -4,7 +4,7 @@ import json
 
 from logs import Log
 
-from swdist import choose, platform, switchd, verify
+from swdist import choose, libc, platform, switchd, verify
 from swdist.bits import to_hex
 from swdist.switchd import Switchd
 from swdist.ucryptolib import sha256
@@ -217,3 +217,57 @@ def test_operators_hooks_run_in_order_after_the_slots_own_and_have_a_say():
                 assert b"own" not in FS.read(log, 9999)
         finally:
             switchd.HOOKS = kept
+
+
+def niceness():
+    with open("/proc/self/stat") as f:
+        return int(f.read().split(") ")[1].split()[16])
+
+
+def test_near_a_switch_it_is_ahead_of_other_processes_but_what_it_starts_is_not():
+    before = niceness()
+    ahead = before
+    if libc.call("i", "nice", "i", -19) not in (None, -1):  # ffi is there, and this is root
+        ahead = niceness()
+        assert ahead < before
+        libc.call("i", "nice", "i", 19)
+    seen = []
+
+    class Enough(Exception):
+        pass
+
+    class Turns:
+        def register(self, x):
+            pass
+
+        def wait(self, ms):
+            seen.append(("waits", niceness()))
+            if len(seen) == 6:
+                raise Enough
+            return []
+
+    with World() as w:
+        r = choose.factory((1, 1, 0))
+        r.rid = sha256(b"r")
+        hooks = w.d.slots.path(r.rid) + "/hooks"
+        FS.mkdirs(hooks)
+        FS.write_atomic(hooks + "/activate", b"nice >%s/nice" % w.root.encode())
+
+        def tick(now):
+            seen.append(("switches", niceness()))
+            if len(seen) < 5:
+                w.d._hook(r, "activate")
+                assert int(FS.read(w.root + "/nice", 9)) == before
+
+        w.d.poller = Turns()
+        w.d.switcher.tick = tick
+        w.d.switcher.quiet = lambda now: len(seen) < 4
+        platform.stop_fd, kept = lambda: None, platform.stop_fd
+        try:
+            w.d.run()
+        except Enough:
+            pass
+        finally:
+            platform.stop_fd = kept
+    first, near, far = ("switches", before), ("switches", ahead), ("waits", before)
+    assert seen == [first, ("waits", ahead), near, ("waits", ahead), near, far], seen

@@ -105,6 +105,12 @@ def test_keys_change_twice_while_a_node_sleeps_and_the_stolen_ones_are_of_no_wor
     play("--scene", "rekey", limit_s=300)
 
 
+@pytest.mark.soak
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's daemons can be ahead of others")
+def test_twenty_switches_are_at_most_20_ms_apart():
+    play("--scene", "switches", limit_s=300)
+
+
 @pytest.mark.slow
 def test_daemons_that_are_killed_come_to_run_what_they_should():
     play("--scene", "kills", limit_s=150)
