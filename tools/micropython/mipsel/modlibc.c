@@ -1,6 +1,7 @@
 // A static program can't open libc.so, so this runtime has no real ffi. This module of the same name
 // knows just the functions that swdist calls: to give up root for good, to end cleanly at SIGTERM,
-// to set the clock. All arguments are as wide as a register in MIPS's o32 convention.
+// to set the clock, to wake in time, to receive into one buffer. All arguments are as wide as a
+// register in MIPS's o32 convention, and fit in its four.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,15 +9,16 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include "py/runtime.h"
 
-#define MAX_ARGUMENTS (3)
+#define MAX_ARGUMENTS (4)
 
-typedef mp_int_t (*function_t)(mp_int_t, mp_int_t, mp_int_t);
+typedef mp_int_t (*function_t)(mp_int_t, mp_int_t, mp_int_t, mp_int_t);
 
 // libc.py passes time as two words; time_t has two of its own in this libc.
 static int settimeofday_words(const mp_int_t *words, const void *zone) {
@@ -30,7 +32,9 @@ static const struct {
 } known[] = {
     { "chmod", chmod },
     { "chown", chown },
+    { "nice", nice },
     { "open", open },
+    { "recv", recv },
     { "setgid", setgid },
     { "setgroups", setgroups },
     { "settimeofday", settimeofday_words },
@@ -58,7 +62,7 @@ static mp_obj_t func_call(mp_obj_t self, size_t n_args, size_t n_kw, const mp_ob
         }
     }
     func_t *func = MP_OBJ_TO_PTR(self);
-    return mp_obj_new_int(func->function(words[0], words[1], words[2]));
+    return mp_obj_new_int(func->function(words[0], words[1], words[2], words[3]));
 }
 
 static MP_DEFINE_CONST_OBJ_TYPE(func_type, MP_QSTR_func, MP_TYPE_FLAG_NONE, call, func_call);
