@@ -40,3 +40,15 @@ def router(tmp_path):
         pytest.skip("a router of its own takes root: mounts, users, network")
     with Router(tmp_path) as router:
         yield router
+
+
+@pytest.fixture
+def field(router, packages, ca, tmp_path):
+    """A router with the packages, and a laptop at the other end of its link."""
+    from test_self_update import Field
+
+    folder = tmp_path / "laptop"
+    folder.mkdir()
+    field = Field(router, packages, ca, folder)
+    yield field
+    field.leave()

@@ -2,22 +2,13 @@
 on a router of its own. See test_self_update.py."""
 
 import pytest
-from test_self_update import Field, code
+from test_self_update import code
 
 # All at once, and what is in RAM is gone. (What procd or init would start again is not there.)
 POWER_CUT = """
 ps -o pid,args | awk '/[s]wdist supervise|[s]wdist[.](netd|switchd)/ { print $1 }' | xargs kill -9
 rm -rf /var/run/swdist*
 """
-
-
-@pytest.fixture
-def field(router, packages, ca, tmp_path):
-    folder = tmp_path / "laptop"
-    folder.mkdir()
-    field = Field(router, packages, ca, folder)
-    yield field
-    field.leave()
 
 
 @pytest.mark.soak

@@ -127,15 +127,6 @@ class Field:
         )
 
 
-@pytest.fixture
-def field(router, packages, ca, tmp_path):
-    folder = tmp_path / "laptop"
-    folder.mkdir()
-    field = Field(router, packages, ca, folder)
-    yield field
-    field.leave()
-
-
 FACTORY = "0" * 64
 
 
