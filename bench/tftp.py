@@ -1,6 +1,9 @@
 """Our TFTP server and client beside stock ones, over a veth pair with both ends on one core.
 
-    python bench/tftp.py [--rounds N] [--size MIB] [--loss] [--servers] [--clients]
+    python bench/tftp.py [--rounds N] [--size MIB] [--loss] [--pairs] [--servers] [--clients]
+
+Three tables: each one's server with its own client, servers with a stock client, and clients with
+a stock server.
 
 Speed is a file's size over the time of a whole client process, less the time of the same client
 for a file of one byte, so that nobody pays for the start of an interpreter; medians of interleaved
@@ -37,6 +40,19 @@ WINDOWS = {"atftp", "tftp", "cpython", "micropython"}  # who asks for windows
 OPTIONS = WINDOWS | {"busybox", "curl"}  # who asks for block sizes
 SERVERS = ("cpython", "micropython", "tftp", "tftpd-hpa", "atftpd", "dnsmasq")
 CLIENTS = ("cpython", "micropython", "tftp", "atftp", "busybox", "curl", "tftp-hpa")
+PAIRS = {
+    "cpython": ("cpython", "cpython"),
+    "micropython": ("micropython", "micropython"),
+    "tftp": ("tftp", "tftp"),
+    "atftp": ("atftpd", "atftp"),
+    "hpa/busybox": ("tftpd-hpa", "busybox"),
+    "dnsmasq/curl": ("dnsmasq", "curl"),
+}
+TABLES = {
+    "pairs": ("each server with its own client", PAIRS),
+    "servers": ("servers, client atftp", {kind: (kind, "atftp") for kind in SERVERS}),
+    "clients": ("clients, server atftpd", {kind: ("atftpd", kind) for kind in CLIENTS}),
+}
 LOSSES = (0, 1, 5, 10, 20)
 LOSSY_OURS = (("cpython", "cpython", 1428, 16), ("micropython", "micropython", 1428, 16))
 LOSSY_PEERS = (
@@ -139,17 +155,17 @@ def speed(link, pairs, options, folder, out):
     return speeds
 
 
-def table(title, kinds, speeds, key):
+def table(title, pairs, speeds):
     """In brackets: ours on CPython, measured by it."""
     for i, what in enumerate(("MB/s (ours on CPython / it)", "CPU us a block (it / ours)")):
         print(f"\n{title}: {what}")
         print(" " * 12 + "".join(f"{f'{b}/{w}':>9}" + " " * 8 for b, w in CELLS))
-        for kind in kinds:
-            line = f"{kind:12}"
+        for name, pair in pairs.items():
+            line = f"{name:12}"
             for cell in CELLS:
-                own, ours = speeds.get(key(kind, cell)), speeds.get(key("cpython", cell))
+                own, ours = speeds.get((*pair, *cell)), speeds.get((*pairs["cpython"], *cell))
                 # tftpd-hpa works in children, whose time nobody sees who is not their parent.
-                if own is None or (i and "tftpd-hpa" in key(kind, cell)):
+                if own is None or (i and "tftpd-hpa" in pair):
                     line += f"{'-':>9}" + " " * 8
                 else:
                     ratio = (ours[i] / own[i], own[i] / ours[i])[i] if ours else 0
@@ -213,8 +229,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--size", type=float, default=8, help="MiB")
     parser.add_argument("--loss", action="store_true")
-    parser.add_argument("--servers", action="store_true", help="only the table of servers")
-    parser.add_argument("--clients", action="store_true", help="only the table of clients")
+    for name, (title, _) in TABLES.items():
+        parser.add_argument(f"--{name}", action="store_true", help=f"only this table: {title}")
     options = parser.parse_args()
     if net.INSIDE not in os.environ:
         os.chdir(ROOT)
@@ -229,14 +245,11 @@ def main():
         if options.loss:
             lossy(world, options, folder, Path(other))
             return
-        pairs = [] if options.clients else [(kind, "atftp") for kind in SERVERS]
-        if not options.servers:
-            pairs += [("atftpd", kind) for kind in CLIENTS if (("atftpd", kind) not in pairs)]
+        wanted = [TABLES[name] for name in TABLES if getattr(options, name)] or TABLES.values()
+        pairs = {pair: None for _, pairs in wanted for pair in pairs.values()}
         speeds = speed(Link(world, 0, 0), pairs, options, folder, out)
-        if not options.clients:
-            table("servers, client atftp", SERVERS, speeds, lambda k, c: (k, "atftp", *c))
-        if not options.servers:
-            table("clients, server atftpd", CLIENTS, speeds, lambda k, c: ("atftpd", k, *c))
+        for title, named in wanted:
+            table(title, named, speeds)
         print(json.dumps({"/".join(map(str, k)): v for k, v in speeds.items()}))
 
 

@@ -1,18 +1,24 @@
 """The shell of transfers where CPython runs it, which is a laptop that seeds: the same machines
 behind ports.Port and ports.Poller with fewer calls for a datagram, and a window in one system call.
+A lone transfer that has answered waits for its neighbour where it is, for up to a millisecond,
+before all sockets are asked again: in lock-step that saves one system call of three.
 
 `use()` puts it in their places. A router's Python has the plain ones, which do all that is needed.
 """
+
+import socket
+import struct
 
 from swdist import net, ports
 
 _IPPROTO_UDP = 17
 _UDP_SEGMENT = 103  # the kernel cuts one send into datagrams, from Linux 4.18 on
 _MANY = 32  # datagrams at once; 64 at most, and 64 KiB
-_Port = ports.Port
+_STAY_US = 1000  # so long all others may have to wait
+_STAY = struct.pack("@ll", 0, _STAY_US)
 
 
-class Port(_Port):
+class Port(ports.Port):
     """Once its socket is tied to a neighbour's port, send and take speak to it directly. What is
     sent in one answer is gathered if the answer before was longer than one datagram."""
 
@@ -33,6 +39,7 @@ class Port(_Port):
             if s is not None and s.tied:
                 self._peer, self._port = peer, port
                 self._say, self._hear = s.raw.send, s.raw.recv
+                self._waits_a_little(s.raw)
             return
         poller = self._poller
         poller.tx_datagrams += 1
@@ -49,33 +56,55 @@ class Port(_Port):
         except OSError:  # so says the kernel when the neighbour's port was closed before: once more
             self.socket.send(peer, port, self._view)
 
+    def _waits_a_little(self, raw):
+        try:
+            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                raw.setsockopt(socket.SOL_SOCKET, option, _STAY)
+            raw.setblocking(True)
+        except OSError:
+            pass  # a machine with a struct timeval of its own: it waits in poll then
+
     def take(self, now, counter):
         hear = self._hear
         if hear is None:
             super().take(now, counter)
             return
         poller, hearer, slot = self._poller, self.hearer, self._slot
+        peer, port = self._peer, self._port
+        leave = now + _STAY_US if poller.alone() else now
+        flags = socket.MSG_DONTWAIT
         sent = poller.tx_datagrams
+        count = size = 0
         self._gathers = self._several
         for _ in range(ports.BURST):
             try:
-                data = hear(net.MAX_DATAGRAM)
+                data = hear(net.MAX_DATAGRAM, flags)
             except OSError:
                 break
             n = len(data)
-            poller.rx_datagrams += 1
-            poller.rx_bytes += n
+            count += 1
+            size += n
             if slot is None:
-                hearer.receive(self._peer, self._port, data, n, now)
+                hearer.receive(peer, port, data, n, now)
             else:
-                hearer.receive(slot, self._peer, self._port, data, n, now)
+                hearer.receive(slot, peer, port, data, n, now)
             if sent != poller.tx_datagrams:
+                self._several = poller.tx_datagrams > sent + 1
+                if self._filled:
+                    self._flush()
+                if now >= leave:
+                    break
+                sent = poller.tx_datagrams
+                self._gathers = self._several
+                flags = 0  # now it is the neighbour's turn
+            else:
+                flags = socket.MSG_DONTWAIT
+            if hearer.next_at is None:
                 break
             now = counter()
-        self._several = poller.tx_datagrams > sent + 1
         self._gathers = False
-        if self._filled:
-            self._flush()
+        poller.rx_datagrams += count
+        poller.rx_bytes += size
 
     def _gather(self, buf, n):
         """All but the last must be of one size."""
@@ -110,6 +139,10 @@ class Port(_Port):
 
 
 class Poller(ports.Poller):
+    def alone(self):
+        """Is one transfer's socket open, and no other?"""
+        return sum(isinstance(x, Port) for x in self.plain._by_fd.values()) == 1
+
     def one_turn(self, counter, wake):
         poll, by_fd = self.plain._poll.poll, self.plain._by_fd
         now = counter()

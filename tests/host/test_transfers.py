@@ -184,3 +184,91 @@ def test_each_transfer_has_its_own_socket(upload):
         other.sendto(b"good", ("127.0.0.1", upload.port.socket.raw.getsockname()[1]))
         turn(upload)
         assert upload.came == [(other.number, b"good")]
+
+
+class Steps:
+    """A counter that goes on by 100 us each time it is asked."""
+
+    def __init__(self):
+        self.us = 0
+
+    def __call__(self):
+        self.us += 100
+        return self.us
+
+
+class Polls:
+    """Counts how often all sockets were asked."""
+
+    def __init__(self, poller):
+        self._poll = poller.plain._poll
+        poller.plain._poll = self
+        self.count = 0
+
+    def poll(self, timeout_ms):
+        self.count += 1
+        return self._poll.poll(timeout_ms)
+
+    def __getattr__(self, name):
+        return getattr(self._poll, name)
+
+
+def lock_step(upload, client, where, count):
+    """The client acknowledges each block at once, `count` times in all."""
+    hear = upload.receive
+    upload.sends = [b"block"]
+    upload.next_at = 1 << 40
+
+    def receive(*args):
+        hear(*args)
+        client.take(1)
+        if len(upload.came) < count:
+            client.sendto(b"ack", where)
+        else:
+            upload.next_at = None
+
+    upload.receive = receive
+    client.sendto(b"ack", where)
+    upload.poller.one_turn(Steps(), 1 << 39)
+    assert len(upload.came) == count and client.none()
+
+
+def test_a_lone_transfer_waits_where_it_is_for_a_millisecond(upload):
+    polls = Polls(upload.poller)
+    with Client() as client:
+        where = begin(upload, client)
+        lock_step(upload, client, where, 45)
+    # One answer takes 100 us by that counter, so that ten are given before all are asked again.
+    assert polls.count == (5 if isinstance(upload.port, transfers.Port) else 45)
+
+
+def test_of_two_transfers_none_makes_the_other_wait(upload):
+    polls = Polls(upload.poller)
+    with Client() as client, Client() as other:
+        second = ports.Port(upload.poller, 4)
+        second.hearer = upload
+        second.send(PEER, other.number, b"hello", 5)
+        lock_step(upload, client, begin(upload, client), 45)
+        second.close()
+    assert polls.count == 45
+
+
+def test_a_silent_neighbour_keeps_nobody_waiting(upload):
+    with Client() as client, Client() as other:
+        upload.sends = [b"block"]
+        upload.next_at = 1 << 60
+        listener = drive.Sockets(0)
+        upload.poller.register(listener)
+        client.sendto(b"ack", begin(upload, client))
+        other.sendto(b"request", ("127.0.0.1", listener.raw.getsockname()[1]))
+        clock = platform.Clock()
+        assert upload.poller.one_turn(clock.counter_us, clock.counter_us() + 300000) == [listener]
+        upload.poller.unregister(listener)
+        listener.close()
+
+
+def test_a_kernel_that_knows_no_such_timeouts_waits_for_all(upload, monkeypatch):
+    monkeypatch.setattr(transfers, "_STAY", b"?")
+    with Client() as client:
+        where = begin(upload, client)
+        lock_step(upload, client, where, 45)
