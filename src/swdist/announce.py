@@ -6,6 +6,8 @@ IMIN_US = 250000
 DOUBLINGS = 12
 K = 2
 NEWS_GAP_US = 25000  # what we have got is told at once, but at most that often
+AGAIN = 3  # so often a release that is new here is told, whatever others say
+AGAIN_US = 50000  # between two of these
 QUERY_GAP_US = 1000000  # queries are answered at most that often
 
 
@@ -18,6 +20,7 @@ class Announce:
         self._answered_at = None
         self._fired = True
         self._said_at = 0
+        self._again = 0
         self.next_at = None
 
     def start(self, now):
@@ -41,8 +44,12 @@ class Announce:
         if self._interval != IMIN_US:
             self._begin(IMIN_US, now)
 
-    def news(self, now):
-        """We have more than before: a chunk shall run through many hops as through a pipe."""
+    def news(self, now, release):
+        """We have more than before: a chunk shall run through many hops as through a pipe. Is it a
+        release? Who missed a chunk's announcement asks for the next one, but not who knows of
+        nothing."""
+        if release:
+            self._again = AGAIN
         at = max(now, self._said_at + NEWS_GAP_US)
         if not self._fired:
             at = min(at, self.next_at)
@@ -59,11 +66,15 @@ class Announce:
         if now < self.next_at:
             return
         if not self._fired:
-            self._fired = True
-            self.next_at = self._end
-            if self._heard < K:
+            if self._heard < K or self._again:
                 self._said_at = now
                 self.say(store, port, failed)
+            if self._again:
+                self._again -= 1
+                self.next_at = now + AGAIN_US
+            else:
+                self._fired = True
+                self.next_at = self._end
         else:
             self._begin(min(self._interval * 2, IMIN_US << DOUBLINGS), now)
 

@@ -207,8 +207,9 @@ class Node:
         """The store has changed: tell the neighbours, and never be earlier than what is signed."""
         self._query_gap = QUERY_FIRST_US
         self._query_at = min(self._query_at, now + QUERY_FIRST_US)
+        was = self._digest
         self._digest_changed()
-        self.announce.news(now)
+        self.announce.news(now, was != self._digest)
         self.clock.floor(self.store.newest_signed_at_s() * 1000000, now)
 
     def _digest_changed(self):

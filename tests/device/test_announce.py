@@ -71,13 +71,42 @@ def test_progress_is_told_at_once_but_not_more_often_than_useful():
     b.sent.clear()
     at = b.now
     for _ in range(100):  # a chunk each 10 ms
-        b.announce.news(b.now)
+        b.announce.news(b.now, False)
         b.run(0)
         b.now += 10000
     assert b.sent[0][0] == at
     gaps = [y[0] - x[0] for x, y in zip(b.sent, b.sent[1:])]
     assert min(gaps) >= announce.NEWS_GAP_US
     assert max(gaps) <= announce.NEWS_GAP_US + 10000
+
+
+def test_a_new_release_is_told_three_times_whatever_others_say():
+    b = Bench()
+    b.run(3600)
+    b.sent.clear()
+    at = b.now
+    b.announce.news(at, True)
+    b.run(10, heard=announce.K)
+    assert [t - at for t, _ in b.sent] == [0, 50000, 100000]
+    b = Bench()
+    b.run(3600)
+    b.sent.clear()
+    b.announce.news(at, True)
+    b.run(0.25)
+    assert [t - at for t, _ in b.sent] == [0, 50000, 100000, 150000]
+
+
+def test_chunks_that_come_meanwhile_neither_add_to_it_nor_end_it():
+    b = Bench()
+    b.run(3600)
+    b.sent.clear()
+    at = b.now
+    b.announce.news(at, True)
+    for _ in range(4):
+        b.run(0.03, heard=announce.K)
+        b.announce.news(b.now, False)
+    b.run(10, heard=announce.K)
+    assert [t - at for t, _ in b.sent] == [0, 30000, 60000]
 
 
 def test_quiet_mesh_becomes_ever_more_silent():
