@@ -86,7 +86,7 @@ def test_a_new_release_is_told_three_times_whatever_others_say():
     b.sent.clear()
     at = b.now
     b.announce.news(at, True)
-    b.run(10, heard=announce.K)
+    b.run(10, heard=2)
     assert [t - at for t, _ in b.sent] == [0, 50000, 100000]
     b = Bench()
     b.run(3600)
@@ -103,9 +103,9 @@ def test_chunks_that_come_meanwhile_neither_add_to_it_nor_end_it():
     at = b.now
     b.announce.news(at, True)
     for _ in range(4):
-        b.run(0.03, heard=announce.K)
+        b.run(0.03, heard=2)
         b.announce.news(b.now, False)
-    b.run(10, heard=announce.K)
+    b.run(10, heard=2)
     assert [t - at for t, _ in b.sent] == [0, 30000, 60000]
 
 
