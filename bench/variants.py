@@ -1,0 +1,170 @@
+"""What else the choice of when to fetch could be, and what each cost of a transfer amounts to.
+
+    python bench/variants.py [--loss SHARE...] [NAME...]
+
+The device's modules as they are, packet by packet, and with one thing changed; time to full
+coverage, and in brackets its ratio to the time as it is. Three meshes: a line of 50 with 4 MiB, a
+grid of 144 and a random geometric mesh of 150 with 1 MiB, chunks of 16 KiB.
+
+downloads N     at a time, instead of 2
+uploads N       of those that go well at a time, instead of 3
+serve first     no chunk is asked for while an upload is under way
+lead N          no chunk is asked for while a neighbour lacks more than N of those that are here
+write behind    a chunk is told, and the next is asked for, before it is written
+no flash, no CPU, no contention   these cost no time at all: what a perfect way to save them gains
+
+docs/decisions/0014-in-order.md draws the conclusion.
+"""
+
+import argparse
+import contextlib
+from unittest import mock
+
+from common import SEED, mesh, spread
+
+from swdist import fetch, node, store, tftpserve
+from swdist_host.sim import radio, station, transfer
+
+MIB = 1048576
+MESHES = [("line", 50, 4), ("grid", 144, 1), ("geometric", 150, 1)]
+AGAIN_US = 5000  # until a fetch that was put off is looked at again
+UNDER_WAY_US = 50000  # who has acknowledged nothing for so long is not served just now
+
+
+def putting_off(reason):
+    """Fetch, which begins no chunk while reason(fetch, now); new releases are never put off."""
+
+    class Fetch(fetch.Fetch):
+        serve = None
+        _later = 0
+
+        def _next(self, slot, now):
+            if self.serve is not None and self._unknown(now) is None and reason(self, now):
+                self._later = now + AGAIN_US
+                return False
+            return super()._next(slot, now)
+
+        def _set_look_at(self, now):
+            super()._set_look_at(now)
+            if self._later > now:
+                self._look_at = fetch._sooner(self._look_at, self._later)
+
+    class Station(station.Station):
+        def boot(self):
+            super().boot()
+            self.node.fetch.serve = self.serve
+
+    stack = contextlib.ExitStack()
+    stack.enter_context(mock.patch.object(node, "Fetch", Fetch))
+    stack.enter_context(mock.patch.object(station, "Station", Station))
+    return stack
+
+
+def uploading(own, now):
+    for s in own.serve._slots:
+        if s.file is not None and s.heard and now - s.progress_at < UNDER_WAY_US:
+            return True
+    return False
+
+
+def leading(most):
+    def ahead(own, now):
+        for r in own._store.releases:
+            if r.indexed and own._store.wanted(r):
+                for row in own._rows:
+                    if row.peer is not None and 0 <= row.offers.get(r.rid, -1) < r.held - most:
+                        return True
+        return False
+
+    return ahead
+
+
+def write_behind():
+    """Store, which verifies a chunk at once and writes it at the end of the node's turn."""
+    put_chunk = store.Store.put_chunk
+
+    class Store(store.Store):
+        waiting = None
+
+        def put_chunk(self, release, n, view):
+            self.write()
+            m = release.manifest
+            data = bytes(view)
+            digest = store.digest_of(self._fs, self._dir(release), n)
+            if n != release.held or store.sha256(data) != digest:
+                return put_chunk(self, release, n, view)
+            self.waiting = release, n, data
+            release.held = n + 1
+            release.complete = release.held == m.chunks
+            return None
+
+        def write(self):
+            if self.waiting is not None:
+                (release, n, data), self.waiting = self.waiting, None
+                release.held, held = n, release.held
+                release.complete = False
+                assert put_chunk(self, release, n, data) is None and held == release.held
+
+    class Node(node.Node):
+        def tick(self, now):
+            news = super().tick(now)
+            self.store.write()
+            return news
+
+    stack = contextlib.ExitStack()
+    stack.enter_context(mock.patch.object(station, "Store", Store))
+    stack.enter_context(mock.patch.object(station, "Node", Node))
+    return stack
+
+
+def constant(module, name, value):
+    return lambda: mock.patch.object(module, name, value)
+
+
+# name: (what is changed, settings of the nodes)
+VARIANTS = {
+    "as it is": (contextlib.nullcontext, {}),
+    "downloads 1": (constant(transfer, "DOWNLOADS", 1), {}),
+    "downloads 3": (constant(transfer, "DOWNLOADS", 3), {}),
+    "uploads 1": (constant(tftpserve, "BRISK", 1), {}),
+    "uploads 2": (constant(tftpserve, "BRISK", 2), {}),
+    "uploads 6": (constant(tftpserve, "BRISK", 6), {}),
+    "serve first": (lambda: putting_off(uploading), {}),
+    "lead 1": (lambda: putting_off(leading(1)), {}),
+    "lead 4": (lambda: putting_off(leading(4)), {}),
+    "lead 16": (lambda: putting_off(leading(16)), {}),
+    "write behind": (write_behind, {}),
+    "no flash": (contextlib.nullcontext, {"write_us_per_kib": 0, "sync_us": 0}),
+    "no CPU": (contextlib.nullcontext, {"cpu_us": 0}),
+    "no contention": (constant(radio, "BACKOFF_US", 1), {}),
+}
+
+
+def took_s(kind, nodes, mib, loss, settings):
+    sim = mesh(kind, nodes, loss=loss, fidelity="packet", **settings)
+    got = spread(sim, mib * MIB, 16384)
+    assert got["covered"]
+    return got["took_s"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="of variants; all if none")
+    parser.add_argument("--loss", type=float, nargs="+", default=[0.0, 0.2])
+    options = parser.parse_args()
+    cells = [(*m, loss) for m in MESHES for loss in options.loss]
+    print(f"seed {SEED}; seconds to full coverage (ratio to as it is)")
+    print(f"{'':14}" + "".join(f"{f'{kind} {loss * 100:.0f} %':>17}" for kind, _, _, loss in cells))
+    first = {}
+    for name in ["as it is", *(options.names or list(VARIANTS)[1:])]:
+        change, settings = VARIANTS[name]
+        line = f"{name:14}"
+        for cell in cells:
+            with change():
+                took = took_s(*cell, settings)
+            line += f"{took:9.2f} ({took / first.setdefault(cell, took):4.2f}) "
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
