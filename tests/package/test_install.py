@@ -175,6 +175,15 @@ def test_daemon_that_hangs_is_ended_all_the_same(node):
     assert daemons(node) == {}
 
 
+def test_directories_that_sysupgrade_brings_back_as_root_s_are_given_to_the_network_side(node):
+    node.run("swdist stop")
+    node.run("cd /usr/share/swdist/store && mkdir kept && ln -s /etc link && ln /etc/passwd file")
+    node.run("rm /var/run/swdist-boot && swdist start")  # as after a boot
+    owners = node.run("cd /usr/share/swdist/store && ls -nd kept link file /etc")
+    owners = {line.split()[8]: line.split()[2] for line in owners.splitlines()}
+    assert owners == {"kept": "471", "link": "0", "file": "0", "/etc": "0"}
+
+
 def test_start_twice_starts_once(node):
     before = daemons(node)
     node.run("swdist start")

@@ -65,6 +65,10 @@ swdist_fail() {
 swdist_boot() {
 	[ ! -e "${SWDIST_PIDS}boot" ] || return 0
 	: >"${SWDIST_PIDS}boot"
+	# sysupgrade keeps files, and not their directories: they come back as root's, and the network side
+	# could add nothing to a release, nor remove it. It does not run yet, so it can't put links there.
+	find "$(swdist_option store /usr/share/swdist/store)" -type d \
+		-exec chown "$(swdist_option user swdist)" {} \; 2>/dev/null
 	swdist_slot
 	[ -n "$trial" ] || return 0
 	tries=$(cat "$state/tries" 2>/dev/null)
