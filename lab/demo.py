@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from lab import net, topology
+from lab import image, net, topology
 from lab.node import Node
 from lab.report import Report, bar
 from swdist_host import ca, keys, payload, release
@@ -35,6 +35,7 @@ BAD = {
 }
 # What a hook of the scene `switches` does: notes by the host's clock when it does it.
 BEGAN = 'date +%s%N >> "$1/../../began"'
+OWN_WORLD = ("self-update", "image")  # scenes that take network namespaces
 HEAP = "1M"  # as files/etc/init.d/swdist starts the daemons on a router
 FOLDER = Path("/run/lab")  # in RAM, in the lab's private world: it goes with it
 
@@ -44,7 +45,8 @@ class Failed(Exception):
 
 
 class Demo:
-    def __init__(self, count, seed, folder, python, file, loopback):
+    def __init__(self, scene, count, seed, folder, python, file, loopback):
+        self.scene = scene
         self.count = count
         self.random = random.Random(seed)
         self.folder = folder
@@ -59,7 +61,13 @@ class Demo:
         folder.mkdir(exist_ok=loopback)
         self.python = python
         self._make_ca()
-        self._make_nodes()
+        if scene == "image":
+            image.make_nodes(self)
+            self.count = len(self.nodes)
+        else:
+            self._make_nodes()
+        self.laptop = self._node(LAPTOP, [sys.executable], 0, 0)
+        self.others.append(self.laptop)
 
     def _make_ca(self):
         self.key = keys.generate()
@@ -86,8 +94,6 @@ class Demo:
             self.nodes.append(self._node(name, self.python, offset_s, ppm))
         self.late = self.nodes[self.count * 2 // 3]
         self.early = [n for n in self.nodes if n is not self.late]
-        self.laptop = self._node(LAPTOP, [sys.executable], 0, 0)
-        self.others.append(self.laptop)
         self.hops = topology.hops(self.links, 0)
 
     def _node(self, name, python, offset_s, ppm):
@@ -108,7 +114,7 @@ class Demo:
             if time.monotonic() > end:
                 words = "\n".join(n.last_words() for n in late[:3])
                 who = f" (not yet: {' '.join(n.name for n in late)})" if late else ""
-                raise Failed(f"not within {seconds} s: {what}{who}\n{words}".rstrip())
+                raise Failed(f"not within {seconds:.0f} s: {what}{who}\n{words}".rstrip())
             self.report.refresh()
             if show is not None and not self.report.live:
                 now = show()
@@ -119,6 +125,7 @@ class Demo:
 
     def check_alive(self, what):
         for node in self.nodes + self.others:
+            node.tend()
             if node.dead():
                 raise Failed(f"{node.name} ended by itself while: {what}\n{node.last_words(15)}")
 
@@ -152,9 +159,9 @@ class Demo:
     def running(self):
         return [n for n in self.nodes if n.processes]
 
-    def show_coverage(self, version):
+    def show_coverage(self, version, nodes=None):
         """Share of the wanted chunks that all running nodes together hold, and who has all."""
-        found = [n.release(version) for n in self.running()]
+        found = [n.release(version) for n in nodes or self.running()]
         share = sum(r["held"] / r["chunks"] for r in found if r) / len(found)
         whole = sum(bool(r.get("complete")) for r in found)
         return (
@@ -191,11 +198,12 @@ class Demo:
         release.save(swd, path)
         return path
 
-    def seed(self, path):
-        """The laptop is a neighbour that offers the release, with the operator's own command."""
+    def seed(self, path, end=0):
+        """The laptop is a neighbour that offers the release, with the operator's own command. end:
+        which of its interfaces."""
         if self.laptop.processes:
             self.laptop.stop()
-        interface = self.world.interfaces[LAPTOP][0]
+        interface = self.world.interfaces[LAPTOP][end]
         self.laptop.start_other(
             ROOT,
             "swdist_host.__main__",
@@ -205,7 +213,7 @@ class Demo:
 
     # --- the story
 
-    def boot(self):
+    def power_up(self):
         self.say(
             f"{self.count} nodes, up to {max(self.hops.values())} hops, {LOSS_PERCENT} % loss in "
             f"each direction of a link, {self.world.links}"
@@ -220,6 +228,9 @@ class Demo:
 
         self.wait("its clock agrees with the gateway's", 60, agrees, self.nodes)
         self.expect("all clocks agree", True, f"after {self.report.seconds():.0f} s")
+
+    def boot(self):
+        self.power_up()
         self.late.stop(signal.SIGKILL)
         self.say(f"{self.late.name}: power cut. It will miss what comes now")
 
@@ -407,7 +418,7 @@ class Demo:
             lambda n: n.switch().get("failed") and self.runs_code(n, "1.2.0"),
             self.nodes,
         )
-        reasons = {(n.folder / "state/failed").read_text().split(None, 1)[1] for n in self.nodes}
+        reasons = {(n.state / "failed").read_text().split(None, 1)[1] for n in self.nodes}
         self.expect("all of them came back by their launchers", reasons == {
             "switchd ended 5 times\n"}, " ".join(reasons).strip())  # fmt: skip
 
@@ -480,7 +491,7 @@ class Demo:
         )
         self.say("0.0.1, and a 0.0.3")
         for name, lie in zip((FORGER, TAMPERER, REPLAYER), lies):
-            self._hostile(name, [lie])
+            self.hostile(name, [lie])
         words = ("signatures: 0 of the 1 needed", "signatures: another key set has this version")
         for word in words:
             self.wait(f"refused: {word}", 30, lambda w=word: self.refusals(w))
@@ -542,16 +553,16 @@ class Demo:
         self.say("one 1.2.0 with a changed byte in each chunk; one the true, but old 1.0.5")
         # One lie each: a neighbour caught lying is not asked again for a while, and a second lie
         # from the same one would never be tried.
-        self._hostile(FORGER, [forged])
-        self._hostile(TAMPERER, ["--tamper", true_path])
-        self._hostile(REPLAYER, [replayed])
+        self.hostile(FORGER, [forged])
+        self.hostile(TAMPERER, ["--tamper", true_path])
+        self.hostile(REPLAYER, [replayed])
         # That nothing came of it is worth something only if it was tried: each lie is seen to
         # arrive, before a true copy of 1.2.0 can be had elsewhere.
         self.wait("a forged signature is refused", 20, lambda: self.refusals("signature"))
         self.wait("a changed chunk is refused", 20, lambda: self.refusals("digest"))
         self.wait("the replayed 1.0.5 has come to a node", 20, self.holders_of_replay)
 
-    def _hostile(self, name, words):
+    def hostile(self, name, words):
         node = self._node(name, [sys.executable], 0, 0)
         flags = ["--config", node.folder / "config"]
         node.start_other(ROOT, "lab.hostile", [*flags, *words])
@@ -611,10 +622,8 @@ class Demo:
         self.expect("all daemons stop cleanly at SIGTERM", set(statuses) == {0},
                     f"{len(statuses)} of them")  # fmt: skip
 
-    def run(self, scene, kills):
+    def play(self, scene, kills):
         if scene == "self-update":
-            if isinstance(self.world, net.Loopback):
-                raise Failed("the scene self-update takes network namespaces")
             for node in self.nodes:
                 node.make_launcher()
         self.boot()
@@ -637,8 +646,14 @@ class Demo:
             self.self_update()
         elif scene == "rekey":
             self.rekey()
+
+    def run(self, kills):
+        if self.scene == "image":
+            image.Scene(self).run()
+        else:
+            self.play(self.scene, kills)
         self.judge_loss()
-        if scene != "self-update":  # its daemons have just begun to count
+        if self.scene != "self-update":  # its daemons have just begun to count
             self.count_traffic()
         self.stop()
 
@@ -661,10 +676,11 @@ def arguments():
     )
     parser.add_argument(
         "--scene", default="mesh",
-        choices=["mesh", "spread", "bad-release", "kills", "self-update", "rekey", "switches"],
+        choices=["mesh", "spread", "bad-release", "kills", "self-update", "rekey", "switches",
+                 "image"],
         help="all of it, one release and a node that was off, releases that do harm, kill -9, "
-        "releases that bring swdist itself, changes of the CA's keys, or how far apart the nodes "
-        "are in 20 switches",
+        "releases that bring swdist itself, changes of the CA's keys, how far apart the nodes are "
+        "in 20 switches, or a whole image that the routers of one board flash (always 6 nodes)",
     )  # fmt: skip
     parser.add_argument("--kills", type=int, default=20, help="of the scene `kills`")
     parser.add_argument(
@@ -688,10 +704,10 @@ def show(args, folder, loopback):
     demo = None
     try:
         program = [python, "-X", f"heapsize={HEAP}"]
-        demo = Demo(args.nodes, args.seed, folder, program, file, loopback)
+        demo = Demo(args.scene, args.nodes, args.seed, folder, program, file, loopback)
         try:
             with demo.report:
-                demo.run(args.scene, args.kills)
+                demo.run(args.kills)
             ok = all(holds for _, holds, _ in demo.results)
         except Failed as e:
             demo.expect(str(e), False)
@@ -706,7 +722,7 @@ def show(args, folder, loopback):
             node.stop(signal.SIGKILL)
         if keep and folder.is_dir():
             kept = tempfile.mkdtemp(prefix="swdist-demo-")
-            shutil.copytree(folder, kept, dirs_exist_ok=True, ignore=_sockets)
+            shutil.copytree(folder, kept, symlinks=True, dirs_exist_ok=True, ignore=_sockets)
             print(f"the nodes' files and logs are kept in {kept}", file=file, flush=True)
     return 0 if ok else 1
 
@@ -742,6 +758,9 @@ def main():
             return 130
         if status is None:
             print(net.NOT_ALLOWED, file=sys.stderr, end="")
+    if status is None and args.scene in OWN_WORLD:
+        print(f"the scene {args.scene} takes network namespaces", file=sys.stderr)
+        return 2
     if status is None:
         with tempfile.TemporaryDirectory(prefix="swdist-lab-") as folder:
             status = show(args, Path(folder), True)

@@ -24,23 +24,34 @@ class Node:
         self.offset_s = offset_s
         self.processes = []
         self.launcher = None  # the path of its own, if that starts the daemons
-        for sub in ("store", "state", "run"):
-            (self.folder / sub).mkdir(parents=True, exist_ok=True)
+        self.make_files(ca)
+
+    def make_files(self, ca):
+        self.store, self.state, self.run = (self.folder / sub for sub in ("store", "state", "run"))
+        self.logs = self.folder
+        for path in (self.store, self.state, self.run):
+            path.mkdir(parents=True, exist_ok=True)
         lines = [
-            "config swdist 'node'",
-            *[f"\tlist interface '{i}'" for i in world.interfaces[name]],
+            *self.options(),
             *[f"\toption {k} '{self.folder / k}'" for k in ("store", "state", "run")],
             f"\toption ca '{ca}'",
             "\toption board 'lab'",
             "\toption factory_version '1.0.0'",
+            "\toption user ''",
+        ]
+        (self.folder / "config").write_text("\n".join(lines) + "\n")
+
+    def options(self):
+        """The lines of its configuration that all kinds of nodes have."""
+        return [
+            "config swdist 'node'",
+            *[f"\tlist interface '{i}'" for i in self.world.interfaces[self.name]],
             "\toption log 'stderr'",
             "\toption log_level 'debug'",
             "\toption beacon_ms '1000'",
             "\toption confirm_s '20'",
             "\toption quota_kb '4096'",
-            "\toption user ''",
         ]
-        (self.folder / "config").write_text("\n".join(lines) + "\n")
 
     def make_launcher(self):
         """The router's launcher with this node's paths; it picks the code that the daemons run."""
@@ -118,13 +129,16 @@ class Node:
         self.processes = []
         return statuses
 
+    def tend(self):
+        """Called often; a router comes up again when it has rebooted itself."""
+
     def dead(self):
         """Has a daemon ended by itself?"""
         return any(child.poll() is not None for child in self.processes)
 
     def _json(self, name):
         try:
-            return json.loads((self.folder / "run" / name).read_text())
+            return json.loads((self.run / name).read_text())
         except (OSError, ValueError):
             return {}
 
@@ -145,7 +159,7 @@ class Node:
     def switches(self):
         """Its records, each with raw_us: the host's monotonic clock at the switch."""
         try:
-            lines = (self.folder / "state/switches").read_text().splitlines()
+            lines = (self.state / "switches").read_text().splitlines()
         except OSError:
             return []
         records = [json.loads(line) for line in lines]
@@ -156,19 +170,19 @@ class Node:
 
     def on_flash(self, rid):
         """Is anything of that release (its id in hex) in the store, or in a slot?"""
-        return any((self.folder / sub / rid).exists() for sub in ("store", "state/slots"))
+        return any((path / rid).exists() for path in (self.store, self.state / "slots"))
 
     def hook_runs(self):
         """What the releases' own hooks have written down: the versions, in order."""
         try:
-            return (self.folder / "state/activated").read_text().split()
+            return (self.state / "activated").read_text().split()
         except OSError:
             return []
 
     def hooks_began(self):
         """When they have run by the host's clock, microseconds, of those that write it down."""
         try:
-            return [int(ns) // 1000 for ns in (self.folder / "state/began").read_text().split()]
+            return [int(ns) // 1000 for ns in (self.state / "began").read_text().split()]
         except OSError:
             return []
 
@@ -180,6 +194,6 @@ class Node:
 
     def log(self, daemon="netd"):
         try:
-            return (self.folder / f"{daemon}.log").read_text()
+            return (self.logs / f"{daemon}.log").read_text()
         except OSError:
             return ""

@@ -111,6 +111,18 @@ def test_twenty_switches_are_at_most_20_ms_apart():
     play("--scene", "switches", limit_s=300)
 
 
+@pytest.mark.soak
+def test_image_goes_through_a_mesh_and_whoever_it_is_for_flashes_it_once():
+    play("--scene", "image", limit_s=300)
+
+
+def test_scene_that_takes_namespaces_says_so_over_loopback():
+    command = [sys.executable, "-m", "lab.demo", "--loopback", "--scene", "image"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr == "the scene image takes network namespaces\n"
+
+
 @pytest.mark.slow
 def test_daemons_that_are_killed_come_to_run_what_they_should():
     play("--scene", "kills", limit_s=150)

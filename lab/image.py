@@ -1,0 +1,241 @@
+"""make demo SCENE=image: a whole image goes through a mesh of routers, from hand to hand into RAM,
+and each of its board flashes it within the signed window."""
+
+import hashlib
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+from lab import router, topology
+from swdist_host import release
+
+#   laptop           laptop, later
+#      |                |
+#     n0 -- n1 -- n2 -- n3 -- n4      n4 is off while the window is open
+#      |     |
+# tamperer  n5
+GS, SIGNED_TOO, OTHER = "linksys,wrt54gs", "tplink,tl-wdr3600-v1", "ubnt,nanostation-m"
+BOARDS = (GS, GS, SIGNED_TOO, GS, GS, OTHER)
+LINKS = [(0, 1), (1, 2), (2, 3), (3, 4), (1, 5)]
+LEAD_S, WINDOW_S = 25, 12
+MARGIN_S = 10  # to look, to check the image, to come up again, to say so
+ALONE_S = 8  # n4 hears its neighbour for so long before the laptop comes
+BULK_BYTES = 300_000
+DRAWN = re.compile(r"will be flashed in (\d+) s")
+BEFORE, VERSION = "1.1.0", "2.0.0"
+
+
+def make_nodes(demo):
+    """In the place of the grid: two kinds of routers that the image is signed for, and one that it
+    is not."""
+    demo.links = LINKS
+    demo.hops = topology.hops(LINKS, 0)
+    names = [f"n{i}" for i in range(len(BOARDS))]
+    for name in (*names, "laptop", "tamperer"):
+        demo.world.add(name)
+    for i, (a, b) in enumerate(LINKS):
+        demo.world.link(names[a], names[b], ipv4=i % 2 == 1)
+    demo.world.link("laptop", "n0", ipv4=False)
+    demo.world.link("laptop", "n4", ipv4=False)
+    demo.world.link("tamperer", "n0", ipv4=True)
+    ipks = router.packages(demo.folder / "ipk", demo.ca)
+    bulk = demo.random.randbytes(BULK_BYTES)
+    factory = router.image(demo.folder / "factory", ipks, "1.0.0", bulk)
+    bulk = demo.random.randbytes(BULK_BYTES)
+    demo.image = router.image(demo.folder / "image", ipks, VERSION, bulk)
+    rom = router.make_rom(demo.folder / "rom", demo.python[0])
+    for i, name in enumerate(names):
+        offset_s = 0 if i == 0 else -demo.random.uniform(600, 11 * 3600)
+        ppm = round(demo.random.uniform(-100, 100), 3)
+        node = router.Router(
+            name, demo.folder / name, demo.world, rom, factory, BOARDS[i], offset_s, ppm
+        )
+        demo.nodes.append(node)
+
+
+class Scene:
+    def __init__(self, demo):
+        self.demo = demo
+        self.wait, self.expect, self.say = demo.wait, demo.expect, demo.say
+        self.nodes = demo.nodes
+        self.n0, self.refuser, self.late, self.other = (demo.nodes[i] for i in (0, 2, 4, 5))
+        self.takers = self.nodes[:4]  # who fetch it in time
+        self.flashers = [n for n in self.nodes if n.board == GS]
+
+    def run(self):
+        self.begin()
+        path = self.offer()
+        self.spoil()
+        self.window()
+        self.catch_up(path)
+        self.judge()
+
+    def begin(self):
+        """All run a slot before, which is something that they have to keep."""
+        demo = self.demo
+        for i, board in enumerate(BOARDS):
+            self.say(f"n{i} is a {board}, {demo.hops[i]} hops from n0")
+        demo.power_up()
+        demo.seed(demo.release(BEFORE, int(time.time()), size=100_000))
+        self.wait(f"runs {BEFORE}, confirmed", 40, self.has_confirmed, self.nodes)
+        self.expect(f"all {len(self.nodes)} nodes run {BEFORE}, a slot", True)
+        self.late.stop(signal.SIGKILL)
+        self.say(f"{self.late.name}: power cut. It will miss the window")
+
+    def has_confirmed(self, node):
+        switch = node.switch()
+        return node.active() == BEFORE and switch["confirmed"] == switch["active"]["id"]
+
+    def offer(self):
+        """The operator's own commands make the release, and a stranger has a damaged copy of it."""
+        demo = self.demo
+        file, path = demo.folder / "image.bin", demo.folder / f"{VERSION}.swd"
+        file.write_bytes(demo.image)
+        words = [
+            "build", "-o", path, "--ca", demo.ca, "--version", VERSION, "--kind", "image",
+            "--payload", file, "--board", GS, "--board", SIGNED_TOO, "--start", f"+{LEAD_S}s",
+            "--window", f"{WINDOW_S}s", "--json",
+        ]  # fmt: skip
+        command = [sys.executable, "-m", "swdist_host", "release", *map(str, words)]
+        made = subprocess.run(command, capture_output=True, text=True, check=True)
+        self.rid = json.loads(made.stdout)["id"]
+        release.save(release.sign(release.load(path), demo.key), path, overwrite=True)
+        self.start_s = release.load(path).parsed.start_s
+        self.say(f"{VERSION} ({self.rid[:8]}) is an image of {len(demo.image):,} bytes, signed for")
+        self.say(f"{GS} and {SIGNED_TOO}, to be flashed within {WINDOW_S} s")
+        self.say("a stranger beside n0 offers it with a changed byte in each chunk")
+        demo.hostile("tamperer", ["--tamper", path])
+        self.wait("a changed chunk is refused", 20, lambda: demo.refusals("digest"))
+        self.expect("a damaged image is refused, whoever offers it", True,
+                    demo.refusals("digest")[0].partition(": ")[2])  # fmt: skip
+        began = time.monotonic()
+        demo.seed(path)
+        self.say("the laptop beside n0 seeds the true one")
+        self.wait(f"has all of {VERSION}", self.start_s - time.time(), self.has_all, self.takers,
+                  lambda: demo.show_coverage(VERSION, self.takers))  # fmt: skip
+        self.expect(f"{len(self.takers)} nodes in a line have all of it before it starts", True,
+                    f"{time.monotonic() - began:.1f} s after it was offered")  # fmt: skip
+        in_ram = [n for n in self.takers if self.held(n) == demo.image]
+        on_flash = [n.name for n in self.nodes if (n.store / self.rid / "payload").exists()]
+        self.expect("they hold it in RAM, byte for byte, and nobody on flash",
+                    in_ram == self.takers and not on_flash, " ".join(on_flash))  # fmt: skip
+        return path
+
+    def has_all(self, node):
+        return node.release(VERSION).get("complete")
+
+    def held(self, node):
+        try:
+            return (node.run / "images" / self.rid).read_bytes()
+        except OSError:
+            return b""
+
+    def spoil(self):
+        """What a network side that was broken into could do."""
+        with open(self.n0.run / "images" / self.rid, "r+b") as f:
+            f.seek(len(self.demo.image) // 2)
+            byte = f.read(1)[0]
+            f.seek(-1, 1)
+            f.write(bytes([byte ^ 1]))
+        self.say("n0: a byte of it changes in RAM, after it was verified")
+
+    def new(self, node):
+        """Does it run the image, and say so?"""
+        return node.active() == VERSION and node.net().get("version") == VERSION
+
+    def window(self):
+        last_s = self.start_s + router.WAIT_S + WINDOW_S
+        early = [n for n in self.flashers if n not in (self.n0, self.late)]
+        self.wait(f"runs {VERSION}", last_s + MARGIN_S - time.time(), self.new, early,
+                  self.show_versions)  # fmt: skip
+        after = f"{MARGIN_S} s after the window at the latest"
+        self.expect(f"{len(early)} nodes run {VERSION}, {after}", True)
+        drawn = [int(s) for n in early for s in DRAWN.findall(n.log("switchd"))]
+        at = [n.calls()[0][0] - self.start_s for n in early]
+        self.expect(
+            "each has drawn an instant of the window, once, and waited for it",
+            len(drawn) == len(early)
+            and all(router.WAIT_S <= s <= router.WAIT_S + WINDOW_S for s in drawn)
+            and all(s >= least for s, least in zip(at, drawn)),
+            f"{' and '.join(map(str, drawn))} s, and flashed {' and '.join(map(str, at))} s after "
+            "the start",
+        )
+        self.wait("the changed byte is found", last_s + MARGIN_S - time.time(),
+                  lambda: "the image does not hold" in self.n0.log("switchd"))  # fmt: skip
+        self.expect("n0 does not flash what has changed in its RAM", not self.n0.calls(),
+                    "not now: the image does not hold")  # fmt: skip
+        self.wait("n2 has failed", last_s + MARGIN_S - time.time(),
+                  lambda: self.rid in self.refuser.switch().get("failed", []))  # fmt: skip
+        said = self.refuser.ask("releases")
+        why = "FAILED here: sysupgrade refuses it: Invalid image type."
+        self.expect("n2, whose sysupgrade refuses it, says so and runs on with "
+                    f"{BEFORE}", why in said and self.refuser.active() == BEFORE,
+                    why)  # fmt: skip
+
+    def show_versions(self):
+        return "they run " + " ".join(f"{n.name} {n.active() or '-'}" for n in self.nodes)
+
+    def catch_up(self, path):
+        self.say("n2: power cut, and power again")
+        self.refuser.stop(signal.SIGKILL)
+        self.refuser.start()
+        self.late.offset_s = 86400 - time.time()
+        self.late.start()
+        self.say(f"n4 has power again; its clock says {time.ctime(86400)}")
+        self.wait(f"n4 knows {VERSION}", 40, self.late_knows)
+        alone = time.monotonic()
+        self.wait("n0 has fetched it anew, or flashed it", 30,
+                  lambda: self.held(self.n0) == self.demo.image or self.new(self.n0))  # fmt: skip
+        self.wait("n4 is alone with it", 20, lambda: time.monotonic() > alone + ALONE_S)
+        self.expect("n4 hears of it, but its neighbour has flashed and holds it no more",
+                    not self.late.release(VERSION)["held"])  # fmt: skip
+        self.demo.seed(path, 1)
+        self.say("the laptop goes to n4 and seeds it again")
+        began = time.monotonic()
+        limit_s = 2 * router.WAIT_S + WINDOW_S + 30
+        self.wait(f"runs {VERSION}", limit_s, self.new, [self.n0, self.late], self.show_versions)
+        self.expect("n4, which was off, catches up, and n0 has flashed what it fetched anew", True,
+                    f"{time.monotonic() - began:.1f} s after the laptop came")  # fmt: skip
+
+    def late_knows(self):
+        return self.late.net().get("synced") and self.late.release(VERSION)
+
+    def judge(self):
+        demo = self.demo
+        end = time.monotonic() + 2 * router.WAIT_S
+        self.say(f"the laptop goes on seeding for {2 * router.WAIT_S} s: does anybody flash again?")
+        self.wait("two more looks", 2 * router.WAIT_S + 1, lambda: time.monotonic() > end)
+        self.wait(f"has all of {BEFORE} again", 30,
+                  lambda n: n.release(BEFORE).get("complete"), self.nodes)  # fmt: skip
+        self.expect(f"whoever has flashed knew {BEFORE} still, and has fetched its payload anew",
+                    True)  # fmt: skip
+        digest = hashlib.sha256(demo.image).hexdigest()
+        strange = [n.name for n in self.nodes if set(n.flashed()) - {digest}]
+        self.expect("nobody has flashed anything but the signed bytes", not strange,
+                    " ".join(strange))  # fmt: skip
+        wrong = [n.name for n in self.flashers if (n.mtd / "firmware").read_bytes() != demo.image]
+        others = [n.name for n in self.flashers if len(n.flashed()) != 1 or len(n.calls()) != 1]
+        self.expect(f"each of the {len(self.flashers)} nodes of {GS} has it in flash, "
+                    "flashed once", not wrong + others, " ".join(wrong + others))  # fmt: skip
+        boots = {n.name: n.boots for n in self.nodes}
+        self.expect("no node has booted more often than that", list(boots.values()) == [
+            2, 2, 2, 2, 3, 1], " ".join(f"{k} {v}" for k, v in boots.items()))  # fmt: skip
+        metrics = [n.ask("metrics") for n in self.flashers]
+        says = f'version="{VERSION}"', "swdist_releases_failed 0"
+        self.expect("their metrics say so, and of no failure",
+                    all(word in text for text in metrics for word in says))  # fmt: skip
+        calls = [" ".join(words) for _, words in self.refuser.calls()]
+        self.expect("n2 has asked its sysupgrade once, and not again after a power cut",
+                    len(calls) == 1 and calls[0].startswith("-T ") and not self.refuser.flashed()
+                    and self.refuser.active() == BEFORE, " ".join(calls))  # fmt: skip
+        line = f"payload of release {VERSION}-r0"
+        said = [x for x in self.other.log().splitlines() if line in x and "is not for here" in x]
+        self.expect(f"n5, a {OTHER}, says that it is not for it, fetched nothing, and runs on",
+                    said and not self.other.calls() and not self.other.release(VERSION)["held"]
+                    and self.other.active() == BEFORE and not self.other.failures(),
+                    "".join(said[:1]).partition(": ")[2])  # fmt: skip
+        logs = [n.log(d) for n in self.nodes for d in ("netd", "switchd")]
+        self.expect("no daemon has ended by an exception", not any("Traceback" in t for t in logs))
