@@ -479,11 +479,15 @@ class Demo:
     def thieve(self, stolen, trust):
         """Who has stolen the first key signs what he can think of: a release, and key sets."""
         past_s = int(time.time()) - 3600
-        his = keys.generate()
         founding = ca.load(self.ca).trust
         lies = [self.release("6.6.6", past_s, key=stolen, size=5000)]
+        true = release.load(self.folder / "0.0.1.swd")
         for name, after in (("first", founding), ("next", trust)):
-            swd = release.build_keys(after, [his.public], 1)
+            while True:  # of two 0.0.1 only the one with the higher id is asked for at all
+                his = keys.generate()
+                swd = release.build_keys(after, [his.public], 1)
+                if swd.rid > true.rid:
+                    break
             lies.append(self.folder / f"thief-{name}.swd")
             release.save(release.sign(release.sign(swd, stolen), his), lies[-1])
         self.say(
