@@ -137,9 +137,13 @@ def test_another_version_than_equal_sets_and_time_give_is_noticed():
     broken(sim, "agreement", 800)
 
 
-def test_clock_below_the_newest_signature_is_noticed():
+@pytest.mark.parametrize("anew", (False, True))
+def test_clock_below_the_newest_signature_is_noticed(anew):
     sim = mesh()
     covered(sim)
+    if anew:
+        sim.stations[1].down()
+        sim.stations[1].boot()
     sim.stations[1].clock.offset_us -= 3600 * 10**6
     broken(sim, "floor")
 

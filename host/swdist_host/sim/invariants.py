@@ -256,6 +256,9 @@ class Checks:
             return
         seen = self.seen(s)
         seen.steps = None
+        # What a change of keys has taken away is no evidence any more, and RAM forgets it.
+        here = [self.truth(r.rid) for r in s.store.releases]
+        seen.floor_us = max((truth.signed_at_s * SECOND for truth in here if truth), default=0)
         self._say(s, f"up, active {to_hex(s.switch.slots.active()[:4])}")
         rid = s.switch.slots.active()
         self._slot(s, rid)
