@@ -12,6 +12,7 @@ import tarfile
 import zlib
 from pathlib import Path
 
+from lab.busybox import MOUNTS, put_busybox, put_program
 from lab.node import CLOCKED, SRC, Node
 
 TOP = SRC.parent
@@ -22,15 +23,7 @@ WAIT_S = 5  # of swdist.install, which waits a minute
 USER_ID = 471
 PASSWD = "root:x:0:0:root:/root:/bin/ash\nswdist:*:471:471:swdist:/var:/bin/false\n"
 GROUP = "root:x:0:\nswdist:x:471:\n"
-FIRST = """set -e
-mount -t proc proc "$1/proc"
-mount -t sysfs sysfs "$1/sys"
-mount -t tmpfs tmpfs "$1/dev"
-for name in null zero urandom random; do
-	: >"$1/dev/$name"
-	mount --bind "/dev/$name" "$1/dev/$name"
-done
-mount --bind "$2" "$1/mtd"
+FIRST = f"""{MOUNTS}mount --bind "$2" "$1/mtd"
 exec chroot "$1" /sbin/init
 """
 
@@ -83,19 +76,11 @@ def image(folder, ipks, version, bulk):
 def make_rom(folder, python):
     """What each router has that is not in its image: busybox, MicroPython, and their libraries."""
     folder = Path(folder)
-    for name in ("proc", "sys", "dev", "mtd", "tmp", "var/run", "bin", "usr/lib/lab"):
+    for name in ("proc", "sys", "dev", "mtd", "tmp", "var/run", "usr/lib/lab"):
         (folder / name).mkdir(parents=True)
-    busybox = shutil.which("busybox")
-    for program, place in ((busybox, "bin/busybox"), (python, "usr/lib/lab/micropython")):
-        shutil.copy(program, folder / place)
-        said = subprocess.run(["ldd", program], capture_output=True, text=True).stdout
-        for library in (word for word in said.split() if word.startswith("/")):
-            (folder / library[1:]).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(library, folder / library[1:])
+    put_busybox(folder)
+    put_program(folder, python, "usr/lib/lab/micropython")
     shutil.copy(CLOCKED, folder / "usr/lib/lab")
-    listed = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True)
-    for name in set(listed.stdout.split()) - {"busybox"}:
-        (folder / "bin" / name).symlink_to("busybox")
     return folder
 
 

@@ -53,6 +53,14 @@ class Bench:
         self.now = end
 
 
+def quiet():
+    """One that has had nothing new to say for an hour."""
+    b = Bench()
+    b.run(3600)
+    b.sent.clear()
+    return b
+
+
 def test_news_is_announced_within_a_quarter_of_a_second():
     b = Bench()
     b.run(1)
@@ -66,9 +74,7 @@ def test_news_is_announced_within_a_quarter_of_a_second():
 
 
 def test_progress_is_told_at_once_but_not_more_often_than_useful():
-    b = Bench()
-    b.run(3600)
-    b.sent.clear()
+    b = quiet()
     at = b.now
     for _ in range(100):  # a chunk each 10 ms
         b.announce.news(b.now, False)
@@ -81,25 +87,19 @@ def test_progress_is_told_at_once_but_not_more_often_than_useful():
 
 
 def test_a_new_release_is_told_three_times_whatever_others_say():
-    b = Bench()
-    b.run(3600)
-    b.sent.clear()
+    b = quiet()
     at = b.now
     b.announce.news(at, True)
     b.run(10, heard=2)
     assert [t - at for t, _ in b.sent] == [0, 50000, 100000]
-    b = Bench()
-    b.run(3600)
-    b.sent.clear()
+    b = quiet()
     b.announce.news(at, True)
     b.run(0.25)
     assert [t - at for t, _ in b.sent] == [0, 50000, 100000, 150000]
 
 
 def test_chunks_that_come_meanwhile_neither_add_to_it_nor_end_it():
-    b = Bench()
-    b.run(3600)
-    b.sent.clear()
+    b = quiet()
     at = b.now
     b.announce.news(at, True)
     for _ in range(4):
@@ -128,9 +128,7 @@ def test_who_hears_the_same_from_two_neighbours_stays_silent():
 
 
 def test_queries_are_answered_at_most_once_a_second():
-    b = Bench()
-    b.run(3600)
-    b.sent.clear()
+    b = quiet()
     for _ in range(100):
         b.announce.query(b.now)
         b.run(0)

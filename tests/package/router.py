@@ -4,12 +4,13 @@ network and mounts, by namespaces. What runs in it are real programs; only hardw
 As systems before OpenWrt's /lib/functions.sh it has no rc.common and no procd.
 """
 
-import os
 import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
+
+from lab.busybox import MOUNTS, put_busybox, put_program
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BIN = ROOT / "build/runtime/bin"
@@ -23,15 +24,7 @@ INITTAB = """::sysinit:/bin/touch /tmp/up
 """
 OF_INIT = ("var/log/messages", "var/run/syslogd.pid", "var/run/utmp")
 GROUP = "root:x:0:\nnogroup:x:65534:\n"
-FIRST = """set -e
-mount -t proc proc "$1/proc"
-mount -t sysfs sysfs "$1/sys"
-mount -t tmpfs tmpfs "$1/dev"
-for name in null zero urandom random; do
-	: >"$1/dev/$name"
-	mount --bind "/dev/$name" "$1/dev/$name"
-done
-ip link set lo up
+FIRST = f"""{MOUNTS}ip link set lo up
 ip link add mesh0 type veth peer name mesh1
 ip link set mesh0 up
 ip link set mesh1 up
@@ -41,21 +34,6 @@ exec chroot "$1" /bin/init
 
 class Failed(Exception):
     """A command on the router did not exit with 0; the text is all that it said."""
-
-
-def libraries(program):
-    """A program's libraries and loader, as absolute paths."""
-    said = subprocess.run(["ldd", program], capture_output=True, text=True).stdout
-    return [word for word in said.split() if word.startswith("/")]
-
-
-def put_program(root, source, target):
-    """Copies a program into a root file system, with the libraries it needs."""
-    for path in [*libraries(source), source]:
-        place = root / (target if path == source else str(path).lstrip("/"))
-        if not place.exists():  # what runs there has it mapped
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(os.path.realpath(path), place)
 
 
 def make_root(root):
@@ -72,13 +50,7 @@ def make_root(root):
     ):
         (root / folder).mkdir(parents=True)
     (root / "etc/init.d/rcS").write_text("")
-    put_program(root, shutil.which("busybox"), "bin/busybox")
-    for name in subprocess.run(
-        ["busybox", "--list"], capture_output=True, text=True, check=True
-    ).stdout.split():
-        place = root / "bin" / name
-        if not place.exists():
-            place.symlink_to("busybox")
+    put_busybox(root)
     (root / "etc/passwd").write_text(PASSWD)
     (root / "etc/group").write_text(GROUP)
     (root / "etc/inittab").write_text(INITTAB)
