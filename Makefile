@@ -43,7 +43,8 @@ soak: setup runtime ## random scenarios on all cores for TIME=10m, then what is 
 	@$(PY) -m pytest -q -m soak tests
 	@SWDIST_DEPTH=4 $(PY) -m pytest -q tests/exhaustive
 
-bench: setup ## the simulator's figures, printed with their seeds: BENCH=name for one of bench/
+bench: setup runtime ## figures, printed with their seeds: BENCH=name for one of bench/
+	@tools/packages.sh casync squashfs-tools
 	@for b in $(if $(BENCH),bench/$(BENCH).py,bench/*.py); do echo "== $$b"; $(PY) $$b || exit 1; done
 
 lab: setup runtime ## four emulated routers of 32 MB (as root, some 7 minutes); SCENE=stress or batman

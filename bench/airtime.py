@@ -1,8 +1,8 @@
 """Where the time goes on a line: what the channel around a node in the middle was used for.
 
-    python bench/airtime.py [--nodes N] [--size MIB] [--chunk-size BYTES...] [--loss SHARE...]
+    python bench/airtime.py [--nodes N] [--size MIB] [--loss SHARE...]
 
-For the nodes of the middle third, each from its first chunk to its last: the mean time in which the
+For the nodes of the middle third, each from its first piece to its last: the mean time in which the
 channel around it carries blocks, acknowledgements, requests (with OACKs and errors) or
 announcements (with queries and beacons), retries of the radio included; and of the rest, in which
 
@@ -45,7 +45,7 @@ class Account:
         self.work = {n: [] for n in numbers}  # of n: (start, end)
         self.waits = {n: [] for n in numbers}  # of frames near n: (start, end, the other end)
         self.frames = dict.fromkeys(range(1, 5), 0)
-        self.first, self.last = {}, {}  # when n had its first chunk, and its last
+        self.first, self.last = {}, {}  # when n had its first piece, and its last
         radio = sim.world.radio
         self._links = radio.links
         self._unicast, self._broadcast = radio._unicast, radio._broadcast
@@ -58,10 +58,10 @@ class Account:
         self._after(station, now)
         at, n = self.sim.world.now, station.number
         self.work[n].append((at, station._blocked_until))
-        for r in station.store.releases:
-            if r.held:
+        for h in station.store.payloads.held.values():
+            if h.held:
                 self.first.setdefault(n, at)
-            if r.complete:
+            if h.complete():
                 self.last.setdefault(n, at)
 
     def enqueue(self, a, b, send, *args):
@@ -136,25 +136,23 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--nodes", type=int, default=20)
     parser.add_argument("--size", type=float, default=1)
-    parser.add_argument("--chunk-size", type=int, nargs="+", default=[16384])
     parser.add_argument("--loss", type=float, nargs="+", default=[0.0, 0.2, 0.4])
     options = parser.parse_args()
     print(f"seed {SEED}, line of {options.nodes}, {options.size:g} MiB; seconds in the middle")
-    print("chunks   loss  took  ms/hop  middle", *(f"{name:>8}" for name in SHARES), " at work")
-    for chunk_size in options.chunk_size:
-        for loss in options.loss:
-            sim = mesh("line", options.nodes, loss=loss, fidelity="packet")
-            account = Account(sim)
-            took_s = spread(sim, int(options.size * MIB), chunk_size)["took_s"]
-            watched = range(options.nodes // 3, options.nodes * 2 // 3)
-            *mean, span_s = np.mean([shares(account, n) for n in watched], axis=0)
-            hop_ms = (account.first[watched[-1]] - account.first[watched[0]]) / 1000
-            cells = " ".join(f"{x * span_s:8.2f}" for x in mean)
-            print(
-                f"{chunk_size >> 10:3} KiB  {loss * 100:3.0f} %  {took_s:4.1f}"
-                f"  {hop_ms / (len(watched) - 1):6.0f}  {span_s:6.2f} {cells}",
-                flush=True,
-            )
+    print("  loss  took  ms/hop  middle", *(f"{name:>8}" for name in SHARES), " at work")
+    for loss in options.loss:
+        sim = mesh("line", options.nodes, loss=loss, fidelity="packet")
+        account = Account(sim)
+        took_s = spread(sim, int(options.size * MIB))["took_s"]
+        watched = range(options.nodes // 3, options.nodes * 2 // 3)
+        *mean, span_s = np.mean([shares(account, n) for n in watched], axis=0)
+        hop_ms = (account.first[watched[-1]] - account.first[watched[0]]) / 1000
+        cells = " ".join(f"{x * span_s:8.2f}" for x in mean)
+        print(
+            f"{loss * 100:4.0f} %  {took_s:4.1f}"
+            f"  {hop_ms / (len(watched) - 1):6.0f}  {span_s:6.2f} {cells}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Would broadcast pay? Unicast TFTP as it is, beside an ideal broadcast of chunks.
+"""Would broadcast pay? Unicast TFTP as it is, beside an ideal broadcast of runs.
 
     python bench/broadcast.py [--nodes N] [--size MIB]
 
-It is better than any protocol could be: a server sends each chunk it is asked for at the radio's
+It is better than any protocol could be: a server sends each run it is asked for at the radio's
 broadcast rate, blocks are sent 1 / (1 - loss) times in all, nothing is paid for saying which are
-lacking, and every neighbour with a free channel that lacks just this chunk has it then, and drops
+lacking, and every neighbour with a free channel that lacks just this run has it then, and drops
 its own request. What doesn't pay here pays nowhere.
 docs/decisions/0008-no-broadcast.md draws the conclusion.
 """
@@ -13,6 +13,7 @@ import argparse
 
 from common import SEED, mesh, spread
 
+from swdist.fetch import RUN
 from swdist_host.sim import radio, transfer
 
 MIB = 1048576
@@ -40,20 +41,21 @@ class Broadcast(transfer.Train):
 
 
 def overhear(station, train):
-    """A neighbour takes a chunk that somebody else had asked for, if it is the next it lacks."""
+    """A neighbour takes pieces that somebody else had asked for, if they are the next it lacks."""
     fetch = station.node.fetch
     for slot in train.client.node.fetch.slots:
-        if slot.get is train.get and isinstance(slot.what, int):
-            release = station.store.get(slot.rid)
-            if release is None or not release.indexed or release.held != slot.what:
+        if slot.get is train.get and slot.what == RUN:
+            h = station.store.held(slot.id)
+            if h is None or h.complete() or h.held != slot.first:
                 return
-            if station.store.put_chunk(release, slot.what, memoryview(train.data)) is None:
-                fetch.news = True
+            taken, _ = station.store.put(h, memoryview(train.data))
+            if taken:
                 for own in fetch.slots:
-                    if own.rid == slot.rid and own.what == slot.what:
+                    if own.what == RUN and own.id == slot.id and own.last < h.held:
                         own.get.stop()
-                        own.what = None
-                fetch.look = True
+                        own.what = 0
+                fetch.wake()
+                station.node.news(station.counter(station.world.now))
             return
 
 
@@ -61,7 +63,7 @@ def measure(options, unicast, broadcast, loss, train):
     transfer.Train = train
     settings = radio.Settings(unicast_kbps=unicast, broadcast_kbps=broadcast, loss=loss)
     sim = mesh("geometric", options.nodes, air=settings)
-    return spread(sim, int(options.size * MIB), 65536)["took_s"]
+    return spread(sim, int(options.size * MIB))["took_s"]
 
 
 def main():

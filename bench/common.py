@@ -38,20 +38,24 @@ def mesh(
     return sim
 
 
-def spread(sim, size, chunk_size=16384, start_s=7 * 86400, wanted=None):
-    """One release into node 0. A dict of figures once all, or those in `wanted`, have it."""
-    swd = sim.release("1.1.0", start_s=sim.now_s() + start_s, size=size, chunk_size=chunk_size)
+def spread(sim, size, version="1.1.0", start_s=7 * 86400, wanted=None, like=None):
+    """One release into node 0; like: the version of an earlier one of which little has changed. A
+    dict of figures once all, or those in `wanted`, have it."""
+    swd = sim.release(version, start_s=sim.now_s() + start_s, size=size, like=like)
     wanted = set(range(len(sim.stations)) if wanted is None else wanted)
     hops = max(nx.single_source_shortest_path_length(sim.graph, 0).values())
     began = sim.world.now
     sim.inject(0, swd)
     holders = sim.checks.holders[swd.rid]
+    radio = sim.world.radio
+    sent = sum(radio.sent_bytes)
     sim.run(GIVE_UP_S, lambda: len(holders) >= len(wanted) and wanted <= holders.keys())
     took_us = max(at for n, at in holders.items() if n in wanted) - began
     return {
         "covered": wanted <= holders.keys(),
         "hops": hops,
         "took_s": took_us / SECOND,
+        "bytes": (sum(radio.sent_bytes) - sent) / len(sim.stations),
         "swd": swd,
     }
 

@@ -1,6 +1,6 @@
 """Time to full coverage of a 4 MiB release, beside what it could be.
 
-    python bench/coverage.py [--big] [--size MIB] [--chunk-size BYTES] [--loss SHARE...]
+    python bench/coverage.py [--big] [--size MIB] [--loss SHARE...]
                              [--fidelity packet] [MESH...]
 
 LB1, LB3 and store count the time on the air of whole blocks at the unicast rate, and nothing else:
@@ -23,6 +23,7 @@ import argparse
 
 from common import SEED, Stopwatch, mesh, spread
 
+from swdist.fetch import RUN_BYTES
 from swdist_host.sim import bounds
 
 MIB = 1048576
@@ -35,12 +36,11 @@ def main():
     parser.add_argument("meshes", nargs="*", help="line, grid, geometric: all if none")
     parser.add_argument("--big", action="store_true")
     parser.add_argument("--size", type=float, default=4)
-    parser.add_argument("--chunk-size", type=int, default=16384)
     parser.add_argument("--loss", type=float, nargs="+", default=LOSSES)
     parser.add_argument("--fidelity", choices=["chunk", "packet"], default="chunk")
     options = parser.parse_args()
     size = int(options.size * MIB)
-    print(f"seed {SEED}, {options.size:g} MiB, chunks of {options.chunk_size} bytes")
+    print(f"seed {SEED}, {options.size:g} MiB")
     print(
         "mesh             hops  loss  coverage s   LB1 s (ratio)   LB3 s (ratio)"
         " unicast s (ratio)   store s   CPU s"
@@ -51,12 +51,9 @@ def main():
         for loss in options.loss:
             watch = Stopwatch()
             sim = mesh(kind, nodes, loss=loss, fidelity=options.fidelity)
-            got = spread(sim, size, options.chunk_size)
+            got = spread(sim, size)
             took_s = got["took_s"]
-            cells = "".join(
-                f"  {x:7.1f} ({took_s / x:5.2f})"
-                for x in lower(sim, got, size, options.chunk_size, loss)
-            )
+            cells = "".join(f"  {x:7.1f} ({took_s / x:5.2f})" for x in lower(sim, got, size, loss))
             store_s = got["hops"] * bounds.airtime_us(sim, size) / 1e6
             print(
                 f"{kind:10}{nodes:6} {got['hops']:4}  {loss * 100:3.0f} %  {took_s:9.1f}"
@@ -66,13 +63,13 @@ def main():
             )
 
 
-def lower(sim, got, size, chunk_size, loss):
+def lower(sim, got, size, loss):
     """LB1, LB3 and the bound for unicast, in seconds."""
     payload = bounds.airtime_us(sim, size) / 1e6
     block = payload * 1024 / size
     lb1 = payload + (got["hops"] - 1) * block
     lb3 = 3 * payload / (1 - loss) + 16 * block * max(got["hops"] - 3, 0)
-    return lb1, lb3, bounds.unicast_us(sim, size, chunk_size, 0, loss) / 1e6
+    return lb1, lb3, bounds.unicast_us(sim, size, RUN_BYTES, 0, loss) / 1e6
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def took_s(nodes, others, kind):
     kinds = KINDS if kind == "mixed" else (kind,)
     attackers = {n: kinds[i % len(kinds)] for i, n in enumerate(others)} if kind else None
     sim = mesh("geometric", nodes, attackers=attackers, off=() if kind else set(others))
-    got = spread(sim, 4 * MIB, 32768, wanted=wanted)
+    got = spread(sim, 4 * MIB, wanted=wanted)
     return got["took_s"] if got["covered"] else None
 
 
@@ -38,7 +38,7 @@ def main():
     parser.add_argument("--kinds", nargs="+", choices=[*KINDS, "mixed"], default=[*KINDS, "mixed"])
     parser.add_argument("--shares", type=int, nargs="+", default=[10, 20])
     options = parser.parse_args()
-    print(f"seed {SEED}, random geometric, {options.nodes} nodes, 4 MiB, chunks of 32768 bytes")
+    print(f"seed {SEED}, random geometric, {options.nodes} nodes, 4 MiB")
     base = took_s(options.nodes, [], None)
     print(f"all honest          {base:7.1f} s", flush=True)
     for share in options.shares:

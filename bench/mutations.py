@@ -1,4 +1,4 @@
-"""Does the simulator notice? Six deliberate bugs, each put into a copy of the device modules.
+"""Does the simulator notice? Eight deliberate bugs, each put into a copy of the device modules.
 
     python bench/mutations.py [--limit SECONDS] [NAME...]
 
@@ -25,10 +25,16 @@ MUTATIONS = {
     "unsigned": ("verify.py", "if len(good) < threshold:", "if False:"),
     "no-end": (
         "choose.py",
-        "if m.experimental and not (synced and now_s < m.end_s):",
-        "if m.experimental and not synced:",
+        "(m.experimental and not (synced and now_s < m.end_s))",
+        "(m.experimental and not synced)",
     ),
-    "no-digest": ("store.py", "if sha256(view) != digest_of(self._fs, path, n):", "if False:"),
+    "no-digest": (
+        "payloads.py",
+        "if digest != entries[at : at + DIGEST_BYTES]:\n                why",
+        "if False:\n                why",
+    ),
+    "any-board": ("choose.py", "p.boards is None or self.board in p.boards", "True"),
+    "all-invited": ("choose.py", "if not m.groups and not m.share:", "if True:"),
     "lost-rename": (
         "slots.py",
         'self._fs.write_atomic(self._state + "/" + name, data)',

@@ -1,6 +1,6 @@
 """How fast the simulator is: a 4 MiB release to full coverage, on one core.
 
-    python bench/scale.py [--nodes N...] [--chunk-size BYTES]
+    python bench/scale.py [--nodes N...]
 
 The aim: 1,000 nodes in under 60 s, 10,000 in under 15 minutes, under 4 GiB.
 """
@@ -15,17 +15,16 @@ MIB = 1048576
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--nodes", type=int, nargs="+", default=[1000, 10000])
-    parser.add_argument("--chunk-size", type=int, default=65536)
     parser.add_argument("--kbps", type=int, default=24000, help="of the radio, unicast")
     options = parser.parse_args()
     print(
-        f"seed {SEED}, random geometric, degree 8, 4 MiB, chunks of {options.chunk_size} bytes,"
+        f"seed {SEED}, random geometric, degree 8, 4 MiB,"
         f" radio of {options.kbps} kbit/s; counting to 10 million takes {calibration_s():.2f} s"
     )
     for nodes in options.nodes:
         watch = Stopwatch()
         sim = mesh("geometric", nodes, kbps=options.kbps)
-        got = spread(sim, 4 * MIB, options.chunk_size)
+        got = spread(sim, 4 * MIB)
         print(
             f"{nodes:6} nodes, {got['hops']:3} hops: {watch.cpu_s():6.1f} s of CPU"
             f" for {sim.world.now / 1e6:.1f} virtual s, {sim.world.events} events,"

@@ -30,13 +30,13 @@ class Node(announce.Announce):
     """What it says is one number, the newest that it has heard of."""
 
     def __init__(self, mesh, number):
-        super().__init__(None, mesh.rng.randrange, None)
+        super().__init__(mesh.rng.randrange)
         self._mesh = mesh
         self._number = number
         self.version = 0
         self.sent = 0
 
-    def say(self, store, port, failed):
+    def say(self):
         self.sent += 1
         self._mesh.broadcast(self._number, "hear", self.version)
 
@@ -95,7 +95,7 @@ class Mesh:
         if what == "tick":
             if now < was:
                 return  # it was put off
-            one.tick(now, None, 0, ())
+            one.tick(now, one.say)
         elif what == "take":
             if version > one.version:
                 one.version = version

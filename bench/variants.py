@@ -4,13 +4,13 @@
 
 The device's modules as they are, packet by packet, and with one thing changed; time to full
 coverage, and in brackets its ratio to the time as it is. Three meshes: a line of 50 with 4 MiB, a
-grid of 144 and a random geometric mesh of 150 with 1 MiB, chunks of 16 KiB.
+grid of 144 and a random geometric mesh of 150 with 1 MiB.
 
 downloads N     at a time, instead of 2
 uploads N       of those that go well at a time, instead of 3
-serve first     no chunk is asked for while an upload is under way
-lead N          no chunk is asked for while a neighbour lacks more than N of those that are here
-write behind    a chunk is told, and the next is asked for, before it is written
+serve first     no run is asked for while an upload is under way
+lead N          no run is asked for while a neighbour lacks more than N of the pieces here
+write behind    a piece is told, and the next is asked for, before it is written
 no flash, no CPU, no contention   these cost no time at all: what a perfect way to save them gains
 
 docs/decisions/0014-in-order.md draws the conclusion.
@@ -22,7 +22,8 @@ from unittest import mock
 
 from common import SEED, mesh, spread
 
-from swdist import fetch, node, store, tftpserve
+from swdist import fetch, node, tftpserve
+from swdist.bits import sooner
 from swdist_host.sim import radio, station, transfer
 
 MIB = 1048576
@@ -32,7 +33,7 @@ UNDER_WAY_US = 50000  # who has acknowledged nothing for so long is not served j
 
 
 def putting_off(reason):
-    """Fetch, which begins no chunk while reason(fetch, now); new releases are never put off."""
+    """Fetch, which begins no run while reason(fetch, now); new releases are never put off."""
 
     class Fetch(fetch.Fetch):
         serve = None
@@ -47,7 +48,7 @@ def putting_off(reason):
         def _set_look_at(self, now):
             super()._set_look_at(now)
             if self._later > now:
-                self._look_at = fetch._sooner(self._look_at, self._later)
+                self._look_at = sooner(self._look_at, self._later)
 
     class Station(station.Station):
         def boot(self):
@@ -69,52 +70,33 @@ def uploading(own, now):
 
 def leading(most):
     def ahead(own, now):
-        for r in own._store.releases:
-            if r.indexed and own._store.wanted(r):
-                for row in own._rows:
-                    if row.peer is not None and 0 <= row.offers.get(r.rid, -1) < r.held - most:
-                        return True
+        for pid in own._store.wanted():
+            h = own._store.held(pid)
+            for row in own._rows if h is not None else ():
+                if row.peer is not None and 0 <= row.pieces.get(pid, -1) < h.held - most:
+                    return True
         return False
 
     return ahead
 
 
 def write_behind():
-    """Store, which verifies a chunk at once and writes it at the end of the node's turn."""
-    put_chunk = store.Store.put_chunk
+    """Payloads, whose pieces are verified at once, and whose cost to write comes off the node's
+    time only after it has told of them and asked for the next."""
+    tick = node.Node.tick
 
-    class Store(store.Store):
-        waiting = None
+    def late(self, now):
+        fs = self.store._fs
+        before = fs.spent_us
+        news = self.fetch.tick(now)
+        cost, fs.spent_us = fs.spent_us - before, before
+        if news:
+            self.news(now)
+        news = tick(self, now) or news
+        fs.spent_us += cost
+        return news
 
-        def put_chunk(self, release, n, view):
-            self.write()
-            m = release.manifest
-            data = bytes(view)
-            digest = store.digest_of(self._fs, self._dir(release), n)
-            if n != release.held or store.sha256(data) != digest:
-                return put_chunk(self, release, n, view)
-            self.waiting = release, n, data
-            release.held = n + 1
-            release.complete = release.held == m.chunks
-            return None
-
-        def write(self):
-            if self.waiting is not None:
-                (release, n, data), self.waiting = self.waiting, None
-                release.held, held = n, release.held
-                release.complete = False
-                assert put_chunk(self, release, n, data) is None and held == release.held
-
-    class Node(node.Node):
-        def tick(self, now):
-            news = super().tick(now)
-            self.store.write()
-            return news
-
-    stack = contextlib.ExitStack()
-    stack.enter_context(mock.patch.object(station, "Store", Store))
-    stack.enter_context(mock.patch.object(station, "Node", Node))
-    return stack
+    return mock.patch.object(node.Node, "tick", late)
 
 
 def constant(module, name, value):
@@ -142,7 +124,7 @@ VARIANTS = {
 
 def took_s(kind, nodes, mib, loss, settings):
     sim = mesh(kind, nodes, loss=loss, fidelity="packet", **settings)
-    got = spread(sim, mib * MIB, 16384)
+    got = spread(sim, mib * MIB)
     assert got["covered"]
     return got["took_s"]
 

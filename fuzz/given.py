@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from swdist import manifest, verify
+from swdist.ucryptolib import sha256
 
 VECTORS = Path(__file__).resolve().parent.parent / "tests/vectors"
 
@@ -33,9 +34,20 @@ class Trust(verify.Trust):
 
 
 TRUST = Trust(KEYS, SIGNED["threshold"], NETWORK)
-INDEX = bytes.fromhex(vectors("index")["index"])
+RID = sha256(MANIFEST)
 PAYLOAD = bytes(i * 7 % 256 for i in range(10000))
+INDEX = bytes.fromhex(vectors("index")["index"])
+PAGE = bytes.fromhex(vectors("index")["pages"][0])
+PID = sha256(INDEX)
 CHUNK = 4096
+PIECES = [PAGE, PAYLOAD[:CHUNK], PAYLOAD[CHUNK : 2 * CHUNK], PAYLOAD[2 * CHUNK :]]
+FILES = {
+    f"releases/{RID.hex()}/manifest": MANIFEST,
+    f"releases/{RID.hex()}/signatures": SIGNATURES,
+    f"payloads/{PID.hex()}/index": INDEX,
+    f"payloads/{PID.hex()}/pages": PAGE,
+    f"payloads/{PID.hex()}/payload": PAYLOAD,
+}  # of a store
 
 
 class Log:

@@ -3,15 +3,17 @@ write. `python -m fuzz.seeds` puts it into build/fuzz/NAME, to be fuzzed on and 
 
 import io
 import tarfile
+import zlib
 from struct import pack
 
 from fuzz.given import (
     CHUNK,
     INDEX,
     KEYS,
-    MANIFEST,
     NETWORK,
     PAYLOAD,
+    PID,
+    RID,
     SIGNED,
     VECTORS,
     join,
@@ -19,7 +21,6 @@ from fuzz.given import (
 )  # fmt: skip
 from swdist import ipc, tftp, usign
 from swdist.bits import to_hex
-from swdist.ucryptolib import sha256
 from swdist_host import sigfile
 
 WORK = VECTORS.parent.parent / "build/fuzz"
@@ -29,6 +30,10 @@ config swdist 'main'
 \toption state "/a/st\\"ate"
 \toption run /a/run/
 \toption quota_kb 2048
+\toption relay_kb 128
+\toption hold 1
+\tlist group 'pilot-a'
+\tlist group north_2
 \toption confirm_s '60'
 \toption boot_horizon_s 0
 \toption tftp_port 27183
@@ -75,13 +80,18 @@ def data_packet(number, data):
     return pack("!HH", tftp.DATA, number) + data
 
 
+def deflated(data, level):
+    packer = zlib.compressobj(level, zlib.DEFLATED, -15)
+    return packer.compress(data) + packer.flush()
+
+
 def seeds():
     """{name: [input]}."""
     datagrams = [bytes.fromhex(c["hex"]) for c in vectors("datagrams")["cases"]]
     signatures = [c["signatures"].encode() for c in SIGNED["cases"]]
     keys = [public_key(i, k) for i, k in KEYS.items()]
     network = b"name: x\nid: " + to_hex(NETWORK).encode() + b"\n"
-    rid = to_hex(sha256(MANIFEST)).encode()
+    rid, pid = to_hex(RID).encode(), to_hex(PID).encode()
     ask = packet(tftp.put_request, b"1/x/0", 1428, 16)
     plain = b"\0\1name\0octet\0"
     ack = [pack("!HH", tftp.ACK, n) for n in range(8)]
@@ -96,8 +106,8 @@ def seeds():
         "ca": [join([(0, network), (1, b"2\n"), *((2 + n, k) for n, k in enumerate(keys))])],
         "ipc": [
             ipc.pack_time(1 << 40, -(1 << 50), 1000, True, 3), ipc.pack_store(),
-            ipc.pack_active(b"r" * 32, (1, 2, 3), 4, True, [b"f" * 32] * 16),
-            ipc.pack_active(b"r" * 32, (1, 2, 3), 4, False, []),
+            ipc.pack_active(b"r" * 32, (1, 2, 3), 4, True, [b"f" * 32] * 16, True, b"l" * 16),
+            ipc.pack_active(b"r" * 32, (1, 2, 3), 4, False, [], False, bytes(16)),
         ],
         "uci": [CONFIG, b"package x\n" + CONFIG, b"config a 'b c'\noption x \\'\n"],
         "config": [
@@ -145,15 +155,35 @@ def seeds():
                   (2, rid + b" why\n" + b"2" * 64 + b"\n"), (3, rid + b"..")]),
             join([(0, b"0" * 64), (1, rid[:63]), (2, b"\n\n" + b"\xff" * 70), (3, b"\xff")]),
         ],
-        "index": [INDEX, INDEX[:-1], INDEX + b"x", b""],
+        "index": [
+            INDEX, INDEX[:-1], INDEX + b"x", b"", INDEX[:32], INDEX + INDEX[32:] * 3,
+            INDEX[:48] + b"\0\0\0\0\0", INDEX[:48] + b"\xff\xf0\xff\xf0\0", INDEX[:-1] + b"\1",
+        ],
+        "inflate": [
+            *(b"\x40\0" + deflated(PAYLOAD[:64], level) for level in (0, 1, 9)),
+            b"\x27\x10" + deflated(PAYLOAD, 9), b"\0\0" + deflated(bytes(65536), 9),
+            b"\x10\0" + deflated(b"".join(b"%d," % (n * n) for n in range(900))[:CHUNK], 9),
+            b"\0\1\x63\0\0", b"\0\1\x63\0\0\0", b"\0\1\x03\0", b"\0\1\x07",
+        ],
+        "chunks": [
+            join([(0, b"\0\5stays"), (1, b"\x10\0" + deflated(bytes(CHUNK), 9))]),
+            join([(1, b"\x10\0" + deflated(PAYLOAD[:CHUNK], 9)), (0, b"\0\1x")]),
+            join([(0, b"\0\5stays")] * 100), join([(4, b"\0\5stays"), (8, b"\0\1x")]),
+            join([(0, b"\0\6stays")]), join([(2, b"\0\5stays")]), join([(1, b"\0\5stay")]), b"",
+        ],
         "store": [
-            b"", join([(3 + 8, b"\x10\1")]), join([(2 + 16, b"\0\0\1")]), join([(0, b"x")]),
-            join([(3 + 16, (2 * CHUNK).to_bytes(2, "big") + b"x")]), join([(3 + 24, b"")]),
-            join([(1, signatures[1])]), join([(3, PAYLOAD + b"x")]), join([(4, b"")]),
+            b"", join([(4 + 8, b"\x10\1")]), join([(3 + 16, b"\0\0\1")]), join([(0, b"x")]),
+            join([(4 + 16, (2 * CHUNK).to_bytes(2, "big") + b"x")]), join([(4 + 24, b"")]),
+            join([(1, signatures[1])]), join([(4, PAYLOAD + b"x")]), join([(5, b"")]),
+            join([(2 + 24, b"")]), join([(3 + 8, b"\0\x15")]), join([(2, INDEX + INDEX[32:])]),
         ],
         "names": [
-            b"1/%s/%s" % (rid, part)
-            for part in (b"manifest", b"signatures", b"index", b"0", b"2", b"3", b"../../secret")
+            *(b"1/%s/%s" % (rid, part) for part in (b"manifest", b"signatures", b"index", b"0")),
+            *(
+                b"1/%s/%s" % (pid, part)
+                for part in (b"index", b"0", b"3", b"4", b"0-3", b"1-1", b"1-65534", b"2-3", b"3-2",
+                             b"01", b"1-", b"-1", b"1-02", b"65535", b"manifest", b"../../secret")
+            ),
         ],
     }  # fmt: skip
 

@@ -1,17 +1,24 @@
 """One harness a parser. Each takes any bytes and raises if the parser does, or if what comes out
 breaks what the parser promises. TARGETS, at the end, has them by name."""
 
+import hashlib
 import io
 import json
 import sys
+import zlib
+from struct import pack
 
 from fuzz.given import (
     CHUNK,
+    FILES,
     INDEX,
     KEYS,
     MANIFEST,
     NETWORK,
     PAYLOAD,
+    PID,
+    PIECES,
+    RID,
     SIGNATURES,
     TRUST,
     Log,
@@ -20,11 +27,15 @@ from fuzz.given import (
     pieces,
 )  # fmt: skip
 from fuzz.memory import Memory
-from swdist import choose, config, datagram, ipc, manifest, tftp, uci, usign, verify
+from swdist import choose, config, datagram, index, ipc, manifest, tftp, uci, usign, verify
 from swdist.bits import to_hex
+from swdist.chunks import Chunks
 from swdist.clock import Clock
-from swdist.neighbours import MAX_NEIGHBOURS, MAX_OFFERS
+from swdist.inflate import inflate
+from swdist.neighbours import MAX_NEIGHBOURS, MAX_OFFERS, MAX_PAYLOADS
 from swdist.node import Node
+from swdist.payloads import Payloads
+from swdist.room import Room
 from swdist.slots import MAX_FAILED, Slots
 from swdist.store import Store
 from swdist.tftpget import DONE, FAILED, RUNNING, Get
@@ -40,7 +51,19 @@ def one_line(text, longest=160):
     assert all(" " <= c <= "~" for c in text), text
 
 
+def store_with(files):
+    """A store, not loaded yet, that holds these files; and its log."""
+    log = Log()
+    fs = Memory({"/store/" + name: held for name, held in files.items()})
+    room = Room(choose.Here("b"), (1, 0, 0), 1 << 20, 1 << 20)
+    return Store(fs, "/store", TRUST, log, room), fs, log
+
+
 # --- formats
+
+
+def values(m):
+    return vars(m) | {"payloads": [vars(p) for p in m.payloads]}
 
 
 def read_manifest(data):
@@ -50,20 +73,26 @@ def read_manifest(data):
     if m is None:
         one_line(why)
         return
-    assert why is None and vars(m) == vars(again)
+    assert why is None and values(m) == values(again)
     assert m.rid == sha256(data) and len(m.network) == 8
     assert all(0 <= n <= 65535 for n in (*m.version, m.revision)) and len(m.version) == 3
     assert m.experimental == (m.end_s > 0) and (not m.end_s or m.start_s < m.end_s)
     assert 0 <= m.signed_at_s < 1 << 38 and 0 <= m.start_s < 1 << 38 and m.end_s < 1 << 38
-    assert m.boards is None or 0 < len(m.boards) <= 16
-    assert len(m.description) <= 512
-    if m.withdrawn or m.payload == "keys":
-        assert (m.chunks, m.payload_size, m.index_sha256) == (0, 0, None)
-    else:
-        assert 0 < m.chunks <= manifest.MAX_CHUNKS and len(m.index_sha256) == 32
-        assert (m.chunks - 1) * m.chunk_size < m.payload_size <= m.chunks * m.chunk_size
-    assert (m.payload == "keys") == (m.version[:2] == (0, 0))
-    if m.payload == "keys":
+    assert len(m.description) <= 512 and len(m.payloads) <= manifest.MAX_PAYLOADS
+    assert bool(m.payloads) + m.withdrawn + m.is_keys == 1
+    sizes = {}
+    for p in m.payloads:
+        assert 0 < len(p.kind) <= 16 and len(p.pid) == 32
+        assert 1 <= p.stored <= p.size <= manifest.MAX_PAYLOAD_BYTES
+        assert sizes.setdefault(p.pid, (p.size, p.stored)) == (p.size, p.stored)
+        assert p.boards is None or 0 < len(p.boards) == len(set(p.boards)) <= manifest.MAX_BOARDS
+        assert p.boards is None or "any" not in p.boards
+    assert 0 <= m.window_s <= manifest.MAX_WINDOW_S
+    assert len(m.groups) == len(set(m.groups)) <= manifest.MAX_GROUPS and 0 <= m.share <= 1000
+    assert m.experimental or not (m.groups or m.share)
+    assert m.is_keys == (m.version[:2] == (0, 0))
+    if m.is_keys:
+        assert not m.critical and not m.experimental
         assert 1 <= m.threshold <= manifest.MAX_KEYS >= len(m.keys) and not m.revision
         assert all(len(i) == 8 and len(k) == 32 for i, k in m.keys.items())
         assert 1 <= m.version[2] <= manifest.MAX_KEY_SETS and all(len(i) == 32 for i in m.keep)
@@ -111,7 +140,7 @@ def read_ipc(data):
     assert found == ipc.parse(bytearray(data))
     if found is None:
         return
-    assert len(data) <= 46 + 32 * ipc.MAX_FAILED
+    assert len(data) <= 63 + 32 * ipc.MAX_FAILED
     what, *values = found
     pack = {ipc.TIME: ipc.pack_time, ipc.STORE: ipc.pack_store, ipc.ACTIVE: ipc.pack_active}[what]
     assert ipc.parse(pack(*values)) == found
@@ -161,7 +190,9 @@ def read_config(data):
     assert 64 <= conf.quota_kb <= 1048576 and 1024 <= conf.tftp_port <= 65535
     assert 1 <= conf.confirm_s <= 86400 and 0 <= conf.boot_horizon_s <= 315360000
     assert conf.beacon_ms == 0 or 200 <= conf.beacon_ms <= 60000
-    assert conf.set_clock in (True, False) and 0 < len(conf.board) <= 64
+    assert 0 <= conf.relay_kb <= 1048576 and len(conf.groups) <= manifest.MAX_GROUPS
+    assert all(manifest.is_group(name) for name in conf.groups)
+    assert {conf.set_clock, conf.hold} <= {True, False} and 0 < len(conf.board) <= 64
 
 
 # --- archives
@@ -229,7 +260,8 @@ def read_datagram(data):
     assert what in (1, 2, 3, -1, -2, -3)
     if what < 0:
         return
-    least = {datagram.TLV_ECHO: 24, datagram.TLV_PENDING: 14, datagram.TLV_RELEASE: 46}
+    least = {datagram.TLV_ECHO: 24, datagram.TLV_PENDING: 14}
+    least.update({datagram.TLV_RELEASE: 42, datagram.TLV_PAYLOAD: 38})
     fixed = {datagram.BEACON: 48, datagram.ANNOUNCE: 20, datagram.QUERY: 8}
     at = datagram.first_tlv(buf)
     assert n <= datagram.MAX_BYTES and at >= datagram.HEADER_BYTES + fixed[what]
@@ -253,14 +285,12 @@ def hear(data):
         assert n <= tftp.PACKET_BYTES
         sent.append(n)
 
-    fs = Memory()
-    fs.mkdirs("/store")
-    store = Store(fs, "/store", TRUST, log, 1 << 20)  # empty: it wants whatever it is offered
+    store = store_with({})[0]  # it wants whatever it is offered
     store.load()
     gets = [Get(to_one, rand, 65536) for _ in range(2)]
     clock = Clock(1795428000000000, 0, 4000000)
     factory = choose.factory((1, 0, 0))
-    node = Node(NETWORK, 7, "b", factory, store, clock, gets, to_all, rand, log)
+    node = Node(NETWORK, 7, factory, store, clock, gets, to_all, rand, log)
     now = 1000000
     clock.start(now, 0)
     node.start(now, 27183)
@@ -276,6 +306,7 @@ def hear(data):
         assert len(sent) - before <= 8 and node.next_at >= now
     rows = [row for row in node.neighbours.rows if row.peer is not None]
     assert len(rows) <= MAX_NEIGHBOURS and all(len(row.offers) <= MAX_OFFERS for row in rows)
+    assert all(len(row.pieces) <= MAX_PAYLOADS >= len(row.wants) for row in rows)
     assert abs(clock.mesh_us(now)) < 1 << 63
     json.dumps(node.status(now))
 
@@ -386,7 +417,6 @@ def upload(data):
 
 # --- what lies on flash
 
-RID = sha256(MANIFEST)
 OTHER = b"\x11" * 32
 
 
@@ -414,24 +444,94 @@ def read_state(data):
 
 
 def read_index(data):
-    """put_index takes the one index that the manifest has the digest of."""
-    fs = Memory({"/store/x": b""})
-    store = Store(fs, "/store", TRUST, Log(), 1 << 20)
-    release, _ = store.add(MANIFEST, SIGNATURES)
-    why = store.put_index(release, data)
-    assert (why is None) == (data == INDEX) == release.indexed
-    assert (fs.read("/store/" + to_hex(RID) + "/index", 1 << 20) is None) == (data != INDEX)
+    """Any bytes may be an index that the CA has signed: it is one, or none of it is kept."""
+    counts = index.pages(data)
+    fs = Memory()
+    payloads = Payloads(fs, "/p")
+    h = payloads.put_index(sha256(data), data, False)
+    assert (h is None) == (counts is None) == (not payloads.held) == (not fs.files)
+    if h is not None:
+        assert len(data) == 32 + 21 * h.pages <= index.MAX_INDEX_BYTES
+        assert 0 < h.pages < h.total <= index.MAX_PIECES
+        assert (h.pages, h.total - h.pages) == counts and not h.held
+        assert all(0 < n <= index.MAX_PAGE_BYTES for n in payloads.lengths(h, 0, h.pages))
+        again = Payloads(fs, "/p")
+        again.load()
+        assert again.held[h.pid].total == h.total
+    store, fs, _ = store_with({})
+    store.add(MANIFEST, SIGNATURES)
+    why = store.put_index(PID, data)
+    assert (why is None) == (data == INDEX) == (store.held(PID) is not None)
     if why is not None:
         one_line(why)
 
 
+def inflate_chunk(data):
+    """Two bytes of length, 0 for 65,536, and what is to inflate to so many, and end there."""
+    size = int.from_bytes(data[:2], "big") or 65536
+    packed = data[2:]
+    buf = memoryview(bytearray(b"\xa5" * (size + 1)))
+    done = inflate(memoryview(packed), buf[:size])
+    stream = zlib.decompressobj(-15)
+    try:
+        expected = stream.decompress(packed, size + 1)
+    except zlib.error:
+        expected = b""
+    fits = len(expected) == size and stream.eof and not stream.unused_data
+    assert done == fits and buf[size] == 0xA5
+    assert not done or buf[:size] == expected
+
+
+def read_chunks(data):
+    """Messages are chunks, whose first byte has the encoding (2 bits), whether it ends a page and
+    whether the index is of another payload; before each stands its length inflated."""
+    page, pages, stored, out = b"", [], b"", []
+    whole = hashlib.sha256()
+    total = 0
+    for first, rest in pieces(data)[:256]:
+        size, piece = rest[:2].ljust(2, b"\0"), rest[2:] or b"x"
+        length = int.from_bytes(size, "big") or 65536
+        page += sha256(piece)[:16] + pack("!H2sB", len(piece) & 65535, size, first & 3)
+        stored += piece
+        total += length
+        if first & 4:
+            pages, page = [*pages, page], b""
+        plain = piece
+        if first & 3 == index.DEFLATE:
+            buf = memoryview(bytearray(length))
+            plain = buf if inflate(memoryview(piece), buf) else b""
+        out.append(bytes(plain))
+        whole.update(plain)
+        if first & 8:
+            whole.update(b"another")
+    pages += [page] if page else []
+    table = b"".join(sha256(p)[:16] + pack("!HHB", len(p), len(p), 0) for p in pages)
+    head = whole.digest() + table
+    fs = Memory({"/p/index": head, "/p/pages": b"".join(pages), "/p/payload": stored})
+    line = manifest.Payload()
+    line.pid, line.size, line.stored = sha256(head), total, len(stored)
+    chunks = Chunks(fs, "/p", line)
+    given = []
+    why = chunks.step()
+    while why is None and chunks.view is not None:
+        given.append(bytes(chunks.view))
+        assert sum(map(len, given)) <= total
+        why = chunks.step()
+    assert given == out[: len(given)]
+    if why is None:
+        assert given == out and sum(map(len, out)) == total
+    else:
+        one_line(why)
+        assert why.startswith("archive:")  # for all digests hold
+
+
 def read_store(data):
-    """Messages are the files of a release in STORE: good ones, but for those that are given. First
-    byte: which file (3 bits); the next bits say whether it is cut, changed or replaced."""
-    files = {"manifest": MANIFEST, "signatures": SIGNATURES, "index": INDEX, "payload": PAYLOAD}
-    names = (*files, "odd", "x/y")
+    """Messages are the files of STORE: good ones, but for those that are given. First byte: which
+    file (3 bits); the next bits say whether it is cut, changed or replaced."""
+    files = dict(FILES)
+    names = (*files, f"releases/{RID.hex()}/odd", f"payloads/{PID.hex()}/x/y", "odd")
     for first, rest in pieces(data):
-        name = names[(first & 7) % len(names)]
+        name = names[first & 7]
         at = int.from_bytes(rest[:2], "big")
         held = files.get(name, b"")
         if first & 0x18 == 0:
@@ -442,51 +542,67 @@ def read_store(data):
             files[name] = held[:at] + rest[2:] + held[at + len(rest[2:]) :]
         else:
             files.pop(name, None)
-    folder = "/store/" + to_hex(RID)
-    fs = Memory({folder + "/" + name: held for name, held in files.items()})
-    fs.mkdirs("/store/" + to_hex(OTHER) + ".new")
-    log = Log()
-    store = Store(fs, "/store", TRUST, log, 1 << 20)
+    store, fs, log = store_with(files)
+    fs.mkdirs("/store/releases/" + to_hex(OTHER) + ".new")
     store.load()
-    assert fs.listdir("/store") == [to_hex(r.rid) for r in store.releases]
+    assert fs.listdir("/store/releases") == [to_hex(r.rid) for r in store.releases]
+    assert fs.listdir("/store/payloads") == [to_hex(pid) for pid in store.payloads.held]
     assert all((path + "/").startswith("/store/") for path in fs.touched)
     for line in log.lines:
         one_line(line)
+    h = store.held(PID)
     if not store.releases:
+        assert h is None
         return
-    (release,) = store.releases
-    assert files.get("manifest") == MANIFEST
-    assert release.indexed == (files.get("index") == INDEX)
-    payload = files.get("payload", b"") if release.indexed else b""
+    manifest_name, _, index_name, pages_name, payload_name = names[:5]
+    assert files.get(manifest_name) == MANIFEST
+    assert (h is not None) == (files.get(index_name) == INDEX)
     good = 0
-    while payload[good * CHUNK :][:CHUNK] == PAYLOAD[good * CHUNK :][:CHUNK] != b"":
-        good += 1
-    if len(payload) > len(PAYLOAD):
-        good = 0
-    assert release.held == good and release.complete == (good == 3)
-    for n in range(4):
-        part = store.open(b"1/%s/%d" % (to_hex(RID).encode(), n))
+    if h is not None and files.get(pages_name, b"").startswith(PIECES[0]):
+        good = 1
+        payload = files.get(payload_name, b"")
+        while good < 4 and payload[(good - 1) * CHUNK :].startswith(PIECES[good]):
+            good += 1
+        if len(payload) > len(PAYLOAD):
+            good = 1
+    assert h is None or (h.held == good and h.complete() == (good == 4))
+    line = store.releases[0].manifest.payloads[0]
+    assert store.whole(line) == (good == 4)
+    for n in range(5):
+        part = store.open(b"1/%s/%d" % (to_hex(PID).encode(), n))
         assert (part is not None) == (n < good)
         if part is not None:
             view = memoryview(bytearray(CHUNK))
-            assert part.read_into(0, view) == len(PAYLOAD[n * CHUNK :][:CHUNK])
-            assert view[: part.size] == PAYLOAD[n * CHUNK :][:CHUNK]
+            assert part.read_into(0, view) == len(PIECES[n]) == part.size
+            assert view[: part.size] == PIECES[n]
             part.close()
 
 
 def ask_store(data):
     """Names that a TFTP client asks for: nothing but what is verified can be had."""
-    folder = "/store/" + to_hex(RID) + "/"
-    files = {"manifest": MANIFEST, "signatures": SIGNATURES, "index": INDEX, "payload": PAYLOAD}
-    fs = Memory({folder + name: held for name, held in files.items()} | {"/store/secret": b"x"})
-    store = Store(fs, "/store", TRUST, Log(), 1 << 20)
+    store, _, _ = store_with(FILES | {"secret": b"x"})
     store.load()
     part = store.open(data)
-    if part is not None:
-        first, rid, what = data.split(b"/")
-        assert first == b"1" and rid == to_hex(RID).encode()
-        assert what in (b"manifest", b"signatures", b"index", b"0", b"1", b"2")
-        part.close()
+    if part is None:
+        return
+    one, key, what = data.split(b"/")
+    assert one == b"1"
+    view = memoryview(bytearray(70000))
+    given = view[: part.read_into(0, view)]
+    assert len(given) == part.size
+    part.close()
+    if what in (b"manifest", b"signatures"):
+        assert key == to_hex(RID).encode()
+        assert given == {b"manifest": MANIFEST, b"signatures": SIGNATURES}[what]
+    elif what == b"index":
+        assert key == to_hex(PID).encode() and given == INDEX
+    else:
+        first, _, last = what.partition(b"-")
+        first, last = int(first), int(last or first)
+        assert key == to_hex(PID).encode() and first <= last and first < 4
+        assert what in (b"%d" % first, b"%d-%d" % (first, last))
+        end = 1 if first == 0 else min(last + 1, 4)  # pages and chunks lie in two files
+        assert given == b"".join(PIECES[first:end])
 
 
 TARGETS = {
@@ -505,6 +621,8 @@ TARGETS = {
     "serve": upload,
     "state": read_state,
     "index": read_index,
+    "inflate": inflate_chunk,
+    "chunks": read_chunks,
     "store": read_store,
     "names": ask_store,
 }

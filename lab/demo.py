@@ -22,6 +22,10 @@ from swdist_host import ca, keys, payload, release
 ROOT = Path(__file__).resolve().parent.parent
 LOSS_PERCENT = 10
 LAPTOP, FORGER, TAMPERER, REPLAYER = "laptop", "forger", "tamperer", "replayer"
+# Of the scene `mesh`: by turns, and one in their midst that no release is for.
+ALPHA, BETA, GAMMA = "alpha", "beta", "gamma"
+TESTERS = "testers"
+HOLD = "\toption hold '1'"
 SPREAD_LIMIT_MS = 100
 SWITCHES, GAP_S, SWITCHES_LIMIT_MS = 20, 5, 20  # of the scene `switches`
 BACK_LIMIT_S = 25  # confirm_s of the lab's nodes, and the last hook that was begun before it
@@ -86,18 +90,35 @@ class Demo:
         self.world.link(FORGER, names[-1], ipv4=False)
         self.world.link(TAMPERER, names[self.count // 2], ipv4=True)
         self.world.link(REPLAYER, names[self.count // 3], ipv4=False)
+        boards = [None] * self.count
+        more = dict.fromkeys(range(self.count), ())
+        if self.scene == "mesh":
+            late = self.count * 2 // 3
+            # Who is behind the one that is off gets it from the other side.
+            boards = [(ALPHA, BETA)[(i + (i > late and i % 2 == late % 2)) % 2]
+                      for i in range(self.count)]  # fmt: skip
+            boards[max(self.count // 3, 1)] = GAMMA
+        elif self.scene == "canary":
+            for i in range(0, self.count, 2):
+                more[i] = (f"\tlist group '{TESTERS}'",)
+            more[1] = (HOLD,)
         for i, name in enumerate(names):
             # Routers have no clock of their own and wake in the past; the first node is a gateway
             # and knows the time.
             offset_s = 0 if i == 0 else -self.random.uniform(600, 11 * 3600)
             ppm = round(self.random.uniform(-100, 100), 3)
-            self.nodes.append(self._node(name, self.python, offset_s, ppm))
+            self.nodes.append(self._node(name, self.python, offset_s, ppm, boards[i], more[i]))
         self.late = self.nodes[self.count * 2 // 3]
         self.early = [n for n in self.nodes if n is not self.late]
         self.hops = topology.hops(self.links, 0)
 
-    def _node(self, name, python, offset_s, ppm):
-        return Node(name, self.folder / name, self.world, self.ca, python, offset_s, ppm)
+    def _node(self, name, python, offset_s, ppm, board=None, more=()):
+        folder = self.folder / name
+        return Node(name, folder, self.world, self.ca, python, offset_s, ppm, board, more)
+
+    def takers(self, nodes=None):
+        """Those of them whose boards the releases are for, and that are not on hold."""
+        return [n for n in nodes or self.nodes if n.board != GAMMA and HOLD not in n.more]
 
     # --- waiting
 
@@ -142,7 +163,7 @@ class Demo:
                 continue
             status = node.net()
             held = [
-                f"{r['version']} {100 * r['held'] // max(r['chunks'], 1)} %"
+                f"{r['version']} {r['percent']} %" if r["fits"] else f"{r['version']} not for here"
                 for r in status.get("releases", [])
             ]
             clock = "-"
@@ -160,9 +181,9 @@ class Demo:
         return [n for n in self.nodes if n.processes]
 
     def show_coverage(self, version, nodes=None):
-        """Share of the wanted chunks that all running nodes together hold, and who has all."""
-        found = [n.release(version) for n in nodes or self.running()]
-        share = sum(r["held"] / r["chunks"] for r in found if r) / len(found)
+        """Share of the wanted pieces that all running nodes together hold, and who has all."""
+        found = [n.release(version) for n in nodes or self.takers(self.running())]
+        share = sum(r["held"] / max(r["total"], 1) for r in found if r) / len(found)
         whole = sum(bool(r.get("complete")) for r in found)
         return (
             f"{version} spreads {bar(share, 30)} {int(share * 100):3} %, "
@@ -171,8 +192,8 @@ class Demo:
 
     # --- releases
 
-    def tree(self, version, size, does="", code=None):
-        folder = self.folder / f"tree-{version}"
+    def tree(self, version, size, does="", code=None, board=None):
+        folder = self.folder / f"tree-{version}-{board}"
         for name, text in (code or {}).items():
             (folder / payload.CODE).mkdir(parents=True, exist_ok=True)
             (folder / payload.CODE / f"{name}.py").write_text(text)
@@ -187,16 +208,28 @@ class Demo:
 
     def release(
         self, version, start_s, end_s=None, key=None, size=200_000, signed_at_s=None, does="",
-        code=None,
+        code=None, boards=(None,), groups=(), share=0,
     ):  # fmt: skip
-        data = self.tree(version, size, does, code)
+        """Its file. boards: of each the board of a payload, None for any."""
+        sources = [
+            release.Source("slot", (board,) if board else (), self.tree(
+                version, size, does, code, board))
+            for board in boards
+        ]  # fmt: skip
         swd = release.build(
-            self.network, version, start_s, end_s=end_s, data=data, signed_at_s=signed_at_s
-        )
-        swd = release.sign(swd, key or self.key)
-        path = self.folder / f"{version}.swd"
-        release.save(swd, path)
+            self.network, version, start_s, sources, end_s=end_s, signed_at_s=signed_at_s,
+            groups=groups, share=share,
+        )  # fmt: skip
+        return self.signed(swd, version, key)
+
+    def signed(self, swd, name, key=None):
+        path = self.folder / f"{name}.swd"
+        release.save(release.sign(swd, key or self.key), path)
         return path
+
+    def boards(self):
+        """What a release of this scene has payloads for."""
+        return (ALPHA, BETA) if self.scene == "mesh" else (None,)
 
     def seed(self, path, end=0):
         """The laptop is a neighbour that offers the release, with the operator's own command. end:
@@ -235,10 +268,12 @@ class Demo:
         self.say(f"{self.late.name}: power cut. It will miss what comes now")
 
     def lead_s(self):
-        return 25 if self.count < 24 else 32
+        """Time for a release to spread; more where nodes fetch for others what is not for them."""
+        return (25 if self.count < 24 else 32) + (15 if self.scene == "mesh" else 0)
 
     def spread(self, nodes, version, start_s):
         """Waits until they have all of it, and then until they run it."""
+        nodes = self.takers(nodes)
         began = time.monotonic()
         left_s = start_s - time.time()
         self.wait(
@@ -258,11 +293,30 @@ class Demo:
 
     def stable(self):
         start_s = int(time.time()) + self.lead_s()
-        rid = self.seed(self.release("1.1.0", start_s))
+        path = self.release("1.1.0", start_s, boards=self.boards())
+        rid = self.seed(path)
         self.say(f"a laptop beside n0 seeds 1.1.0 ({rid[:8]}), to start in {self.lead_s()} s")
         self.spread(self.early, "1.1.0", start_s)
+        if self.scene == "mesh":
+            self.judge_boards(path)
 
-    def expect_together(self, nodes, version, reason, at_s):
+    def judge_boards(self, path):
+        """Each node has the payload of its board; the one that has none has relayed."""
+        sizes = {p.boards[0]: (p.pid.hex(), p.stored) for p in release.load(path).parsed.payloads}
+        wrong = [n.name for n in self.takers(self.early) if not n.holds(*sizes[n.board])]
+        found = [f"{sum(n.board == b for n in self.early)} of {b}" for b in sizes]
+        self.expect("each node has the payload of its own board", not wrong, ", ".join(found))
+        other = next(n for n in self.nodes if n.board == GAMMA)
+        said = other.release("1.1.0")
+        self.expect(
+            f"{other.name}, of {GAMMA}, says that 1.1.0 is not for it, and runs on",
+            said and not said["fits"] and other.active() == "1.0.0" and not other.switches(),
+        )
+        relayed = [board for board, held in sizes.items() if other.holds(*held)]
+        self.expect(f"{other.name} has fetched for others what they could not get elsewhere",
+                    relayed, f"the payload of {' and '.join(relayed)}")  # fmt: skip
+
+    def expect_together(self, nodes, version, reason, at_s, revision=0):
         """One switch each, for that reason; how far apart, and how far from the second itself."""
         skew_us = time.time() * 1e6 - time.monotonic() * 1e6
         instants = []
@@ -270,7 +324,7 @@ class Demo:
         for node in nodes:
             found = [
                 r for r in node.switches()
-                if r["to"] == f"{version}-r0" and r["reason"] == reason
+                if r["to"] == f"{version}-r{revision}" and r["reason"] == reason
             ]  # fmt: skip
             if len(found) != 1:
                 self.expect(f"{node.name} switched to {version} once ({reason})", False,
@@ -371,13 +425,56 @@ class Demo:
         lead_s = self.lead_s() + 3
         start_s = int(time.time()) + lead_s
         end_s = start_s + 12
-        path = self.release("1.2.0", start_s, end_s)
+        path = self.release("1.2.0", start_s, end_s, boards=self.boards())
         self.attack(path)
         rid = self.seed(path)
         self.say(f"the laptop seeds the experimental 1.2.0 ({rid[:8]}), to run for 12 s")
         self.spread(self.nodes, "1.2.0", start_s)
-        self.wait("is back on 1.1.0", 30, lambda n: n.active() == "1.1.0", self.nodes)
-        self.expect_together(self.nodes, "1.1.0", "end", end_s)
+        self.wait("is back on 1.1.0", 30, lambda n: n.active() == "1.1.0", self.takers())
+        self.expect_together(self.takers(), "1.1.0", "end", end_s)
+
+    def canary(self):
+        """An experiment for some, which becomes the stable release for all."""
+        held = self.nodes[1]
+        testers = self.nodes[::2]
+        others = [n for n in self.nodes if n not in testers and n is not held]
+        start_s = int(time.time()) + self.lead_s()
+        end_s = start_s + 12
+        path = self.release("1.2.0", start_s, end_s, groups=(TESTERS,))
+        rid = self.seed(path)
+        self.say(f"the laptop seeds 1.2.0 ({rid[:8]}), an experiment for the group {TESTERS}")
+        self.wait("has all of 1.2.0", self.lead_s(), lambda n: n.release("1.2.0").get("complete"),
+                  self.nodes, lambda: self.show_coverage("1.2.0"))  # fmt: skip
+        self.wait("runs 1.2.0", max(start_s - time.time(), 0) + 15,
+                  lambda n: n.active() == "1.2.0", testers)  # fmt: skip
+        self.expect_together(testers, "1.2.0", "start", start_s)
+        ran = [n.name for n in self.nodes if n not in testers and n.active() == "1.2.0"]
+        self.expect(f"nobody else runs it, though all {self.count} hold it", not ran, " ".join(ran))
+        self.wait("is back on what it ran", 30, lambda n: n.active() == "1.1.0", testers)
+        self.expect_together(testers, "1.1.0", "end", end_s)
+        start_s = int(time.time()) + self.lead_s()
+        before = {n.name: self.written(n) for n in self.nodes}
+        rid = self.seed(self.signed(release.promote(release.load(path), start_s), "promoted"))
+        self.say(f"it was good: the laptop seeds 1.2.0-r1 ({rid[:8]}), the stable one, for all")
+        runners = testers + others
+        self.wait("has 1.2.0-r1", self.lead_s(), lambda n: n.release("1.2.0").get("revision") == 1
+                  and n.release("1.2.0")["complete"], self.nodes)  # fmt: skip
+        self.wait("runs 1.2.0-r1", max(start_s - time.time(), 0) + 15,
+                  lambda n: n.switch()["active"]["id"] == rid, runners)  # fmt: skip
+        self.expect_together(runners, "1.2.0", "start", start_s, 1)
+        moved = [n.name for n in self.nodes if self.written(n) != before[n.name]]
+        self.expect("the promotion has moved not a byte of payload", not moved, " ".join(moved))
+        said = held.switch()
+        self.expect(
+            f"{held.name}, which its owner holds, has fetched both, and switched to neither",
+            said["hold"] and not held.switches() and held.active() == "1.0.0"
+            and held.release("1.2.0")["complete"],
+        )  # fmt: skip
+
+    def written(self, node):
+        """When each file of its payloads was written: a piece that comes changes that."""
+        files = (node.store / "payloads").rglob("*")
+        return {str(f): (f.stat().st_ino, f.stat().st_mtime_ns) for f in files if f.is_file()}
 
     def bad_releases(self):
         """Three signed releases that do nobody any good: all nodes come back by themselves."""
@@ -551,7 +648,9 @@ class Demo:
         past_s = int(time.time()) - 3600
         liar = keys.SecretKey(self.key.key_id, os.urandom(32))
         forged = self.release("6.6.6", past_s, key=liar, size=5000)
-        replayed = self.release("1.0.5", past_s, size=5000, signed_at_s=past_s)
+        replayed = self.release(
+            "1.0.5", past_s, size=5000, signed_at_s=past_s, boards=self.boards()
+        )
         self.forged_rid = release.load(forged).rid.hex()
         self.say("three strangers come. One offers 6.6.6, signed by a key that poses as the CA's;")
         self.say("one 1.2.0 with a changed byte in each chunk; one the true, but old 1.0.5")
@@ -595,10 +694,10 @@ class Demo:
         self.expect("the replayed 1.0.5 was taken for what it is, and never ran",
                     holders and not downgraded, f"held by {len(holders)} nodes")  # fmt: skip
         story = ["1.1.0-r0", "1.2.0-r0", "1.1.0-r0"]
-        others = [name for name, found in ran.items() if found != story]
+        others = [n.name for n in self.takers() if ran[n.name] != story]
         self.expect("each node switched to 1.1.0, 1.2.0 and back, and to nothing else",
                     not others, " ".join(others))  # fmt: skip
-        others = [n.name for n in self.nodes if n.hook_runs() != ["1.1.0", "1.2.0", "1.1.0"]]
+        others = [n.name for n in self.takers() if n.hook_runs() != ["1.1.0", "1.2.0", "1.1.0"]]
         self.expect("each release's own hook says the same", not others, " ".join(others))
 
     def judge_loss(self):
@@ -650,6 +749,8 @@ class Demo:
             self.self_update()
         elif scene == "rekey":
             self.rekey()
+        elif scene == "canary":
+            self.canary()
 
     def run(self, kills):
         if self.scene == "image":
@@ -681,10 +782,11 @@ def arguments():
     parser.add_argument(
         "--scene", default="mesh",
         choices=["mesh", "spread", "bad-release", "kills", "self-update", "rekey", "switches",
-                 "image"],
+                 "image", "canary"],
         help="all of it, one release and a node that was off, releases that do harm, kill -9, "
         "releases that bring swdist itself, changes of the CA's keys, how far apart the nodes are "
-        "in 20 switches, or a whole image that the routers of one board flash (always 6 nodes)",
+        "in 20 switches, a whole image that the routers of one board flash (always 6 nodes), or an "
+        "experiment for a group that becomes the release for all",
     )  # fmt: skip
     parser.add_argument("--kills", type=int, default=20, help="of the scene `kills`")
     parser.add_argument(

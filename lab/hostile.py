@@ -6,54 +6,96 @@ of each chunk changed.
 """
 
 import sys
-from dataclasses import replace
 from types import SimpleNamespace
 
-from swdist import config, manifest, netd, platform, verify
-from swdist.parts import File
+from swdist import config, netd, platform, verify
+from swdist.payloads import MAX_RUN_BYTES, File
+from swdist.room import Plan
 from swdist_host import release
 
 
 class Lies:
-    """Has what netd asks of a store, and verifies nothing."""
+    """Has what netd asks of a store, and verifies nothing. room: of the store whose place it takes;
+    twist(bytes): what is given for a piece that is a chunk."""
 
-    def __init__(self, swds):
+    def __init__(self, swds, room, twist):
+        self.room = room
+        self.catalogue = self
+        self.payloads = self
+        self.relayed = ()
+        self.releases = [SimpleNamespace(rid=swd.rid, manifest=swd.parsed) for swd in swds]
+        self.held = Held()
         self.parts = {}
-        self.releases = []
+        self._pieces = {}
         for swd in swds:
-            m, _ = manifest.parse(swd.manifest)
-            self.releases.append(
-                SimpleNamespace(
-                    rid=m.rid, manifest=m, held=m.chunks, complete=True, indexed=True, failed=False
+            for name in ("manifest", "signatures"):
+                self.parts[f"{swd.rid.hex()}/{name}"] = getattr(swd, name)
+            for packed in swd.payloads:
+                chunks = map(twist, packed.pieces[packed.pages :])
+                pieces = [*packed.pieces[: packed.pages], *chunks]
+                self.parts[f"{packed.pid.hex()}/index"] = packed.index
+                self._pieces[packed.pid.hex()] = pieces
+                count = len(pieces)
+                self.held[packed.pid] = SimpleNamespace(
+                    held=count, total=count, complete=lambda: True
                 )
-            )
-            for name in ("manifest", "signatures", "index"):
-                self.parts[f"1/{m.rid.hex()}/{name}"] = getattr(swd, name)
-            for n in range(m.chunks):
-                chunk = swd.payload[n * m.chunk_size : (n + 1) * m.chunk_size]
-                self.parts[f"1/{m.rid.hex()}/{n}"] = chunk
 
     def get(self, rid):
         return next((r for r in self.releases if r.rid == rid), None) or self.releases[0]
 
+    def shown(self):
+        return self.releases
+
     def digest(self):
         return b"\xee" * 8
 
-    def wanted(self, release):
+    def plan(self):
+        return Plan()
+
+    def lines(self):
+        return {}
+
+    def wanted(self):
+        return []
+
+    def lacks(self, pid):
         return False
 
+    def relay(self, pids):
+        pass
+
     def reuse(self):
-        return False
+        return False, False
 
     def newest_signed_at_s(self):
         return 0
 
-    def collect(self, pinned):
-        pass
-
     def open(self, name):
-        data = self.parts.get(bytes(name).decode("ascii", "replace"))
+        head, _, what = bytes(name).decode("ascii", "replace").removeprefix("1/").partition("/")
+        data = self.parts.get(f"{head}/{what}")
+        if data is None and head in self._pieces:
+            data = self._run(self._pieces[head], what)
         return None if data is None else Part(data)
+
+    def _run(self, pieces, what):
+        first, _, last = what.partition("-")
+        try:
+            asked = pieces[int(first) : int(last or first) + 1]
+        except ValueError:
+            return None
+        data = b""
+        for piece in asked:
+            if data and len(data) + len(piece) > MAX_RUN_BYTES:
+                break
+            data += piece
+        return data or None
+
+
+class Held(dict):
+    """{payload id: what is held of it}; a store's `held` is a function, a Payloads' one a dict."""
+
+    def __call__(self, pid):
+        return self.get(pid)
 
 
 class Part(File):
@@ -70,11 +112,13 @@ class Part(File):
         pass
 
 
-def tampered(swd):
-    payload = bytearray(swd.payload)
-    for at in range(100, len(payload), 4096):  # that is in each chunk
-        payload[at] ^= 1
-    return replace(swd, payload=bytes(payload))
+def changed(piece):
+    at = len(piece) // 2
+    return piece[:at] + bytes([piece[at] ^ 1]) + piece[at + 1 :]
+
+
+def unchanged(piece):
+    return piece
 
 
 def main():
@@ -84,12 +128,11 @@ def main():
     fs = platform.Fs()
     conf = config.load(flags, "hostile", fs)
     swds = [release.load(path) for path in paths]
-    if "--tamper" in words:
-        swds = [tampered(swd) for swd in swds]
     daemon = netd.Netd(
         conf, conf.log_to("hostile"), fs, verify.load_ca(fs, conf.ca), platform.Clock()
     )
-    lies = Lies(swds)
+    twist = changed if "--tamper" in words else unchanged
+    lies = Lies(swds, daemon.store.room, twist)
     daemon.store = daemon.node.store = daemon.node.fetch._store = lies
     daemon.serve._open = lies.open
     daemon.run()

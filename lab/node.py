@@ -13,10 +13,15 @@ CLOCKED = Path(__file__).with_name("clocked.py")
 
 
 class Node:
-    """offset_s, ppm: how wrong its clock is. python: the interpreter's command."""
+    """offset_s, ppm: how wrong its clock is. python: the interpreter's command. more: further lines
+    of its configuration."""
 
-    def __init__(self, name, folder, world, ca, python, offset_s=0.0, ppm=0.0):
+    board = "lab"
+
+    def __init__(self, name, folder, world, ca, python, offset_s=0.0, ppm=0.0, board=None, more=()):
         self.name = name
+        self.board = board or self.board
+        self.more = more
         self.world = world
         self.folder = Path(folder)
         self.python = python
@@ -35,7 +40,7 @@ class Node:
             *self.options(),
             *[f"\toption {k} '{self.folder / k}'" for k in ("store", "state", "run")],
             f"\toption ca '{ca}'",
-            "\toption board 'lab'",
+            f"\toption board '{self.board}'",
             "\toption factory_version '1.0.0'",
             "\toption user ''",
         ]
@@ -51,6 +56,7 @@ class Node:
             "\toption beacon_ms '1000'",
             "\toption confirm_s '20'",
             "\toption quota_kb '4096'",
+            *self.more,
         ]
 
     def make_launcher(self):
@@ -153,6 +159,18 @@ class Node:
         found = [r for r in self.net().get("releases", []) if r["version"] == version]
         return found[0] if found else {}
 
+    def payload(self, pid):
+        """Where it keeps a payload (its id in hex), on flash or in RAM."""
+        places = (self.store / "payloads" / pid, self.run / "images" / pid)
+        return next((path for path in places if path.is_dir()), places[0])
+
+    def holds(self, pid, size):
+        """Is all of it there, going by the size?"""
+        try:
+            return (self.payload(pid) / "payload").stat().st_size == size
+        except OSError:
+            return False
+
     def active(self):
         return self.switch().get("active", {}).get("version")
 
@@ -170,7 +188,8 @@ class Node:
 
     def on_flash(self, rid):
         """Is anything of that release (its id in hex) in the store, or in a slot?"""
-        return any((path / rid).exists() for path in (self.store, self.state / "slots"))
+        places = (self.store / "releases", self.state / "slots")
+        return any((path / rid).exists() for path in places)
 
     def hook_runs(self):
         """What the releases' own hooks have written down: the versions, in order."""

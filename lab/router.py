@@ -16,6 +16,10 @@ from lab.busybox import MOUNTS, put_busybox, put_program
 from lab.node import CLOCKED, SRC, Node
 
 TOP = SRC.parent
+sys.path.insert(0, str(TOP / "tools"))
+
+import ipk_const  # noqa: E402
+
 ROOTFS = Path(__file__).with_name("rootfs")
 REBOOT = 77  # what process 1 ends with when sysupgrade has written another system
 LINKSYS_BYTES, TRX_BYTES = 32, 28
@@ -46,10 +50,11 @@ def image(folder, ipks, version, bulk):
             inner.extractall(folder, filter="tar")
     modules = folder / "usr/lib/micropython/swdist"
     (modules / "install.mpy").unlink()
-    minute = f"WAIT_US = {60 * 10**6}  #"
-    source = (SRC / "swdist/install.py").read_text()
+    source = ipk_const.device()["install"]
+    minute = f"_WAIT_US = const({60 * 10**6})"
     assert minute in source
-    (modules / "install.py").write_text(source.replace(minute, f"WAIT_US = {WAIT_S * 10**6}  #"))
+    source = source.replace(minute, f"_WAIT_US = const({WAIT_S * 10**6})")
+    (modules / "install.py").write_text(source)
     (folder / "usr/lib/swdist/version").write_text(version + "\n")
     (folder / "etc/passwd").write_text(PASSWD)
     (folder / "etc/group").write_text(GROUP)

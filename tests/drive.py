@@ -11,7 +11,7 @@ import json
 import os
 import sys
 
-from swdist import net, parts, platform, ports, tftpget
+from swdist import net, payloads, platform, ports, tftpget
 from swdist.tftpserve import Serve
 
 FS = platform.Fs()
@@ -54,7 +54,7 @@ class Server:
         if name.startswith(".") or name not in os.listdir(self._folder):
             return None
         path = self._folder + "/" + name
-        return parts.File(FS.open(path, "rb"), 0, FS.size(path))
+        return payloads.File(FS.open(path, "rb"), 0, FS.size(path))
 
     def _send(self, slot, peer, port, buf, n):
         if slot < 0:

@@ -9,16 +9,19 @@ LAYERS = {
     "shell": {"platform", "net", "ports", "ifaces", "unixsock", "libc", "native"},
     "formats": {
         "bits", "manifest", "usign", "sha512", "ed25519", "ucryptolib", "datagram", "tftp", "ipc",
-        "uci", "untar",
+        "uci", "untar", "index", "inflate",
     },
     "trust": {"verify", "choose"},
     "machines": {
-        "neighbours", "announce", "clock", "tftpget", "tftpserve", "fetch", "switcher",
+        "neighbours", "announce", "clock", "tftpget", "tftpserve", "fetch", "download", "sources",
+        "suspicion", "relay", "switcher",
     },
-    "storage": {"store", "parts", "slots", "inject", "install"},
-    "wiring": {"config", "node"},
+    "storage": {
+        "store", "catalogue", "payloads", "reuse", "room", "chunks", "slots", "inject", "install",
+    },
+    "wiring": {"config", "node", "status"},
     "entry": {"netd", "switchd", "sntp"},
-    "commands": {"tool"},
+    "commands": {"tool", "texts"},
 }  # fmt: skip
 MAY = {
     "shell": {"shell", "formats"},
@@ -33,6 +36,16 @@ MAY = {
 EXTRA = {
     ("config", "platform"),  # the configuration makes the clock and the log that it describes
     ("fetch", "tftpget"),  # fetch drives downloads, and reads their states
+    ("download", "tftpget"),
+    ("sources", "tftpget"),
+    ("fetch", "download"),
+    ("fetch", "sources"),
+    ("fetch", "suspicion"),
+    ("sources", "download"),
+    ("fetch", "payloads"),  # fetch asks for runs of pieces as they lie there
+    ("fetch", "reuse"),  # and for none that another payload has
+    ("sources", "reuse"),
+    ("node", "status"),  # which is what the network side says of itself
 }
 OUTSIDE = {"os", "time", "socket", "select", "signal", "ffi", "subprocess", "random", "threading"}
 ABSENT = {"typing", "dataclasses", "enum", "abc", "logging", "datetime", "pathlib", "functools"}

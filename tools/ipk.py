@@ -45,7 +45,7 @@ OPTIONAL = {
     ),
     "swdist-utils": (
         "What people ask of swdist on a router: commands, ubus, Prometheus",
-        ("inject", "tool"),
+        ("inject", "texts", "tool"),
         ("usr/libexec/rpcd/swdist", "etc/uci-defaults/50-swdist-utils"),
     ),
 }

@@ -26,14 +26,14 @@ CONSTANT = re.compile(
 )
 WHICH = 'MICROPYTHON = sys.implementation.name == "micropython"\n'
 # In packages of their own, which may be of another version than the rest: names they use stay.
-APART = ("inject", "install", "sntp", "tool")
+APART = ("inject", "install", "sntp", "texts", "tool")
 # Our names that MicroPython's own things may have too (a test asks it), and one for people.
 SHARED = set(
     "ACK ERROR Writer add at buf call clear clock close collect complete count diff digest end "
-    "error file find floor fs get group idle index info into keys last lines link listdir load log "
-    "main name opcode open order out own path place poller port put puts rate read recv register "
-    "release remove rename reset row run send serve server sha256 size socket start state step "
-    "stop sync threshold time unregister use version view wait VERSION".split()
+    "error file find floor free fs get group idle index info into keys last lines link listdir "
+    "load log main name next opcode open order out own path place poller port put puts rate read "
+    "recv register release remove rename reset row run send serve server sha256 size socket start "
+    "state step stop sync threshold time unregister use version view wait VERSION".split()
 )
 FUNCTIONS = (ast.FunctionDef, ast.Lambda)
 IMPORTS = (ast.Import, ast.ImportFrom)
@@ -284,7 +284,7 @@ def device():
     texts = source()
     names = short_names(texts)
     own = own_attributes(texts)
-    keep = keywords(texts.values())
+    keep = {names.get(name, name) for name in keywords(texts.values())}
     return {
         stem: short_arguments(renamed(text, {**names, **own[stem]}), keep)
         for stem, text in texts.items()

@@ -32,7 +32,24 @@ NETWORK = hashlib.sha256(
 ).digest()[:8]
 PAYLOAD = bytes(i * 7 % 256 for i in range(10000))
 CHUNKS = [PAYLOAD[i : i + 4096] for i in range(0, len(PAYLOAD), 4096)]
-INDEX = b"".join(hashlib.sha256(c).digest() for c in CHUNKS)
+
+
+def entry(piece):
+    """Of a piece that is sent as it is."""
+    return hashlib.sha256(piece).digest()[:16] + struct.pack("!HHB", len(piece), len(piece), 0)
+
+
+PAGE = b"".join(entry(c) for c in CHUNKS)
+INDEX = hashlib.sha256(PAYLOAD).digest() + entry(PAGE)
+PID = hashlib.sha256(INDEX).digest()
+SIZE, ID = len(PAYLOAD), PID.hex()
+
+
+def line(kind="slot", boards="any", size=SIZE, stored=SIZE, pid=ID):
+    """What a manifest says of a payload."""
+    return f"{kind} {size} {stored} {pid} {boards}"
+
+
 BASE = {
     "Format": "swdist-release 1",
     "Network": NETWORK.hex(),
@@ -41,11 +58,7 @@ BASE = {
     "Channel": "stable",
     "Signed-At": "2026-11-23T10:00:00Z",
     "Start": "2026-11-24T03:00:00Z",
-    "Boards": "any",
-    "Payload": "slot",
-    "Payload-Size": str(len(PAYLOAD)),
-    "Chunk-Size": "4096",
-    "Index-SHA256": hashlib.sha256(INDEX).hexdigest(),
+    "Payload-1": line(),
 }
 
 
@@ -65,8 +78,7 @@ def public_line(k, tag=b"Ed"):
 
 def key_set(version, keys, threshold, keep=(), **changes):
     """A manifest that brings these CA keys."""
-    fields = dict.fromkeys(("Payload_Size", "Chunk_Size", "Index_SHA256"))
-    fields.update(Version=version, Payload="keys", CA_Threshold=str(threshold))
+    fields = {"Version": version, "Payload_1": None, "CA_Threshold": str(threshold)}
     for n, k in enumerate(keys, 1):
         fields[f"CA_Key_{n}"] = public_line(k)
     if keep:
@@ -74,55 +86,39 @@ def key_set(version, keys, threshold, keep=(), **changes):
     return text(**{**fields, **changes})
 
 
-def manifests():
-    gone = {"Payload_Size": None, "Chunk_Size": None, "Index_SHA256": None}
-    good = text()
-    keys = key_set("0.0.1", KEYS[:2], 2, keep=[good, b"other"])
-    experimental = {"Channel": "experimental", "End": "2026-11-25T03:00:00Z"}
-    about_image = {"Payload": "image", "Boards": "linksys,wrt54gs", "Window": "3600"}
-    image = text(**about_image)
-    cases = [
+EXPERIMENTAL = {"Channel": "experimental", "End": "2026-11-25T03:00:00Z"}
+WITHDRAWN = {"Payload_1": None, "Withdrawn": "yes"}
+
+
+def form_cases(good):
+    def unknown(n):
+        return b"".join(b"A%d: x\n" % i for i in range(n))
+
+    def filled(size):
+        """A manifest of that many bytes."""
+        long = good + b"".join(b"A%d: " % i + b"x" * 500 + b"\n" for i in range(7))
+        return long + b"Z: " + b"z" * (size - len(long) - 4) + b"\n"
+
+    lines = good.count(b"\n")
+    return [
         ("stable", good, True),
-        ("experimental", text(**experimental), True),
-        ("withdrawn", text(Revision="1", Payload="none", Withdrawn="yes", **gone), True),
-        ("boards", text(Boards="linksys,wrt54gs tplink,wdr3600"), True),
+        ("withdrawn", text(Revision="1", **WITHDRAWN), True),
         ("unknown key is ignored", good + b"Mood: fine\n", True),
         ("unknown critical key: relayed, not installed", good + b"!Quantum: yes\n", True),
-        ("unknown payload word: relayed, not installed", text(Payload="hologram"), True),
-        ("image", image, True),
-        ("image, experimental: relayed, not installed", text(**experimental, **about_image), True),
-        ("image for any board: relayed, not installed", text(Payload="image", Window="0"), True),
-        ("image without its window", image.replace(b"Window: 3600\n", b""), False),
-        ("image, window of more than a week", image.replace(b"3600", b"604801"), False),
-        ("image, window with a leading zero", image.replace(b"3600", b"03600"), False),
-        ("image, its window made critical", image.replace(b"Window", b"!Window"), False),
-        ("slot with a window", text(Window="3600"), False),
-        ("packages", text(Payload="ipk"), True),
         ("from the far future", text(Version="9.0.0", Start="9999-12-31T23:59:59Z"), True),
-        ("keys", keys, True),
-        ("keys, the last possible set", key_set("0.0.32", KEYS, 3), True),
-        (
-            "keys of an unknown algorithm",
-            key_set("0.0.1", KEYS[:1], 1, CA_Key_2=public_line(KEYS[1], b"S1")),
-            True,
-        ),
-        ("keys, but none", key_set("0.0.1", [], 1), False),
-        ("keys, set 0", key_set("0.0.0", KEYS, 1), False),
-        ("keys, set 33", key_set("0.0.33", KEYS, 1), False),
-        ("keys, of another version", key_set("0.1.1", KEYS, 1), False),
-        ("keys, revised", key_set("0.0.1", KEYS, 1, Revision="1"), False),
-        ("keys, for some boards", key_set("0.0.1", KEYS, 1, Boards="x"), False),
-        ("keys, experimental", key_set("0.0.1", KEYS, 1, **experimental), False),
-        ("keys, more than all must sign", key_set("0.0.1", KEYS, 4), False),
-        ("keys, none must sign", key_set("0.0.1", KEYS, 0), False),
-        ("keys, one twice", key_set("0.0.1", [KEYS[0], KEYS[0]], 1), False),
-        ("keys, not in base64", key_set("0.0.1", KEYS, 1, CA_Key_2="?"), False),
-        ("keys, too short", key_set("0.0.1", KEYS, 1, CA_Key_2=public_line(KEYS[1])[:-4]), False),
-        ("keys, kept id too short", key_set("0.0.1", KEYS, 1, CA_Keep_1="00"), False),
-        ("keys, made critical", keys.replace(b"CA-Key-1", b"!CA-Key-1"), False),
-        ("keys with payload", key_set("0.0.1", KEYS, 1, Payload_Size="1"), False),
-        ("slot with a key set's version", text(Version="0.0.1"), False),
+        ("described", text(Description="Fixes the mesh; see http://10.0.0.1/"), True),
         ("padding", good + b"Padding: " + b"x" * 512 + b"\n", True),
+        ("value too long", good + b"Padding: " + b"x" * 513 + b"\n", False),
+        ("key of 32 characters", good + b"K" * 32 + b": x\n", True),
+        ("key too long", good + b"K" * 33 + b": x\n", False),
+        ("critical key of 32 characters", good + b"!" + b"K" * 32 + b": x\n", True),
+        ("key with an underscore", good + b"A_b: x\n", False),
+        ("no key", good + b": x\n", False),
+        ("critical, without a key", good + b"!: x\n", False),
+        ("longest", filled(4096), True),
+        ("too long", filled(4097), False),
+        ("sixty-four lines", good + unknown(64 - lines), True),
+        ("sixty-five lines", good + unknown(65 - lines), False),
         ("empty", b"", False),
         ("no last line end", good[:-1], False),
         ("CR LF", good.replace(b"\n", b"\r\n"), False),
@@ -132,36 +128,243 @@ def manifests():
         ("format not first", b"A: b\n" + good, False),
         ("empty line", good + b"\n", False),
         ("no space", good + b"A:b\n", False),
+        ("no value", good + b"A: \n", False),
+        ("leading space", good + b"A:  b\n", False),
         ("trailing space", good + b"A: b \n", False),
-        ("value too long", good + b"A: " + b"x" * 513 + b"\n", False),
-        ("key too long", good + b"K" * 33 + b": x\n", False),
         ("key twice", good + b"Version: 1.1.0\n", False),
         ("unknown key twice", good + b"A: b\n!A: b\n", False),
-        ("known key made critical", good.replace(b"Boards:", b"!Boards:"), False),
+    ] + [
+        (f"{name} made critical", good.replace(name.encode(), b"!" + name.encode()), False)
+        for name in BASE
+    ]
+
+
+def head_cases():
+    highest = {"Version": "65535.65535.65535", "Revision": "65535"}
+    return [
+        ("network in capitals", text(Network=NETWORK.hex().upper()), False),
+        ("network too short", text(Network=NETWORK.hex()[:-1]), False),
+        ("highest version and revision", text(**highest), True),
         ("leading zero", text(Version="1.01.0"), False),
         ("version too high", text(Version="1.65536.0"), False),
         ("version of two", text(Version="1.1"), False),
+        ("version of four", text(Version="1.1.0.0"), False),
         ("revision signed", text(Revision="-1"), False),
+        ("revision too high", text(Revision="65536"), False),
+        ("no such channel", text(Channel="testing"), False),
+        ("leap day", text(Start="2028-02-29T03:00:00Z"), True),
         ("no such day", text(Start="2026-02-29T03:00:00Z"), False),
         ("leap second", text(Start="2026-06-30T23:59:60Z"), False),
         ("time with offset", text(Start="2026-11-24T03:00:00+01:00"), False),
+        ("signed at no time", text(Signed_At="2026-11-23"), False),
         ("stable with End", text(End="2026-11-25T03:00:00Z"), False),
         ("experimental without End", text(Channel="experimental"), False),
-        ("End at Start", text(**{**experimental, "End": BASE["Start"]}), False),
-        ("payload none, not withdrawn", text(Payload="none", **gone), False),
-        ("withdrawn with payload", text(Withdrawn="yes"), False),
-        ("chunk size odd", text(Chunk_Size="5000"), False),
-        ("too many chunks", text(Payload_Size="8388609"), False),
-        ("no payload bytes", text(Payload_Size="0"), False),
-        ("upper-case hex", text(Index_SHA256=BASE["Index-SHA256"].upper()), False),
-        ("too long", good + b"".join(b"A%d: " % i + b"x" * 500 + b"\n" for i in range(8)), False),
-        ("too many lines", good + b"".join(b"A%d: x\n" % i for i in range(60)), False),
-        ("seventeen boards", text(Boards=" ".join("b%d" % i for i in range(17))), False),
+        ("End at Start", text(**{**EXPERIMENTAL, "End": BASE["Start"]}), False),
+        ("neither payload nor withdrawn", text(Payload_1=None), False),
+        ("withdrawn with a payload", text(Withdrawn="yes"), False),
+        ("withdrawn, but no", text(**{**WITHDRAWN, "Withdrawn": "no"}), False),
     ] + [
         ("without " + name, text(**{name.replace("-", "_"): None}), False)
         for name in BASE
         if name != "Format"
     ]
+
+
+def numbered(n, **changes):
+    """A release with n payload lines, each of a payload of its own."""
+    ids = (hashlib.sha256(b"%d" % i).hexdigest() for i in range(1, n + 1))
+    lines = {f"Payload_{i}": line(pid=pid) for i, pid in enumerate(ids, 1)}
+    return text(**{**lines, **changes})
+
+
+def payload_cases():
+    def one(name, ok, **fields):
+        return name, text(Payload_1=line(**fields)), ok
+
+    def both(first=(), second=(), **changes):
+        return text(Payload_1=line(*first), Payload_2=line(**dict(second)), **changes)
+
+    most = 134217728
+    names = [f"b{i}" for i in range(17)]
+    longest = "abcdefghijklmnopqrstuvwxyz0123456789,._-" + "b" * 24
+    good = text()
+    return [
+        one("packages of opkg", True, kind="ipk"),
+        one("packages of apk", True, kind="apk"),
+        one("unknown kind: relayed, not installed", True, kind="hologram-2"),
+        one("kind of sixteen characters", True, kind="k" * 16),
+        one("kind of seventeen characters", False, kind="k" * 17),
+        one("kind in capitals", False, kind="Slot"),
+        one("kind with an underscore", False, kind="sl_ot"),
+        one("no kind", False, kind=""),
+        one("boards", True, boards="linksys,wrt54gs tplink,wdr3600"),
+        one("board with all characters, as long as can be", True, boards=longest),
+        one("board too long", False, boards=longest + "b"),
+        one("board in capitals", False, boards="Linksys"),
+        one("board with a slash", False, boards="linksys/wrt54gs"),
+        one("sixteen boards", True, boards=" ".join(names[:16])),
+        one("seventeen boards", False, boards=" ".join(names)),
+        one("board twice", False, boards="b c b"),
+        one("two spaces between boards", False, boards="b  c"),
+        one("any and a board", False, boards="any b"),
+        one("a board and any", False, boards="b any"),
+        ("no board", text(Payload_1=line().rsplit(" ", 1)[0]), False),
+        one("one byte", True, size=1, stored=1),
+        one("no bytes", False, size=0, stored=0),
+        one("as many bytes as can be", True, size=most, stored=most),
+        one("too many bytes", False, size=most + 1, stored=most),
+        one("deflated to one byte", True, stored=1),
+        one("deflated to nothing", False, stored=0),
+        one("stored in more than its size", False, stored=len(PAYLOAD) + 1),
+        one("size with a leading zero", False, size="010000"),
+        one("stored with a leading zero", False, stored="010000"),
+        one("size signed", False, size="+10000"),
+        one("size in hex", False, size="0x2710"),
+        one("id in capitals", False, pid=PID.hex().upper()),
+        one("id too short", False, pid=PID.hex()[:-1]),
+        one("id too long", False, pid=PID.hex() + "0"),
+        ("two spaces in a payload", text(Payload_1=line().replace(" ", "  ", 1)), False),
+        ("two payloads", numbered(2), True),
+        ("sixteen payloads", numbered(16), True),
+        ("seventeen payloads", numbered(17), False),
+        ("payloads from 0", text(Payload_0=line()), False),
+        ("payloads with a gap", numbered(3, Payload_2=None), False),
+        ("payloads from 2", text(Payload_1=None, Payload_2=line()), False),
+        ("payload number with a leading zero", numbered(1, Payload_01=line()), False),
+        ("payload number that is none", text(Payload_x=line()), False),
+        ("payload without its number", good + b"Payload-: x\n", False),
+        ("payload 1 twice", good + b"Payload-1: " + line().encode() + b"\n", False),
+        ("payload made critical", good.replace(b"Payload", b"!Payload"), False),
+        ("Payload alone is an unknown key", good + b"Payload: slot\n", True),
+        (
+            "payload 2 before payload 1",
+            text(Payload_2=line("ipk"), Payload_1=line("slot")),
+            True,
+        ),
+        ("one payload for two boards", both(("slot", "b"), {"boards": "c"}), True),
+        ("one payload as two kinds", both((), {"kind": "ipk"}), True),
+        ("one payload twice", both(), True),
+        ("one payload, two sizes", both((), {"size": 10001}), False),
+        ("one payload, stored in two ways", both((), {"stored": 9999}), False),
+    ]
+
+
+def image_cases():
+    about = {"Payload_1": line("image", "linksys,wrt54gs"), "Window": "3600"}
+    image = text(**about)
+    mixed = {"Payload_1": line("slot", "b"), "Payload_2": line("image", "c")}
+    return [
+        ("image", image, True),
+        ("image, experimental: relayed, not installed", text(**EXPERIMENTAL, **about), True),
+        (
+            "image for any board: relayed, not installed",
+            text(Payload_1=line("image"), Window="0"),
+            True,
+        ),
+        ("image beside a slot", text(**mixed, Window="0"), True),
+        ("image beside a slot, without its window", text(**mixed), False),
+        ("image, window of a week", image.replace(b"3600", b"604800"), True),
+        ("image, window of more than a week", image.replace(b"3600", b"604801"), False),
+        ("image, window with a leading zero", image.replace(b"3600", b"03600"), False),
+        ("image without its window", image.replace(b"Window: 3600\n", b""), False),
+        ("image, its window made critical", image.replace(b"Window", b"!Window"), False),
+        ("slot with a window", text(Window="3600"), False),
+        ("withdrawn with a window", text(**WITHDRAWN, Window="0"), False),
+    ]
+
+
+def audience_cases():
+    def to(name, ok, **changes):
+        return name, text(**EXPERIMENTAL, **changes), ok
+
+    names = [f"g{i}" for i in range(17)]
+    longest = "abcdefghijklmnopqrstuvwxyz01_-" + "gg"
+    return [
+        to("experimental", True),
+        to("groups", True, Groups="north_2 pilot-a"),
+        to("group of 32 characters", True, Groups=longest),
+        to("group of 33 characters", False, Groups=longest + "g"),
+        to("group in capitals", False, Groups="North"),
+        to("group with a dot", False, Groups="a.b"),
+        to("sixteen groups", True, Groups=" ".join(names[:16])),
+        to("seventeen groups", False, Groups=" ".join(names)),
+        to("group twice", False, Groups="a b a"),
+        to("two spaces between groups", False, Groups="a  b"),
+        to("share of one in a thousand", True, Share="1"),
+        to("share of all", True, Share="1000"),
+        to("share of none", False, Share="0"),
+        to("share of more than all", False, Share="1001"),
+        to("share with a leading zero", False, Share="050"),
+        to("share in percent", False, Share="5%"),
+        to("groups and a share", True, Groups="a", Share="50"),
+        to("groups made critical", False, **{"!Groups": "a"}),
+        to("share made critical", False, **{"!Share": "1"}),
+        ("stable with groups", text(Groups="a"), False),
+        ("stable with a share", text(Share="1000"), False),
+        (
+            "withdrawn, experimental, with a share",
+            text(**WITHDRAWN, **EXPERIMENTAL, Share="5"),
+            True,
+        ),
+    ]
+
+
+def key_set_cases(good):
+    experimental = EXPERIMENTAL
+    keys = key_set("0.0.1", KEYS[:2], 2, keep=[good, b"other"])
+    first = public_line(KEYS[0])
+    seventeen = [key(n) for n in range(1, 18)]
+    gap = {"CA_Key_1": None, "CA_Key_4": first}
+    return [
+        ("keys", keys, True),
+        ("keys, the last possible set", key_set("0.0.32", KEYS, 3), True),
+        (
+            "keys of an unknown algorithm",
+            key_set("0.0.1", KEYS[:1], 1, CA_Key_2=public_line(KEYS[1], b"S1")),
+            True,
+        ),
+        ("keys, kept in two lines", key_set("0.0.1", KEYS, 1, [good], CA_Keep_2="00" * 32), True),
+        ("keys, one of one", key_set("0.0.1", KEYS[:1], 1), True),
+        ("keys, sixteen", key_set("0.0.1", seventeen[:16], 16), True),
+        ("keys, seventeen", key_set("0.0.1", seventeen, 1), False),
+        ("keys, but none", key_set("0.0.1", [], 1), False),
+        ("keys, but only kept ids", key_set("0.0.1", [], 1, [good], CA_Threshold=None), False),
+        ("keys without a threshold", key_set("0.0.1", KEYS, 1, CA_Threshold=None), False),
+        ("keys, set 0", key_set("0.0.0", KEYS, 1), False),
+        ("keys, set 33", key_set("0.0.33", KEYS, 1), False),
+        ("keys, of another version", key_set("0.1.1", KEYS, 1), False),
+        ("keys, revised", key_set("0.0.1", KEYS, 1, Revision="1"), False),
+        ("keys, experimental", key_set("0.0.1", KEYS, 1, **experimental), False),
+        ("keys, more than all must sign", key_set("0.0.1", KEYS, 4), False),
+        ("keys, none must sign", key_set("0.0.1", KEYS, 0), False),
+        ("keys, one twice", key_set("0.0.1", [KEYS[0], KEYS[0]], 1), False),
+        ("keys, not in base64", key_set("0.0.1", KEYS, 1, CA_Key_2="?"), False),
+        ("keys, too short", key_set("0.0.1", KEYS, 1, CA_Key_2=public_line(KEYS[1])[:-4]), False),
+        ("keys, kept id too short", key_set("0.0.1", KEYS, 1, CA_Keep_1="00"), False),
+        ("keys, made critical", keys.replace(b"CA-Key-1", b"!CA-Key-1"), False),
+        ("keys, kept ids made critical", keys.replace(b"CA-Keep-1", b"!CA-Keep-1"), False),
+        ("keys, threshold made critical", keys.replace(b"CA-T", b"!CA-T"), False),
+        ("keys, with a critical key", keys + b"!Quantum: yes\n", False),
+        ("keys, with an unknown key", keys + b"Quantum: yes\n", True),
+        ("keys with a payload", key_set("0.0.1", KEYS, 1, Payload_1=line()), False),
+        ("keys, withdrawn", key_set("0.0.1", KEYS, 1, Withdrawn="yes"), False),
+        ("keys with a window", key_set("0.0.1", KEYS, 1, Window="0"), False),
+        ("keys with a gap", key_set("0.0.1", KEYS, 1, **gap), False),
+        ("keys from 0", key_set("0.0.1", KEYS, 1, CA_Key_0=first), False),
+        ("keys, kept from 2", key_set("0.0.1", KEYS, 1, CA_Keep_2="00" * 32), False),
+        ("slot with a key", text(CA_Key_1=first), False),
+        ("slot with a threshold", text(CA_Threshold="1"), False),
+        ("slot with a key set's version", text(Version="0.0.1"), False),
+        ("slot of version 0.1.0", text(Version="0.1.0"), True),
+        ("withdrawn, of a key set's version", text(**WITHDRAWN, Version="0.0.1"), False),
+    ]
+
+
+def manifests():
+    good = text()
+    cases = form_cases(good) + head_cases() + payload_cases() + image_cases()
+    cases += audience_cases() + key_set_cases(good)
+    assert len({name for name, _, _ in cases}) == len(cases)
     return [
         {"name": n, "hex": m.hex(), "id": hashlib.sha256(m).hexdigest(), "ok": ok}
         for n, m, ok in cases
@@ -266,17 +469,28 @@ def datagrams():
     echo = struct.pack("!QqQ", 0x99AABBCCDDEEFF00, -987654321, 123456700000)
     pending = struct.pack("!3HHIBB", 1, 2, 0, 0, 86400, 57, 0)
     announce = struct.pack("!Q8sHH", 0x1122334455667788, b"DIGEST08", 1, 27183)
-    release = struct.pack("!32s3HHBBHH", hashlib.sha256(text()).digest(), 1, 1, 0, 0, 1, 0, 3, 3)
+    release = struct.pack("!32s3HHBB", hashlib.sha256(text()).digest(), 1, 1, 0, 0, 2 | 8, 0)
+    payload = struct.pack("!32sBBHH", PID, 2 | 4, 0, 4, 1)
+    whole = struct.pack("!32sBBHH", PID, 1, 0, 4, 4)
+    unknown = struct.pack("!32sBBHH", PID, 2, 0, 0, 0)
     query = struct.pack("!Q", 0x1122334455667788)
     full = header(1, beacon) + tlv(1, echo) + tlv(2, pending)
+    both = header(2, announce) + tlv(3, release) + tlv(4, payload)
+    held = beacon[:40] + bytes([1 | 16]) + beacon[41:]
     cases = [
         ("beacon", header(1, beacon), 1),
         ("beacon with echo and pending", full, 1),
-        ("announce", header(2, announce) + tlv(3, release), 2),
+        ("beacon of a node that is held", header(1, held), 1),
+        ("announce, of nothing", header(2, announce), 2),
+        ("announce, of a release", header(2, announce) + tlv(3, release), 2),
+        ("announce, of a payload held whole", header(2, announce) + tlv(4, whole), 2),
+        ("announce, of a payload of unknown length", header(2, announce) + tlv(4, unknown), 2),
+        ("announce, of both", both, 2),
         ("query", header(3, query), 3),
         ("GREASE", header(3, query) + tlv(0x3A, b"\x00\xff") + tlv(0x0A, b""), 3),
         ("longer fixed part", header(3, query + b"more"), 3),
-        ("longer value", header(2, announce) + tlv(3, release + b"more"), 2),
+        ("longer release", header(2, announce) + tlv(3, release + b"more"), 2),
+        ("longer payload", header(2, announce) + tlv(4, payload + b"more"), 2),
         ("unknown TLV", header(3, query) + tlv(0x7F, b"later"), 3),
         ("unknown critical TLV", header(3, query) + tlv(0x80, b""), -3),
         ("other magic", header(3, query, magic=b"swe"), -1),
@@ -288,7 +502,10 @@ def datagrams():
         ("fixed part runs over", header(3, query)[:-1], -2),
         ("TLV runs over", full[:-1], -2),
         ("half a TLV head", header(3, query) + b"\x01\x00", -2),
-        ("short value", header(1, beacon) + tlv(1, echo[:-1]), -2),
+        ("short echo", header(1, beacon) + tlv(1, echo[:-1]), -2),
+        ("short pending", header(1, beacon) + tlv(2, pending[:-1]), -2),
+        ("short release", header(2, announce) + tlv(3, release[:-1]), -2),
+        ("short payload", header(2, announce) + tlv(4, payload[:-1]), -2),
         ("too long", header(3, query) + tlv(0x7F, bytes(1200 - 26)), -2),
         ("longest", header(3, query) + tlv(0x7F, bytes(1200 - 27)), 3),
         ("header only, cut", b"swd\x01", -2),
@@ -296,7 +513,7 @@ def datagrams():
     return {
         "network": NETWORK.hex(),
         "beacon": full.hex(),
-        "announce": (header(2, announce) + tlv(3, release)).hex(),
+        "announce": both.hex(),
         "query": header(3, query).hex(),
         "cases": [{"name": n, "hex": d.hex(), "kind": k} for n, d, k in cases],
     }
@@ -306,9 +523,10 @@ def index():
     return {
         "payload": "byte i is i * 7 mod 256",
         "payload_size": len(PAYLOAD),
-        "chunk_size": 4096,
+        "chunks": [len(c) for c in CHUNKS],
+        "pages": [PAGE.hex()],
         "index": INDEX.hex(),
-        "index_sha256": hashlib.sha256(INDEX).hexdigest(),
+        "pid": PID.hex(),
     }
 
 

@@ -28,8 +28,8 @@ import ipk
 ROOT = Path(__file__).resolve().parent.parent
 DEVICE = ROOT / "src/swdist"
 BIN = ROOT / "build/runtime/bin"
-LINES_BUDGET = 5_100  # docs/decisions/0004-size.md
-PACKED_BUDGET_BYTES = 48 * 1024
+LINES_BUDGET = 6_110  # docs/decisions/0004-size.md
+PACKED_BUDGET_BYTES = 60 * 1024
 RSS_BUDGET_BYTES = 2 * 1024 * 1024
 HEAP = "1M"
 START_LIMIT_S = 10

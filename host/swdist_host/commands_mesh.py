@@ -33,15 +33,16 @@ _duration = click.option(
 )
 @click.option(
     "--until-covered", "--once", "until_covered", metavar="N", type=click.IntRange(1),
-    help="Stop as soon as N neighbours have all of it.",
+    help="Stop as soon as N neighbours have all of it that they want.",
 )  # fmt: skip
 @_duration
 @as_json
 def seed(file, interfaces, ca_dir, until_covered, duration, as_json):
     """Be a neighbour that offers a release, and show who has fetched what.
 
-    One neighbour that has all of it is enough: the mesh passes it on. Ctrl-C stops. This host takes
-    nothing from its neighbours, and no node counts its clock.
+    One neighbour that has all of it is enough: the mesh passes it on. A neighbour takes what is for
+    its board, and what others lack as far as it has room: of several payloads each has to find one.
+    Ctrl-C stops. This host takes nothing from its neighbours, and no node counts its clock.
 
     \b
     Example:
@@ -55,10 +56,18 @@ def seed(file, interfaces, ca_dir, until_covered, duration, as_json):
             terminal.print_json({"event": "up", "id": swd.rid.hex(), "interfaces": names})
         watch.follow(seeder, duration, as_json, _until(seeder, until_covered))
         count, of = seeder.holders(), len(seeder.mesh.rows())
+        alone = seeder.left_alone()
     if as_json:
-        terminal.print_json({"event": "end", "complete": count, "neighbours": of})
+        terminal.print_json(
+            {"event": "end", "complete": count, "neighbours": of, "left_alone": alone}
+        )
     else:
-        terminal.say(f"{count} of {of} neighbours have all of it")
+        terminal.say(f"{count} of {of} neighbours have all of it that they want")
+    if count and alone:
+        terminal.note(
+            f"no neighbour has payload {', '.join(alone)}: whose board needs it gets it from here "
+            "alone; seed longer, or beside one of these"
+        )
     if until_covered is not None and count < until_covered:
         raise Refused(
             f"{count} of the {until_covered} neighbours have it; seed longer, or from nearer"
@@ -69,7 +78,7 @@ def _trust(swd, file, ca_dir):
     if not swd.signatures:
         raise Refused(f"{file}: has no signatures; add one with swdist release sign")
     if ca_dir is None:
-        release.check_payload(swd)
+        release.check_payloads(swd)
         terminal.note("whether the nodes accept its signatures was not checked; give --ca DIR")
         return Unchecked(swd)
     trust = ca.load(ca_dir).trust
@@ -90,7 +99,8 @@ def _until(seeder, wanted):
             told = True
             terminal.note(
                 f"{later[0].address} says that it holds revision {later[1]} of this version, which "
-                "replaces this one; if you mean to replace that, build with a higher --revision"
+                "replaces this one on all boards; if it is for others, build one release with the "
+                f"payloads of all, --revision {later[1] + 1}, and give that one to --against"
             )
         return wanted is not None and seeder.holders() >= wanted
 

@@ -23,6 +23,15 @@ def read(path, limit=1 << 30):
     return data
 
 
+def head(path, size):
+    """The file's first bytes, at most `size` of them. Refused if it can't be read."""
+    try:
+        with open(path, "rb") as f:
+            return f.read(size)
+    except OSError as e:
+        raise Refused(f"{path}: {e.strerror}; check the name") from None
+
+
 def write(path, data, *, mode=0o644, overwrite=False):
     """A temporary file that has its final mode from the start, then a rename or a link."""
     path = Path(path)

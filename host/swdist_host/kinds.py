@@ -12,6 +12,8 @@ from pathlib import Path
 from swdist_host import files, payload
 from swdist_host.errors import BadValue, Refused
 
+PACKAGES = ("ipk", "apk")  # kinds that are archives of files with that suffix
+KNOWN = ("slot", *PACKAGES, "image")
 WINDOW = "1h"
 _TRX_HEAD = 28
 _LINKSYS_HEAD = 32
@@ -23,36 +25,37 @@ _PATTERNS = (
 )
 
 
-def from_packages(paths):
-    """The bytes of an archive of .ipk files."""
+def from_packages(kind, paths):
+    """The bytes of an archive of packages of one kind."""
     with tempfile.TemporaryDirectory(prefix="swdist-payload-") as folder:
         seen = {}
         for path in map(Path, paths):
-            name = _named(path.name, files.read(path, payload.MAX_PAYLOAD_BYTES))[0]
+            name = _NAMED[kind](path.name, files.read(path, payload.MAX_PAYLOAD_BYTES))[0]
             if name in seen:
                 raise BadValue(f"{path}: is {name}, as {seen[name]} is; give it once")
             seen[name] = path
-            shutil.copy(path, Path(folder, f"{name}.ipk"))
+            shutil.copy(path, Path(folder, f"{name}.{kind}"))
         return payload.from_dir(folder)
 
 
-def packages(data):
+def packages(kind, data):
     """[(name, version, architecture)] of those at the top of a payload. There must be one."""
     found = []
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
             for member in archive:
-                if member.isfile() and "/" not in member.name and member.name.endswith(".ipk"):
-                    found.append(_named(member.name, archive.extractfile(member).read()))
+                name = member.name
+                if member.isfile() and "/" not in name and name.endswith(f".{kind}"):
+                    found.append(_NAMED[kind](name, archive.extractfile(member).read()))
     except (tarfile.TarError, OSError, EOFError, ValueError) as e:
         raise Refused(f"it is no archive that nodes unpack ({e})") from None
     if not found:
-        raise Refused("there is no .ipk file at its top; give packages by --package")
+        raise Refused(f"there is no .{kind} file at its top; give packages by --package")
     return found
 
 
-def _named(where, data):
-    """What a package says of itself."""
+def _ipk(where, data):
+    """What a package of opkg says of itself."""
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as outer:
             inner = outer.extractfile("./control.tar.gz").read()
@@ -61,15 +64,35 @@ def _named(where, data):
     except (OSError, KeyError, EOFError, tarfile.TarError) as e:
         raise Refused(f"{where}: is no .ipk ({e})") from None
     fields = dict(re.findall(r"(?m)^([A-Za-z-]+): (.*)$", text))
-    name, version = fields.get("Package", ""), fields.get("Version", "")
-    if not re.fullmatch(r"[a-zA-Z0-9+._-]+", name) or not version:
+    return _checked(where, fields.get("Package"), fields.get("Version"), fields.get("Architecture"))
+
+
+def _apk(where, data):
+    """The same of one of apk: of its form 2, or of form 3, where its file's name has to tell."""
+    if data[:3] == b"ADB":
+        found = re.fullmatch(r"(.+?)(?:-([0-9][^-]*(?:-r[0-9]+)?))?\.apk", where)
+        return _checked(where, found and found[1], (found and found[2]) or "?", None)
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
+            text = archive.extractfile(".PKGINFO").read().decode("utf-8", "replace")
+    except (OSError, KeyError, EOFError, tarfile.TarError) as e:
+        raise Refused(f"{where}: is no .apk ({e})") from None
+    fields = dict(re.findall(r"(?m)^([a-z]+) = (.*)$", text))
+    return _checked(where, fields.get("pkgname"), fields.get("pkgver"), fields.get("arch"))
+
+
+_NAMED = {"ipk": _ipk, "apk": _apk}
+
+
+def _checked(where, name, version, architecture):
+    if not re.fullmatch(r"[a-zA-Z0-9+._-]+", name or "") or not version:
         raise Refused(f"{where}: has no name and version as a package has")
     if _OUR_OWN.match(name):
         raise Refused(
             f"{where}: {name} is what swdist itself runs on, and no node installs it; "
             "swdist's own code travels in a slot: --swdist"
         )
-    return name, version, fields.get("Architecture", "?")
+    return name, version, architecture or "?"
 
 
 def image(data):
@@ -97,7 +120,7 @@ def check_image(data, boards, experimental):
             "back when it ends; try it as a slot, or on a bench"
         )
     if not boards:
-        raise BadValue("an image is for a board; say which, like --board linksys,wrt54gs")
+        raise BadValue("an image is for a board; say which, like --image FILE@linksys,wrt54gs")
     found = image(data)
     for board in boards:
         if "wrt54" not in board:
@@ -115,16 +138,14 @@ def check_image(data, boards, experimental):
 
 def about(kind, data):
     """What is in a payload, for people."""
-    if kind == "ipk":
-        return [f"{name} {version} ({arch})" for name, version, arch in packages(data)]
+    if kind in PACKAGES:
+        return [f"{name} {version} ({arch})" for name, version, arch in packages(kind, data)]
     if kind == "image":
         found = image(data)
         if found is None:
             return ["an image without TRX, which each node's own sysupgrade checks"]
-        where = (
-            f"behind a Linksys header ({found[0].decode('ascii', 'replace')})"
-            if found[0]
-            else ("without a Linksys header")
-        )
+        where = "without a Linksys header"
+        if found[0]:
+            where = f"behind a Linksys header ({found[0].decode('ascii', 'replace')})"
         return [f"a TRX of {found[1]:,} bytes {where}; its CRC holds"]
     return []

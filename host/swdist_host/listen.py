@@ -15,6 +15,8 @@ class Listener:
     that its neighbours echo them and the round trip is known, and queries. Its beacons echo
     nobody, so that no node counts its clock, and hold no digest, so that no node asks it."""
 
+    names = {}  # of payloads: only who has the manifest knows what they are
+
     def __init__(self, interfaces, network=None, silent=False):
         nonce = int.from_bytes(platform.rand_bytes(8), "big")
         self.mesh = Mesh(network, nonce)

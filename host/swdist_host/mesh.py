@@ -12,6 +12,8 @@ from swdist.bits import version_text
 SILENT_US = 100_000_000  # forgotten after that, as on a node
 MAX_NEIGHBOURS = 256
 MAX_RELEASES = 128  # of one neighbour
+MAX_PAYLOADS = 256
+SETTLED_US = 2_000_000  # an announcement comes in several parts, but not for so long
 SAMPLES = 4  # few: two counters may drift apart by 100 us in each second
 
 
@@ -32,15 +34,9 @@ class Held:
         self.version = fields[1:4]
         self.revision = fields[4]
         self.flags = fields[5]
-        self.chunks = fields[7]
-        self.held = fields[8]
 
     def order(self):
         return self.version, self.revision, self.rid
-
-    @property
-    def complete(self):
-        return self.flags & datagram.COMPLETE != 0
 
     @property
     def failed(self):
@@ -51,23 +47,53 @@ class Held:
         return self.flags & datagram.WITHDRAWN != 0
 
     @property
-    def percent(self):
-        if self.complete:
-            return 100
-        return min(100 * self.held // self.chunks, 99) if self.chunks else 0
+    def experimental(self):
+        return self.flags & datagram.EXPERIMENTAL != 0
 
     def facts(self):
         return {
             "id": self.rid.hex(),
             "version": version_text(self.version),
             "revision": self.revision,
-            "held": self.held,
-            "chunks": self.chunks,
-            "percent": self.percent,
-            "complete": self.complete,
-            "experimental": self.flags & datagram.EXPERIMENTAL != 0,
+            "experimental": self.experimental,
             "withdrawn": self.withdrawn,
             "failed": self.failed,
+        }
+
+
+class Progress:
+    """How far a neighbour says that it is with a payload. pieces: 0 while it knows no index."""
+
+    def __init__(self, fields):
+        self.pid, self.flags, _, self.pieces, self.held = fields
+
+    @property
+    def complete(self):
+        return self.flags & datagram.COMPLETE != 0
+
+    @property
+    def wanted(self):
+        return self.flags & datagram.WANTED != 0
+
+    @property
+    def starved(self):
+        return self.flags & datagram.STARVED != 0
+
+    @property
+    def percent(self):
+        if self.complete:
+            return 100
+        return min(100 * self.held // self.pieces, 99) if self.pieces else 0
+
+    def facts(self):
+        return {
+            "id": self.pid.hex(),
+            "held": self.held,
+            "pieces": self.pieces,
+            "percent": self.percent,
+            "complete": self.complete,
+            "wanted": self.wanted,
+            "starved": self.starved,
         }
 
 
@@ -83,6 +109,8 @@ class Neighbour:
         self.revision = self.state = self.tftp_port = self.digest = self.offset = 0
         self.pending = None  # (version, revision, our counter then, percent)
         self.releases = {}
+        self.payloads = {}
+        self._since = {}  # {release id: when it was announced first}
         self._into = deque(maxlen=SAMPLES)  # our counter at reception - its at sending
         self._out = deque(maxlen=SAMPLES)  # its counter at reception - ours at sending
 
@@ -97,6 +125,11 @@ class Neighbour:
     @property
     def failed(self):
         return self.state & datagram.FAILED != 0
+
+    @property
+    def on_hold(self):
+        """Its owner holds it: it does not switch."""
+        return self.state & datagram.HELD != 0
 
     def beacon(self, buf, n, now, our_nonce):
         f = unpack_from(datagram.BEACON_FORM, buf, datagram.HEADER_BYTES)
@@ -117,18 +150,24 @@ class Neighbour:
         _, digest, count, self.tftp_port = unpack_from(
             datagram.ANNOUNCE_FORM, buf, datagram.HEADER_BYTES
         )
-        found = {}
+        releases, payloads = {}, {}
         for tlv, at in _tlvs(buf, n):
-            if tlv == datagram.TLV_RELEASE and len(found) < MAX_RELEASES:
+            if tlv == datagram.TLV_RELEASE:
                 held = Held(unpack_from(datagram.RELEASE_FORM, buf, at))
-                found[held.rid] = held
+                releases[held.rid] = held
+            elif tlv == datagram.TLV_PAYLOAD:
+                progress = Progress(unpack_from(datagram.PAYLOAD_FORM, buf, at))
+                payloads[progress.pid] = progress
         self.digest = int.from_bytes(digest[:4], "big")
-        if len(found) < count:  # one part of several
-            found = {**self.releases, **found}
+        if len(releases) < count:  # one part of several
+            payloads = {**self.payloads, **payloads}
+            releases = {**self.releases, **releases}
             # Of each version only the latest is held.
-            latest = {r.version: r.rid for r in sorted(found.values(), key=Held.order)}
-            found = {r.rid: r for r in found.values() if latest[r.version] == r.rid}
-        self.releases = dict(sorted(found.items(), key=lambda x: x[1].order())[-MAX_RELEASES:])
+            latest = {r.version: r.rid for r in sorted(releases.values(), key=Held.order)}
+            releases = {r.rid: r for r in releases.values() if latest[r.version] == r.rid}
+        self.releases = dict(sorted(releases.items(), key=lambda x: x[1].order())[-MAX_RELEASES:])
+        self.payloads = dict(list(payloads.items())[-MAX_PAYLOADS:])
+        self._since = {rid: self._since.get(rid, now) for rid in self.releases}
         self.announced_at = now
 
     def clock(self, wall_us):
@@ -143,14 +182,27 @@ class Neighbour:
         out = min(self._out)
         return (out - into) // 2 + self.offset - wall_us, max(out + into, 0) // 2
 
-    def has(self, rid):
-        """Does it say that it holds all of this release?"""
-        return rid in self.releases and self.releases[rid].complete
+    def has(self, rid, pids=()):
+        """Does it say that it holds all that it wants of a release, which has these payloads? Which
+        of them is for its board it does not say. So: while it wants none of them, it is enough that
+        it holds one, for it relays others to those who lack them; or that it still holds none when
+        it has had the time to say what it wants, for then none is for it."""
+        if rid not in self.releases:
+            return False
+        mine = [self.payloads[pid] for pid in pids if pid in self.payloads]
+        if any(p.wanted for p in mine):
+            return False
+        settled = self.announced_at - self._since[rid] >= SETTLED_US
+        return settled or not pids or any(p.complete for p in mine)
 
     def news(self):
         """Unlike the last time when something of interest has changed."""
-        held = [(r.rid, r.held, r.flags) for r in self.releases.values()]
-        return self.nonce, self.version, self.revision, self.state, self.pending is None, held
+        held = [(r.rid, r.flags) for r in self.releases.values()]
+        payloads = [(p.pid, p.held, p.flags) for p in self.payloads.values()]
+        return (
+            self.nonce, self.version, self.revision, self.state, self.pending is None, held,
+            payloads,
+        )  # fmt: skip
 
     def facts(self, now, wall_us):
         """What --json prints."""
@@ -172,11 +224,13 @@ class Neighbour:
             "synced": self.synced,
             "experimental": self.experimental,
             "failed": self.failed,
+            "on_hold": self.on_hold,
             "offset_us": clock[0],
             "offset_bound_us": clock[1],
             "pending": pending,
             "heard_ms_ago": (now - self.heard_at) // 1000,
             "releases": [held.facts() for held in self.releases.values()],
+            "payloads": [progress.facts() for progress in self.payloads.values()],
         }
 
 
@@ -228,8 +282,8 @@ class Mesh:
     def rows(self):
         return sorted(self._rows.values(), key=lambda row: (row.network, row.address))
 
-    def holders(self, rid):
-        return sum(row.has(rid) for row in self._rows.values())
+    def holders(self, rid, pids=()):
+        return sum(row.has(rid, pids) for row in self._rows.values())
 
     def to_ask(self, now, gap_us):
         """The neighbour whose announcement is the oldest, and older than gap_us, or None. One at

@@ -19,7 +19,7 @@ _END = 2 * tarfile.BLOCKSIZE  # two blocks of zeros end an archive
 
 
 def from_dir(directory):
-    """The bytes of a ustar archive: sorted, owners 0, time 0, only files and directories."""
+    """The bytes of a ustar archive: sorted, owners 0, time 0, only files and empty directories."""
     directory = Path(directory)
     out = io.BytesIO()
     try:
@@ -86,7 +86,8 @@ def _add(archive, directory, root):
         except (ValueError, UnicodeError):
             raise Refused(f"{entry.path}: name is too long or not ASCII; rename it") from None
         if info.isdir():
-            archive.addfile(info)
+            if not any(os.scandir(entry.path)):  # any other is made for what is in it
+                archive.addfile(info)
             _add(archive, entry.path, root)
         else:
             with open(entry.path, "rb") as f:

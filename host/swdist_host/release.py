@@ -5,45 +5,46 @@ import io
 import tarfile
 import time
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NamedTuple
 
+from swdist import index as device_index
 from swdist import manifest as device_manifest
 from swdist import usign
-from swdist_host import files, payload, sigfile
+from swdist.bits import version_text
+from swdist_host import files, pack, sigfile, ustar
 from swdist_host.errors import BadValue, Refused
 from swdist_host.times import time_text
 
-CHUNK_SIZES = (4096, 8192, 16384, 32768, 65536)
-CHUNK_SIZE = 16384  # what is chosen as long as the payload fits
 FUTURE_S = 60  # clocks of hosts are as wrong as that
 KEEP_A_LINE = 7  # ids that fit in a value of 512 characters
-MEMBERS = ("manifest", "signatures", "index", "payload")
-_LIMITS = {
-    "manifest": device_manifest.MAX_BYTES,
-    "signatures": usign.MAX_BYTES,
-    "index": 32 * device_manifest.MAX_CHUNKS,
-    "payload": device_manifest.MAX_PAYLOAD_BYTES,
-}
-_MAX_FILE_BYTES = sum(_LIMITS.values()) + 65536
-_BLOCK = tarfile.BLOCKSIZE
+BOARDS_BYTES = 400  # of the names in one line; as many as that fit beside the rest of the value
+_PAGES_BYTES = device_index.MAX_PIECES * device_index.ENTRY_BYTES  # of one payload, at most
 
-payload_from_dir = payload.from_dir
+
+class Source(NamedTuple):
+    """What a payload is made of. boards: names; none for any board."""
+
+    kind: str
+    boards: tuple
+    data: bytes
 
 
 @dataclass(frozen=True)
 class Swd:
-    """A release as bytes. signatures, index and payload are b"" where there are none."""
+    """A release as bytes. signatures: b"" while it is unsigned; payloads: a pack.Packed for each
+    payload id, in the order of the first line that has it."""
 
     manifest: bytes
     signatures: bytes = b""
-    index: bytes = field(default=b"", repr=False)
-    payload: bytes = field(default=b"", repr=False)
+    payloads: tuple = field(default=(), repr=False)
 
     @property
     def rid(self):
         """The release id, 32 bytes."""
         return hashlib.sha256(self.manifest).digest()
 
-    @property
+    @cached_property
     def parsed(self):
         """The manifest as the device reads it."""
         parsed, why = device_manifest.parse(self.manifest)
@@ -61,49 +62,52 @@ class Swd:
             raise Refused("signatures: malformed; get the release anew")
         return [bytes(key_id) for _, key_id, _ in blocks]
 
+    def packed(self, line):
+        """The Packed of a manifest's line."""
+        return next(packed for packed in self.payloads if packed.pid == line.pid)
+
+
+# --- building
+
 
 def build(
-    network, version, start_s, *, revision=0, end_s=None, signed_at_s=None, boards=(),
-    data=None, kind="slot", chunk_size=None, description=None, withdraw=False, now_s=None,
-    window_s=0,
+    network, version, start_s, payloads=(), *, revision=0, end_s=None, signed_at_s=None,
+    groups=(), share=0, window_s=0, description=None, withdraw=False, now_s=None,
 ):  # fmt: skip
-    """An unsigned release. network: 8 bytes; version: text; times: seconds since 1970; data: the
-    payload's bytes; experimental where there is an end_s; window_s: of an image."""
-    now_s = int(time.time()) if now_s is None else now_s
-    signed_at_s = now_s if signed_at_s is None else signed_at_s
-    check_signed_at(signed_at_s, now_s)
-    if end_s is not None and end_s <= start_s:
-        raise BadValue(
-            f"end {time_text(end_s)} is not after start {time_text(start_s)}; give a later end"
-        )
-    if withdraw == (data is not None):
+    """An unsigned release. network: 8 bytes; version: text; times: seconds since 1970; payloads:
+    Source, in the order in which nodes look for theirs; experimental where there is an end_s;
+    groups and share (permille): its audience; window_s: of images."""
+    if withdraw == bool(payloads):
         what = "a withdrawal has no payload" if withdraw else "there is no payload; give one"
         raise BadValue(what)
-    lines = [
-        "Format: swdist-release 1",
-        f"Network: {network.hex()}",
-        f"Version: {version}",
-        f"Revision: {revision}",
-        f"Channel: {'stable' if end_s is None else 'experimental'}",
-        f"Signed-At: {time_text(signed_at_s)}",
-        f"Start: {time_text(start_s)}",
-    ]
-    if end_s is not None:
-        lines.append(f"End: {time_text(end_s)}")
-    lines.append(f"Boards: {' '.join(boards) or 'any'}")
-    lines.append(f"Payload: {'none' if withdraw else kind}")
-    if kind == "image" and not withdraw:
+    lines, packed = _payloads(payloads)
+    lines = ["Withdrawn: yes"] if withdraw else lines
+    if any(kind == "image" for kind, _, _ in payloads):
         lines.append(f"Window: {window_s}")
-    index = b""
-    if withdraw:
-        lines.append("Withdrawn: yes")
-    else:
-        chunk_size = chunk_size or _chunk_size(len(data))
-        index = make_index(data, chunk_size)
-        lines.append(f"Payload-Size: {len(data)}")
-        lines.append(f"Chunk-Size: {chunk_size}")
-        lines.append(f"Index-SHA256: {hashlib.sha256(index).hexdigest()}")
-    return Swd(_manifest(lines, description), b"", index, data or b"")
+    lines += [f"Groups: {' '.join(groups)}"] if groups else []
+    lines += [f"Share: {share}"] if share else []
+    head = _head(network, version, revision, start_s, end_s, signed_at_s, now_s)
+    return Swd(_manifest([*head, *lines], description), b"", packed)
+
+
+def promote(swd, start_s, *, version=None, revision=None, signed_at_s=None, description=None,
+            now_s=None):  # fmt: skip
+    """An unsigned stable release with the payloads of an experimental one, as they are. version:
+    text; of the same one it is the next revision unless another is given."""
+    old = swd.parsed
+    if not old.experimental or not old.payloads:
+        raise BadValue("only an experimental release with payloads can be promoted")
+    if version is None:
+        version = version_text(old.version)
+    if revision is None:
+        revision = old.revision + 1 if version == version_text(old.version) else 0
+    lines = [line for line in swd.manifest.decode("ascii").splitlines() if _is_payload(line)]
+    head = _head(old.network, version, revision, start_s, None, signed_at_s, now_s)
+    return Swd(_manifest([*head, *lines], description), b"", swd.payloads)
+
+
+def _is_payload(line):
+    return line.startswith(("Payload-", "Window: "))
 
 
 def build_keys(trust, publics, threshold, keep=(), *, description=None, now_s=None):
@@ -115,23 +119,63 @@ def build_keys(trust, publics, threshold, keep=(), *, description=None, now_s=No
         raise BadValue("a key is given twice; give each once")
     if not 1 <= threshold <= count <= device_manifest.MAX_KEYS:
         raise BadValue(f"threshold {threshold} with {count} keys; give 1 to {count}")
-    lines = [
-        "Format: swdist-release 1",
-        f"Network: {trust.network.hex()}",
-        f"Version: 0.0.{len(trust.baked) + 1}",
-        "Revision: 0",
-        "Channel: stable",
-        f"Signed-At: {time_text(now_s)}",
-        f"Start: {time_text(now_s)}",
-        "Boards: any",
-        "Payload: keys",
-        f"CA-Threshold: {threshold}",
-    ]
+    lines = _head(trust.network, f"0.0.{len(trust.baked) + 1}", 0, now_s, None, now_s, now_s)
+    lines.append(f"CA-Threshold: {threshold}")
     lines += [f"CA-Key-{n}: {p.text.splitlines()[1].decode()}" for n, p in enumerate(publics, 1)]
     ids = sorted({rid.hex() for rid in keep})
     for n in range(0, len(ids), KEEP_A_LINE):
         lines.append(f"CA-Keep-{n // KEEP_A_LINE + 1}: {' '.join(ids[n : n + KEEP_A_LINE])}")
     return Swd(_manifest(lines, description))
+
+
+def _head(network, version, revision, start_s, end_s, signed_at_s, now_s):
+    """The lines that every release has."""
+    now_s = int(time.time()) if now_s is None else now_s
+    signed_at_s = now_s if signed_at_s is None else signed_at_s
+    check_signed_at(signed_at_s, now_s)
+    if end_s is not None and end_s <= start_s:
+        raise BadValue(
+            f"end {time_text(end_s)} is not after start {time_text(start_s)}; give a later end"
+        )
+    lines = [
+        "Format: swdist-release 1",
+        f"Network: {network.hex()}",
+        f"Version: {version}",
+        f"Revision: {revision}",
+        f"Channel: {'stable' if end_s is None else 'experimental'}",
+        f"Signed-At: {time_text(signed_at_s)}",
+        f"Start: {time_text(start_s)}",
+    ]
+    return lines if end_s is None else [*lines, f"End: {time_text(end_s)}"]
+
+
+def _payloads(sources):
+    """(the manifest's lines, a Packed for each payload id)"""
+    lines = []
+    found = {}
+    for kind, boards, data in sources:
+        size = len(data)
+        if not 0 < size <= device_manifest.MAX_PAYLOAD_BYTES:
+            most = device_manifest.MAX_PAYLOAD_BYTES
+            raise BadValue(f"a payload of {size} bytes; give one of 1 to {most}")
+        packed = pack.pack(data, deflate=kind != "image")
+        found.setdefault(packed.pid, packed)
+        what = f"{kind} {size} {packed.stored} {packed.pid.hex()}"
+        for names in _board_lines(boards):
+            lines.append(f"Payload-{len(lines) + 1}: {what} {names}")
+    return lines, tuple(found.values())
+
+
+def _board_lines(boards):
+    """The names of a payload's boards, in as many lines as they need."""
+    lines = []
+    for board in boards or ("any",):
+        longer = [*lines[-1], board] if lines else []
+        if 0 < len(longer) <= device_manifest.MAX_BOARDS and len(" ".join(longer)) <= BOARDS_BYTES:
+            lines[-1] = longer
+        else:
+            lines.append([board])
+    return [" ".join(line) for line in lines]
 
 
 def _manifest(lines, description):
@@ -145,6 +189,13 @@ def _manifest(lines, description):
     return manifest
 
 
+def _padded(text):
+    """Old usign refuses lengths of 46 and 47 modulo 128."""
+    if len(text) % 128 in (46, 47):
+        text += "Padding: xx\n"
+    return text.encode("ascii", "replace")
+
+
 def check_signed_at(signed_at_s, now_s):
     """docs/protocol.md, section 6: Signed-At is a lower bound of the mesh time."""
     if signed_at_s > now_s + FUTURE_S:
@@ -154,28 +205,12 @@ def check_signed_at(signed_at_s, now_s):
         )
 
 
-def _chunk_size(size):
-    for chunk_size in CHUNK_SIZES[CHUNK_SIZES.index(CHUNK_SIZE) :]:
-        if size <= chunk_size * device_manifest.MAX_CHUNKS:
-            return chunk_size
-    raise BadValue(f"a payload of {size} bytes is too large; the most is 134217728")
-
-
-def _padded(text):
-    """Old usign refuses lengths of 46 and 47 modulo 128."""
-    if len(text) % 128 in (46, 47):
-        text += "Padding: xx\n"
-    return text.encode("ascii", "replace")
-
-
-def make_index(data, chunk_size):
-    pieces = range(0, len(data), chunk_size)
-    return b"".join(hashlib.sha256(data[i : i + chunk_size]).digest() for i in pieces)
+# --- signing and verifying
 
 
 def sign(swd, secret_key):
     """The release with one more signature; unchanged if this key has signed it."""
-    check_payload(swd)
+    check_payloads(swd)
     if secret_key.key_id in swd.signers:
         return swd
     return _with_block(swd, sigfile.block(b"Ed", secret_key.key_id, secret_key.sign(swd.manifest)))
@@ -183,7 +218,7 @@ def sign(swd, secret_key):
 
 def add_signature(swd, signature_file):
     """The same with the bytes of a signature file that signify or usign has made."""
-    check_payload(swd)
+    check_payloads(swd)
     block = sigfile.read(signature_file)
     if block is None:
         raise Refused("it is not a signature file of signify or usign; make it anew")
@@ -199,23 +234,30 @@ def _with_block(swd, block):
     return signed
 
 
-def check_payload(swd):
-    """Refuses a release whose index or payload is not the manifest's."""
-    parsed = swd.parsed
-    if len(swd.index) != 32 * parsed.chunks:
-        raise Refused(f"index: {len(swd.index)} bytes, not {32 * parsed.chunks}; get it anew")
-    if len(swd.payload) != parsed.payload_size:
-        raise Refused(f"payload: {len(swd.payload)} bytes, not {parsed.payload_size}; get it anew")
-    if not parsed.chunks:
-        return
-    if hashlib.sha256(swd.index).digest() != parsed.index_sha256:
-        raise Refused("index: its digest is not the manifest's; get the release anew")
-    found = make_index(swd.payload, parsed.chunk_size)
-    if found != swd.index:
-        bad = next(
-            i for i in range(parsed.chunks) if found[32 * i :][:32] != swd.index[32 * i :][:32]
+def check_payloads(swd):
+    """Refuses a release with a payload that is not the manifest's, or that no node could unpack."""
+    for n, (line, packed) in enumerate(zip(_distinct(swd.parsed), swd.payloads, strict=True), 1):
+        try:
+            _check_sizes(line, packed)
+            packed.inflated()
+        except Refused as e:
+            raise Refused(f"payload {n}: {e}; get the release anew") from None
+
+
+def _distinct(parsed):
+    """The first line of each payload id."""
+    found = {}
+    for line in parsed.payloads:
+        found.setdefault(line.pid, line)
+    return list(found.values())
+
+
+def _check_sizes(line, packed):
+    found, said = (packed.size, packed.stored), (line.size, line.stored)
+    if found != said:
+        raise Refused(
+            f"{found[0]} bytes, {found[1]} as they are sent; the manifest says {said[0]}, {said[1]}"
         )
-        raise Refused(f"payload: chunk {bad} is not the index's; get the release anew")
 
 
 def verify(swd, trust):
@@ -225,8 +267,7 @@ def verify(swd, trust):
     release, why = trust.check(swd.manifest, swd.signatures)
     if release is None:
         raise Refused(why)
-    check_payload(swd)
-    release.complete = True
+    check_payloads(swd)
     return release
 
 
@@ -234,10 +275,13 @@ def verify(swd, trust):
 
 
 def to_bytes(swd):
+    parts = [("manifest", swd.manifest), ("signatures", swd.signatures)]
+    for packed in swd.payloads:
+        parts.append((f"{packed.pid.hex()}/index", packed.index))
+        parts.append((f"{packed.pid.hex()}/pieces", b"".join(packed.pieces)))
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for name in MEMBERS:
-            data = getattr(swd, name)
+        for name, data in parts:
             if data:
                 info = tarfile.TarInfo(name)
                 info.size = len(data)
@@ -251,49 +295,45 @@ def save(swd, path, *, overwrite=False):
 
 def load(path):
     """Reads a .swd file strictly. What it says is not verified yet."""
-    data = files.read(path, _MAX_FILE_BYTES)
     try:
-        swd = from_bytes(data)
-        if len(swd.index) != 32 * swd.parsed.chunks or len(swd.payload) != swd.parsed.payload_size:
-            check_payload(swd)
-        swd.signers  # noqa: B018 - refuses malformed ones
+        begin = files.head(path, ustar.BLOCK + device_manifest.MAX_BYTES)
+        return from_bytes(files.read(path, _most_bytes(begin)))
     except Refused as e:
-        raise Refused(f"{path}: {e}") from None
-    return swd
+        raise Refused(f"{path}: {str(e).removeprefix(f'{path}: ')}") from None
+
+
+def _most_bytes(data):
+    """How long the file may be that begins so."""
+    manifest = ustar.Reader(data).take("manifest", device_manifest.MAX_BYTES)
+    sizes = [device_manifest.MAX_BYTES, usign.MAX_BYTES]
+    for line in _distinct(Swd(manifest).parsed):
+        sizes += [device_index.MAX_INDEX_BYTES, _PAGES_BYTES + line.stored]
+    return sum(size + 2 * ustar.BLOCK for size in sizes) + 2 * ustar.BLOCK + tarfile.RECORDSIZE
 
 
 def from_bytes(data):
-    found = {}
-    at = 0
-    try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
-            for member in archive:
-                _check_member(data, member, at, found)
-                begin = member.offset_data
-                found[member.name] = data[begin : begin + member.size]
-                at = member.offset_data + -(-member.size // _BLOCK) * _BLOCK
-    except (tarfile.TarError, EOFError, OverflowError, UnicodeError):
-        where = f"after '{list(found)[-1]}'" if found else "at its beginning"
-        raise Refused(f"cut off or damaged {where}; get the file anew") from None
-    if "manifest" not in found:
-        raise Refused("not a release: it has no 'manifest'")
-    if len(data) < at + 2 * _BLOCK or any(data[at:]):
-        raise Refused(f"cut off or damaged after '{list(found)[-1]}'; get the file anew")
-    return Swd(**found)
+    reader = ustar.Reader(data)
+    swd = Swd(reader.take("manifest", device_manifest.MAX_BYTES))
+    lines = _distinct(swd.parsed)
+    if reader.name() == "signatures":
+        swd = replace(swd, signatures=reader.take("signatures", usign.MAX_BYTES))
+        swd.signers  # noqa: B018 - refuses malformed ones
+    payloads = []
+    for n, line in enumerate(lines, 1):
+        name = line.pid.hex()
+        index = reader.take(f"{name}/index", device_index.MAX_INDEX_BYTES)
+        pieces = reader.take(f"{name}/pieces", _PAGES_BYTES + line.stored)
+        try:
+            payloads.append(_payload(line, index, pieces))
+        except Refused as e:
+            raise Refused(f"payload {n}: {e}; get the release anew") from None
+    reader.end()
+    return replace(swd, payloads=tuple(payloads))
 
 
-def _check_member(data, member, at, found):
-    """Refuses what has not to come here."""
-    head = data[at : at + _BLOCK]
-    if member.offset_data != at + _BLOCK or head[257:263] != b"ustar\0":
-        raise Refused("not a release: not a plain ustar archive")
-    if member.name not in MEMBERS:
-        raise Refused(f"not a release: it has a member {member.name[:40]!a}")
-    if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
-        raise Refused(f"'{member.name}' is not a regular file")
-    if found and MEMBERS.index(member.name) <= MEMBERS.index(list(found)[-1]):
-        raise Refused(f"'{member.name}' comes twice or in the wrong place")
-    if not 0 < member.size <= _LIMITS[member.name]:
-        raise Refused(f"'{member.name}' has {member.size} bytes, which can't be")
-    if member.offset_data + member.size > len(data):
-        raise Refused(f"cut off in '{member.name}'; get the file anew")
+def _payload(line, index, pieces):
+    if hashlib.sha256(index).digest() != line.pid:
+        raise Refused("the digest of its index is not the manifest's")
+    packed = pack.split(index, pieces)
+    _check_sizes(line, packed)
+    return packed

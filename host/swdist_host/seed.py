@@ -18,6 +18,8 @@ from swdist_host.mesh import Mesh
 PORT = 27184  # of the TFTP server, if it is free: beside a node's 27183
 ASK_US = 1_000_000
 ASK_AGAIN_US = 5_000_000
+QUOTA_KB = 1048576
+IMAGES_KB = 131072  # the largest image; those of a release may be more in all
 
 
 class Unchecked:
@@ -68,15 +70,32 @@ class Seeder:
             self.close()
             raise
         self.mesh = Mesh(trust.network, self._netd.node.nonce)
+        lines = swd.parsed.payloads
+        self.pids = tuple(dict.fromkeys(line.pid for line in lines))
+        self.names = {
+            line.pid: f"{n} ({line.kind})" for n, line in reversed([*enumerate(lines, 1)])
+        }
         self._spy(self._netd.node)
 
     def _fill(self):
-        release = self._folder / "store" / self.swd.rid.hex()
-        release.mkdir(parents=True)
-        (self._folder / "run").mkdir()
-        for part in ("manifest", "signatures", "index", "payload"):
-            if getattr(self.swd, part):
-                (release / part).write_bytes(getattr(self.swd, part))
+        """Lays the release where a node has it: images in RUN, which is in RAM there."""
+        swd = self.swd
+        head = {"manifest": swd.manifest, "signatures": swd.signatures}
+        self._write(f"store/releases/{swd.rid.hex()}", head)
+        (self._folder / "store/payloads").mkdir()
+        (self._folder / "run/images").mkdir(parents=True)
+        for line in swd.parsed.payloads:
+            packed = swd.packed(line)
+            pages, chunks = packed.pieces[: packed.pages], packed.pieces[packed.pages :]
+            parts = {"index": packed.index, "pages": b"".join(pages), "payload": b"".join(chunks)}
+            where = "run/images" if line.kind == "image" else "store/payloads"
+            self._write(f"{where}/{line.pid.hex()}", parts)
+
+    def _write(self, where, parts):
+        folder = self._folder / where
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in parts.items():
+            (folder / name).write_bytes(data)
 
     def _make(self, trust, interfaces, note, port):
         options = {
@@ -86,7 +105,8 @@ class Seeder:
             "run": self._folder / "run",
             "board": "laptop",
             "log": "stderr",
-            "quota_kb": "1048576",
+            "quota_kb": QUOTA_KB,
+            "images_kb": IMAGES_KB,
             "tftp_port": port,
             "user": "",
             "beacon_ms": "0",
@@ -98,9 +118,10 @@ class Seeder:
         fs = platform.Fs()
         conf = config.load(flags, "swdist", fs)
         transfers.use()
-        daemon = netd.Netd(conf, Log(note), fs, trust, platform.Clock())
-        held = daemon.store.get(self.swd.rid)
-        if held is None or not held.complete:
+        daemon = netd.Netd(conf, Log(note), fs, trust, platform.Clock(), keep_all=True)
+        store = daemon.store
+        held = store.get(self.swd.rid)
+        if held is None or not all(store.whole(line) for line in held.manifest.payloads):
             raise Refused("the node's own code doesn't take it; see the line above")
         daemon.node.fetch.offer = lambda *_: None  # it gives, and takes nothing
         daemon.node.clock.echo_of = lambda row, now: None  # so no node counts this host's clock
@@ -124,8 +145,13 @@ class Seeder:
         return self._netd.counter.wall_us() - self._netd.counter.counter_us()
 
     def holders(self):
-        """How many neighbours say that they have all of it."""
-        return self.mesh.holders(self.swd.rid)
+        """How many neighbours say that they have all of it that they want."""
+        return self.mesh.holders(self.swd.rid, self.pids)
+
+    def left_alone(self):
+        """Names of the payloads that no neighbour holds all of."""
+        held = {p.pid for row in self.mesh.rows() for p in row.payloads.values() if p.complete}
+        return [self.names[pid] for pid in self.pids if pid not in held]
 
     def superseded_by(self):
         """(neighbour, revision) where one claims to hold a later revision of the same version."""
@@ -155,7 +181,7 @@ class Seeder:
     def _ask(self, now):
         """How far it is, of a neighbour that has not said so of late and lacks a part."""
         row = self.mesh.to_ask(now, ASK_AGAIN_US)
-        if row is not None and not row.has(self.swd.rid):
+        if row is not None and not row.has(self.swd.rid, self.pids):
             writer = self._netd.node.writer
             writer.query()
             self._netd.link.send(row.peer, datagram.PORT, memoryview(writer.buf)[: writer.n])

@@ -16,6 +16,18 @@ def time_text(seconds):
     return at.isoformat()[:19] + "Z"
 
 
+def span(seconds):
+    """For people: 12 s, 3 min 05 s, 4 h 10 min, 2 d 3 h."""
+    s = int(seconds)
+    if s < 60:
+        return f"{s} s"
+    if s < 3600:
+        return f"{s // 60} min {s % 60:02} s"
+    if s < 86400:
+        return f"{s // 3600} h {s // 60 % 60:02} min"
+    return f"{s // 86400} d {s // 3600 % 24} h"
+
+
 def parse(text, now_s):
     """Seconds since 1970 of `2030-01-31T12:00:00Z`, `+90s`, `+1d12h`, `-10m` or `now`."""
     if text == "now":

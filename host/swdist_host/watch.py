@@ -5,20 +5,9 @@ from rich.table import Table
 
 from swdist.bits import version_text
 from swdist_host import terminal
+from swdist_host.times import span
 
 SHOW_US = 400_000
-
-
-def span(seconds):
-    """For people: 12 s, 3 min 05 s, 4 h 10 min, 2 d 3 h."""
-    s = int(seconds)
-    if s < 60:
-        return f"{s} s"
-    if s < 3600:
-        return f"{s // 60} min {s % 60:02} s"
-    if s < 86400:
-        return f"{s // 3600} h {s // 60 % 60:02} min"
-    return f"{s // 86400} d {s // 3600 % 24} h"
 
 
 def _duration(us):
@@ -36,16 +25,30 @@ def name(version, revision):
 def runs(row):
     if row.version is None:
         return "?"
-    marks = [m for m, on in (("experimental", row.experimental), ("!", row.failed)) if on]
-    return " ".join([name(row.version, row.revision), *marks])
+    marks = [
+        ("experimental", row.experimental),
+        ("!", row.failed),
+        ("held by its owner", row.on_hold),
+    ]
+    return " ".join([name(row.version, row.revision), *(mark for mark, on in marks if on)])
 
 
 def holds(row):
     parts = []
     for held in row.releases.values():
-        state = "withdrawn" if held.withdrawn else f"{held.percent} %"
-        failed = ", failed there" if held.failed else ""
-        parts.append(f"{name(held.version, held.revision)} {state}{failed}")
+        marks = [("withdrawn", held.withdrawn), ("failed there", held.failed)]
+        parts.append(
+            " ".join([name(held.version, held.revision), *(mark for mark, on in marks if on)])
+        )
+    return "; ".join(parts) or "-"
+
+
+def progress(row, names):
+    """names: {payload id: what it is called}."""
+    parts = []
+    for p in row.payloads.values():
+        waits = ", finds no more" if p.starved else ""
+        parts.append(f"{names.get(p.pid) or p.pid.hex()[:8]} {p.percent} %{waits}")
     return "; ".join(parts) or "-"
 
 
@@ -71,14 +74,16 @@ def coming(row, now):
 def table(source):
     """source: a Listener or a Seeder."""
     now, wall_us = source.now(), source.wall_us()
-    made = Table("neighbour", "runs", "holds", "clock against this host", "next", box=None)
+    columns = ("neighbour", "runs", "releases", "payloads", "clock against this host", "next")
+    made = Table(*columns, box=None)
     for row in source.mesh.rows():
-        made.add_row(row.address, runs(row), holds(row), clock(row, wall_us), coming(row, now))
+        parts = runs(row), holds(row), progress(row, source.names)
+        made.add_row(row.address, *parts, clock(row, wall_us), coming(row, now))
     return made
 
 
-def line(row):
-    return f"{row.address} runs {runs(row)}, holds {holds(row)}"
+def line(row, names):
+    return f"{row.address} runs {runs(row)}, holds {holds(row)}; payloads: {progress(row, names)}"
 
 
 def follow(source, seconds, as_json, done=lambda: False):
@@ -119,7 +124,7 @@ def _lines(source, seconds, as_json, done):
                     facts = row.facts(now, source.wall_us())
                     terminal.print_json({"event": "neighbour", **facts})
                 else:
-                    terminal.say(line(row))
+                    terminal.say(line(row, source.names))
         return done()
 
     source.run(turn, seconds)

@@ -12,10 +12,10 @@ QUERY_GAP_US = 1000000  # queries are answered at most that often
 
 
 class Announce:
-    def __init__(self, send, rand, writer):
-        self._send = send  # send(view, n): to all neighbours
+    """When to say it."""
+
+    def __init__(self, rand):
         self._rand = rand
-        self._writer = writer
         self._interval = 0
         self._answered_at = None
         self._fired = True
@@ -61,14 +61,14 @@ class Announce:
             self._answered_at = now
             self.inconsistent(now)
 
-    def tick(self, now, store, port, failed):
-        """Announces when it is time. failed: ids of releases that failed on this node."""
+    def tick(self, now, say):
+        """Calls say() when it is time to announce."""
         if now < self.next_at:
             return
         if not self._fired:
             if self._heard < K or self._again:
                 self._said_at = now
-                self.say(store, port, failed)
+                say()
             if self._again:
                 self._again -= 1
                 self.next_at = now + AGAIN_US
@@ -78,21 +78,32 @@ class Announce:
         else:
             self._begin(min(self._interval * 2, IMIN_US << DOUBLINGS), now)
 
-    def say(self, store, port, failed):
-        """One burst: all releases held, in as many datagrams as they need."""
-        w = self._writer
-        count = len(store.releases)
-        digest = store.digest()
-        w.announce(digest, count, port)
-        for r in store.releases:
-            m = r.manifest
-            flags = datagram.COMPLETE if r.complete else 0
-            flags |= datagram.EXPERIMENTAL if m.experimental else 0
-            flags |= datagram.WITHDRAWN if m.withdrawn else 0
-            flags |= datagram.FAILED_HERE if r.rid in failed else 0
-            if not w.release(r.rid, m.version, m.revision, flags, m.chunks, r.held):
-                self._send(w.buf, w.n)
-                w.announce(digest, count, port)
-                w.release(r.rid, m.version, m.revision, flags, m.chunks, r.held)
-        w.grease()
-        self._send(w.buf, w.n)
+
+def say(send, writer, store, port, failed, wants):
+    """One burst: all that is held, in as many datagrams as it needs. failed: ids of releases that
+    failed on this node; wants: {payload id: WANTED, or that and STARVED}."""
+    shown = store.catalogue.shown()
+    head = store.digest(), len(shown), port
+    writer.announce(*head)
+
+    def put(write, *fields):
+        if not write(*fields):
+            send(writer.buf, writer.n)
+            writer.announce(*head)
+            write(*fields)
+
+    for r in shown:
+        m = r.manifest
+        flags = datagram.EXPERIMENTAL if m.experimental else 0
+        flags |= datagram.WITHDRAWN if m.withdrawn else 0
+        flags |= datagram.FAILED_HERE if r.rid in failed else 0
+        put(writer.release, r.rid, m.version, m.revision, flags)
+    payloads = store.payloads.held
+    for pid, h in payloads.items():
+        flags = datagram.COMPLETE if h.complete() else wants.get(pid, 0)
+        put(writer.payload, pid, flags, h.total, h.held)
+    for pid, flags in wants.items():
+        if pid not in payloads:
+            put(writer.payload, pid, flags, 0, 0)
+    writer.grease()
+    send(writer.buf, writer.n)

@@ -6,6 +6,13 @@ _HEX = b"0123456789abcdef"
 _DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
+def sooner(a, b):
+    """The earlier of two counters, either of which may be None."""
+    if a is None or b is None:
+        return b if a is None else a
+    return min(a, b)
+
+
 def to_hex(data):
     return str(hexlify(data), "ascii")
 

@@ -2,13 +2,15 @@
 
 import sys
 
-from swdist import VERSION, platform, uci
+from swdist import VERSION, manifest, platform, uci
 from swdist.bits import number, version
 
 DEFAULT_FILE = "/etc/config/swdist"
 BOARD_FILE = "/tmp/sysinfo/board_name"
 VERSION_FILE = "/usr/lib/swdist/version"  # of the image: configuration outlives sysupgrade
 MAX_INTERFACES = 8
+SCRIPTS = "/usr/lib/swdist/"
+OPKG = ("/bin/opkg", "/usr/bin/opkg", "/bin/ipkg", "/usr/bin/ipkg")
 
 _INTERFACE_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 _PATHS = {
@@ -25,6 +27,8 @@ _NUMBERS = {  # key: default, lowest, highest
     "tftp_port": (27183, 1024, 65535),
     "beacon_ms": (0, 0, 60000),
     "lone_s": (0, 0, 3600),
+    "relay_kb": (256, 0, 1048576),
+    "hold": (0, 0, 1),
     "set_clock": (0, 0, 1),
 }
 _WORDS = {  # key: allowed ones, the default first
@@ -34,7 +38,7 @@ _WORDS = {  # key: allowed ones, the default first
     "reference": ("off", "auto", "broadcast"),
 }
 _KEYS = tuple(_PATHS) + tuple(_NUMBERS) + tuple(_WORDS)
-_KEYS += ("interface", "board", "factory_version", "user")
+_KEYS += ("interface", "board", "factory_version", "user", "group")
 
 _USAGE = """usage: %s [--config FILE] [--set KEY=VALUE]... [--check]
 FILE: %s
@@ -82,7 +86,7 @@ def load(argv, tag, fs):
                     _fail(tag, "--set " + key, "not of the form KEY=VALUE; see --help")
                 if key not in _KEYS:
                     _fail(tag, "--set " + key, "no such option; see --help for all")
-                sets[key] = value.split(",") if key == "interface" else value
+                sets[key] = value.split(",") if key in ("interface", "group") else value
         elif flag == "--check" and not equals:
             check = True
         elif flag == "--help" and not equals:
@@ -140,6 +144,8 @@ def _take(conf, key, value, fs):
     """Sets one option, None for its default. Returns what is wrong, or None."""
     if key == "interface":
         return _interfaces(conf, value)
+    if key == "group":
+        return _groups(conf, value)
     if isinstance(value, list):
         return "option %s is a list; give one value" % key
     if key in _PATHS:
@@ -208,6 +214,30 @@ def _interfaces(conf, names):
         return "more than %d interfaces; remove some" % MAX_INTERFACES
     conf.interface = conf.interfaces
     return None
+
+
+def _groups(conf, names):
+    """Those that the node's owner has put it into, for experimental releases."""
+    if isinstance(names, str):
+        names = names.split()
+    conf.groups = tuple(names or ())
+    for name in conf.groups:
+        if not manifest.is_group(name):
+            return "group '%s' is not a name; give 1..32 of a-z0-9_-" % name
+    if len(conf.groups) > manifest.MAX_GROUPS:
+        return "more than %d groups; remove some" % manifest.MAX_GROUPS
+    return None
+
+
+def kinds(conf, fs):
+    """The kinds of payloads that can be installed here."""
+    found = ["slot"]
+    if fs.size(SCRIPTS + "install") is not None:
+        if [p for p in OPKG if fs.size(p) is not None]:
+            found.append("ipk")
+        if conf.images_kb:
+            found.append("image")
+    return tuple(found)
 
 
 def _board(fs):

@@ -14,23 +14,29 @@ _FIXED_BYTES = (0, 48, 20, 8)
 TLV_ECHO = 0x01
 TLV_PENDING = 0x02
 TLV_RELEASE = 0x03
-_TLV_BYTES = (0, 24, 14, 46)
+TLV_PAYLOAD = 0x04
+_TLV_BYTES = (0, 24, 14, 42, 38)
 
 SYNCED = 1  # state bits of a beacon
 REFERENCE = 2
 ACTIVE_EXPERIMENTAL = 4
 FAILED = 8
+HELD = 16
 
-COMPLETE = 1  # flag bits of a release
-EXPERIMENTAL = 2
+EXPERIMENTAL = 2  # flag bits of a release
 WITHDRAWN = 4
 FAILED_HERE = 8
+
+COMPLETE = 1  # flag bits of a payload
+WANTED = 2
+STARVED = 4
 
 BEACON_FORM = "!QQqIiHHHHBBHI"
 ANNOUNCE_FORM = "!Q8sHH"
 ECHO_FORM = "!QqQ"
 PENDING_FORM = "!HHHHIBB"
-RELEASE_FORM = "!32sHHHHBBHH"
+RELEASE_FORM = "!32sHHHHBB"
+PAYLOAD_FORM = "!32sBBHH"
 
 REJECT_FOREIGN = -1  # other magic, version, network or type
 REJECT_MALFORMED = -2
@@ -122,14 +128,19 @@ class Writer:
         self._begin(ANNOUNCE)
         pack_into(ANNOUNCE_FORM, self.buf, HEADER_BYTES, self.nonce, digest, count, port)
 
-    def release(self, rid, version, revision, flags, chunks, held):
+    def release(self, rid, version, revision, flags):
         """False when the datagram is full."""
         at = self._tlv(TLV_RELEASE)
         if at:
-            pack_into(
-                RELEASE_FORM, self.buf, at, rid, version[0], version[1], version[2], revision,
-                flags, 0, chunks, held,
-            )  # fmt: skip
+            a, b, c = version
+            pack_into(RELEASE_FORM, self.buf, at, rid, a, b, c, revision, flags, 0)
+        return at != 0
+
+    def payload(self, pid, flags, total, held):
+        """total, held: pieces. False when the datagram is full."""
+        at = self._tlv(TLV_PAYLOAD)
+        if at:
+            pack_into(PAYLOAD_FORM, self.buf, at, pid, flags, 0, total, held)
         return at != 0
 
     def query(self):

@@ -55,11 +55,15 @@ def well_formed(public_key, signature):
     y and not of small order. (With y = 1 and -1 go the points where x = 0 could have a sign.)"""
     if len(public_key) != 32 or len(signature) != 64:
         return False
-    for data in (public_key, signature[:32]):
-        y = int.from_bytes(data, "little") & _LOW
-        if y >= P or y in _SMALL:
-            return False
+    if not sound(public_key) or not sound(signature[:32]):
+        return False
     return int.from_bytes(signature[32:], "little") < L
+
+
+def sound(point):
+    """Is the y of 32 bytes canonical, and not that of a point of small order?"""
+    y = int.from_bytes(point, "little") & _LOW
+    return y < P and y not in _SMALL
 
 
 def _decode_x(y, odd):

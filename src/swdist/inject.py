@@ -1,18 +1,19 @@
 """A release file (docs/protocol.md, section 2.4) into the store, beside the network side that runs.
 
-As ID.new, each file flushed, then renamed: the network side finds it whole at its next start, and
-judges it like everything else there.
+Each file is written under another name, flushed and renamed, each payload's index behind the rest of
+it, and the release behind its payloads: the network side finds it whole at its next start, and judges
+it like everything else there.
 """
 
-from swdist.bits import to_hex
-from swdist.manifest import MAX_BYTES, MAX_CHUNKS
+from swdist import index
+from swdist.bits import from_hex, to_hex
+from swdist.catalogue import write_head
+from swdist.index import DIGEST_BYTES, ENTRY_BYTES, HEAD_BYTES
+from swdist.manifest import MAX_BYTES, MAX_PAYLOADS
 from swdist.ucryptolib import sha256
+from swdist.usign import MAX_BYTES as MAX_SIGNATURES_BYTES
 
-LIMITS = {
-    "manifest": MAX_BYTES,
-    "signatures": 32768,
-    "index": 32 * MAX_CHUNKS,
-}
+MAX_MEMBERS = 2 + 2 * MAX_PAYLOADS
 _NOT = "is not a whole release file; make it with swdist release build, and copy it again"
 
 
@@ -32,64 +33,114 @@ def members(f):
             size = int(str(head[124:136].split(b"\0")[0], "ascii").strip() or "0", 8)
         except ValueError:
             return None
-        if name in found or name not in ("manifest", "signatures", "index", "payload"):
+        if name in found or not _known(name) or len(found) == MAX_MEMBERS:
             return None
         found[name] = (at + 512, size)
         at += 512 + (size + 511) // 512 * 512
 
 
+def _known(name):
+    folder, slash, file = name.partition("/")
+    if not slash:
+        return name in ("manifest", "signatures")
+    return from_hex(folder, 32) is not None and file in ("index", "pieces")
+
+
+def _read(f, parts, name, limit):
+    """A small member, or None."""
+    at, size = parts.get(name, (0, limit + 1))
+    if size > limit:
+        return None
+    f.seek(at)
+    data = f.read(size)
+    return data if len(data) == size else None
+
+
 def put(fs, store, trust, f, quota_bytes):
     """(Release, None), or (None, what is wrong)."""
     parts = members(f)
-    if parts is None or "manifest" not in parts or "signatures" not in parts:
+    if parts is None:
         return None, _NOT
-    data = {}
-    for name in LIMITS:
-        at, size = parts.get(name, (0, 0))
-        if size > LIMITS[name]:
-            return None, _NOT
-        f.seek(at)
-        data[name] = f.read(size)
-        if len(data[name]) != size:
-            return None, _NOT
-    release, why = trust.check(data["manifest"], data["signatures"])
+    manifest = _read(f, parts, "manifest", MAX_BYTES)
+    signatures = _read(f, parts, "signatures", MAX_SIGNATURES_BYTES)
+    if manifest is None or signatures is None:
+        return None, _NOT
+    release, why = trust.check(manifest, signatures)
     if release is None:
         return None, why
-    m = release.manifest
-    at, size = parts.get("payload", (0, 0))
-    if size != m.payload_size or len(data["index"]) != 32 * m.chunks:
+    lines = {p.pid: p for p in release.manifest.payloads}
+    if len(parts) != 2 + 2 * len(lines):
         return None, _NOT
-    if m.chunks and sha256(data["index"]) != m.index_sha256:
-        return None, _NOT
-    if m.payload == "image":
-        return None, "is an image, which has no room in the store; swdist seed it from a laptop"
+    if [p for p in release.manifest.payloads if p.kind == "image"]:
+        return None, "has an image, which has no room in the store; swdist seed it from a laptop"
+    size = sum([p.stored for p in lines.values()])
     if size > quota_bytes:
         why = "payload of %d bytes, but option quota_kb allows %d" % (size, quota_bytes)
         return None, why
-    path = store + "/" + to_hex(release.rid)
+    path = store + "/releases/" + to_hex(release.rid)
     if fs.is_dir(path):
         return None, "is in the store already; swdist releases says how much of it"
+    made = []
     try:
-        fs.rmtree(path + ".new")
-        fs.mkdirs(path + ".new")
-        for name in LIMITS:
-            if data[name]:
-                with fs.open(path + ".new/" + name, "wb") as out:
-                    out.write(data[name])
-                    fs.sync(out)
-        if m.chunks:
-            with fs.open(path + ".new/payload", "wb") as out:
-                f.seek(at)
-                for n in range(m.chunks):
-                    chunk = f.read(min(m.chunk_size, size - n * m.chunk_size))
-                    if sha256(chunk) != data["index"][32 * n : 32 * n + 32]:
-                        fs.rmtree(path + ".new")
-                        return None, _NOT
-                    out.write(chunk)
-                fs.sync(out)
-        fs.sync_dir(path + ".new")
-        fs.rename(path + ".new", path)
+        for p in lines.values():
+            folder = store + "/payloads/" + to_hex(p.pid)
+            if not fs.is_dir(folder):
+                made.append(folder)
+            if not _put_payload(fs, folder, f, parts, p):
+                why = _NOT
+                break
+        if why is None:
+            write_head(fs, path, manifest, signatures)
     except OSError as e:
-        fs.rmtree(path + ".new")
-        return None, "can't be written to the store: %s" % e
-    return release, None
+        why = "can't be written to the store: %s" % e
+    if why is None:
+        return release, None
+    for folder in made:
+        fs.rmtree(folder)
+    return None, why
+
+
+def _put_payload(fs, folder, f, parts, p):
+    """False if the archive does not hold all of it."""
+    name = to_hex(p.pid)
+    data = _read(f, parts, name + "/index", index.MAX_INDEX_BYTES)
+    at, size = parts.get(name + "/pieces", (0, 0))
+    counts = index.pages(data) if data is not None and sha256(data) == p.pid else None
+    if counts is None or size != counts[1] * ENTRY_BYTES + p.stored:
+        return False
+    fs.mkdirs(folder)
+    f.seek(at)
+    good = _copy(fs, folder + "/pages", f, data[HEAD_BYTES:], p)
+    if good:
+        with fs.open(folder + "/pages.tmp", "rb") as pages:
+            good = _copy(fs, folder + "/payload", f, pages, p)
+    if good:
+        for what in ("/payload", "/pages"):
+            fs.rename(folder + what + ".tmp", folder + what)
+        fs.write_atomic(folder + "/index", data)
+        return True
+    for what in ("/payload.tmp", "/pages.tmp"):
+        fs.rmtree(folder + what)
+    return False
+
+
+def _copy(fs, path, f, entries, p):
+    """Writes the pieces of some entries, as long as they hold. entries: bytes, of pages; or an open
+    file, of the chunks of payload p."""
+    sent = size = at = 0
+    chunks = not isinstance(entries, bytes)
+    with fs.open(path + ".tmp", "wb") as out:
+        while True:
+            entry = entries.read(ENTRY_BYTES) if chunks else entries[at : at + ENTRY_BYTES]
+            at += ENTRY_BYTES
+            if len(entry) != ENTRY_BYTES:
+                break
+            n, inflated, _ = index.lengths(entry, 0)
+            piece = f.read(n)
+            if len(piece) != n or sha256(piece)[:DIGEST_BYTES] != entry[:DIGEST_BYTES]:
+                return False
+            out.write(piece)
+            sent += n
+            size += inflated
+        fs.sync(out)
+    return not chunks or (sent, size) == (p.stored, p.size)

@@ -6,6 +6,7 @@ The network side keeps an image in RAM. Two scripts do the work, as root: `insta
 """
 
 from swdist.bits import to_hex, version_text
+from swdist.index import HEAD_BYTES, MAX_INDEX_BYTES
 from swdist.ucryptolib import sha256
 
 SCRIPTS = "/usr/lib/swdist/"
@@ -16,43 +17,28 @@ MAX_FAILED = 16  # as in slots
 
 
 class Ram:
-    """The payload of one image, the newest that this board may run after the one it has."""
+    """Room in RAM for the payloads of images, one of this board and those of others."""
 
     def __init__(self, fs, conf):
         self.path = conf.run + "/images"
         self._fs = fs
         self._quota = conf.images_kb * 1024
-        self._board = conf.board
-        self._version = conf.factory_version
         fs.mkdirs(self.path)
 
-    def deserving(self, releases, forget):
-        """Its id in a list; an empty one if there is none, or memory has no room for the rest. What
-        is held of others, or where memory is short, one is to forget(release)."""
-        found = []
-        newest = True
-        for r in reversed(releases):
-            m = r.manifest
-            if m.payload != "image":
-                continue
-            if r.held and self._fs.size(r.file) is None:
-                forget(r)  # the switch side has taken it
-            if newest and not m.critical and self._board in m.boards:
-                newest = False
-                if m.version > self._version and m.payload_size <= self._quota:
-                    free = self._available() - MARGIN_BYTES
-                    if free >= m.payload_size - r.held * m.chunk_size:
-                        found.append(r.rid)
-                    if free >= 0:
-                        continue
-            if r.held:
-                forget(r)
-        return found
+    def fits(self, size, held):
+        """Is there room for the rest of an image of which `held` (a payloads.Held, or None) is
+        here?"""
+        here = held.chunks_end if held is not None else 0
+        return size <= self._quota and self._available() - MARGIN_BYTES >= size - here
+
+    def short(self):
+        return self._available() < MARGIN_BYTES
 
     def _available(self):
+        """Bytes of memory; 0 where the kernel does not say (before Linux 3.14)."""
         with self._fs.open("/proc/meminfo", "rb") as f:
             text = f.read(512)
-        at = text.find(b"MemAvailable:")  # since Linux 3.14
+        at = text.find(b"MemAvailable:")
         return int(text[at + 13 : text.find(b"k", at)]) * 1024 if at >= 0 else 0
 
 
@@ -72,10 +58,14 @@ class Flash:
         self._image = None  # the release that is to replace all of this,
         self._flash_at = 0  # and when
 
-    def _here(self, r):
-        m = r.manifest
-        size = self._fs.size(self._path + to_hex(r.rid))
-        return m.payload == "image" and size == m.payload_size
+    def _here(self, r, p):
+        """Is an image all here, going by its size?"""
+        path = self._path + to_hex(p.pid) + "/payload"
+        return p.kind == "image" and self._fs.size(path) == p.stored
+
+    def _kind(self, r):
+        p = self._switcher.here.takes(r.manifest)
+        return p.kind if p is not None else "none"
 
     def tick(self, now):
         s = self._switcher
@@ -87,9 +77,9 @@ class Flash:
         if s.quiet(now):
             return
         r = s.best_if(self._here, s.now_s(now), True)
-        if not s.synced or r.manifest.payload != "image":
+        if not s.synced or self._kind(r) != "image" or s.held_back(r, s.now_s(now)):
             self._image = None
-        elif r is not self._image:
+        elif self._image is None or r.rid != self._image.rid:
             self._image = r
             self._flash_at = now + WAIT_US + self._rand(r.manifest.window_s * 1000000 + 1)
             seconds = (self._flash_at - now) // 1000000
@@ -118,23 +108,31 @@ def flashed(fs, state, version):
     fs.remove(state + "/flashing")
 
 
-def script(run, fs, conf, release, name, slot):
-    """0, or why not. run(words, limit_s): its exit status."""
-    m = release.manifest
+def script(run, fs, conf, release, p, name, slot):
+    """0, or why not. run(words, limit_s): its exit status. p: the payload that fits here, or
+    None."""
+    kind = p.kind if p is not None else "none"
     why = conf.run + ".why"
     path = SCRIPTS + ("flash" if name == "flash" else "install")
     if fs.size(path) is None:
-        return path + " is missing" if m.payload in ("ipk", "image") else 0
-    words = (path, name, slot, m.payload, why, conf.state, conf.run, str(conf.confirm_s))
+        return path + " is missing" if kind in ("ipk", "image") else 0
+    words = (path, name, slot, kind, why, conf.state, conf.run, str(conf.confirm_s))
     words += (conf.board, conf.user)
     if name == "flash":
-        words += (version_text(m.version), str(m.payload_size), str(m.chunk_size))
-        index = fs.read("%s/%s/index" % (conf.store, to_hex(m.rid)), 32 * m.chunks) or b""
-        if sha256(index) != m.index_sha256:
+        if p.stored != p.size:  # there is no room for it twice
+            return "it is packed, which an image must not be; build it anew"
+        digest = _digest(fs, conf.run + "/images/" + to_hex(p.pid), p)
+        if digest is None:
             return "not now: the index does not hold"
-        with fs.open(conf.run + ".chunks", "wb") as f:
-            for n in range(m.chunks):
-                f.write(to_hex(index[32 * n : 32 * n + 32]).encode() + b"\n")
+        words += (version_text(release.manifest.version), str(p.size), to_hex(p.pid), digest)
     status = run(words, LIMIT_S)
     said = fs.read(why, 999) or b"it exited with %d" % status
     return status and "".join([chr(c) for c in said if 32 <= c < 127])
+
+
+def _digest(fs, path, p):
+    """SHA-256, in hex, of an image; None where the index does not hold."""
+    index = fs.read(path + "/index", MAX_INDEX_BYTES)
+    if index is None or sha256(index) != p.pid:
+        return None
+    return to_hex(index[:HEAD_BYTES])

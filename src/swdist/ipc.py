@@ -16,9 +16,10 @@ ACTIVE = 3
 MAX_FAILED = 16  # failed releases told to the network side
 
 _TIME = "!4sQqIBBH"  # magic, counter_us, offset_us, error_us, synced, neighbours, confirming
-_ACTIVE = "!4s32sHHHHBB"  # magic, release id, version, revision, experimental, failed count
+# magic, release id, version, revision, experimental, on hold, lot, failed count
+_ACTIVE = "!4s32sHHHHBB16sB"
 _TIME_BYTES = 28
-_ACTIVE_BYTES = 46
+_ACTIVE_BYTES = 63
 
 
 def pack_time(counter_us, offset_us, error_us, synced, neighbours):
@@ -30,29 +31,31 @@ def pack_store():
     return b"swS1"
 
 
-def pack_active(rid, version, revision, experimental, failed):
-    """rid: 32 bytes; version: 3 numbers; failed: release ids, at most MAX_FAILED are told."""
+def pack_active(rid, version, revision, experimental, failed, on_hold, lot):
+    """rid: 32 bytes; version: 3 numbers; failed: release ids, at most MAX_FAILED are told; on_hold:
+    the owner wants no switch; lot: the 16 bytes of choose.Here."""
     failed = failed[:MAX_FAILED]
     a, b, c = version
-    head = pack(_ACTIVE, b"swA1", rid, a, b, c, revision, experimental, len(failed))
+    flags = experimental, on_hold
+    head = pack(_ACTIVE, b"swA2", rid, a, b, c, revision, *(flags + (lot, len(failed))))
     return head + b"".join(failed)
 
 
 def parse(data):
     """(TIME, counter_us, offset_us, error_us, synced, neighbours), (STORE,),
-    (ACTIVE, rid, version, revision, experimental, failed), or None."""
+    (ACTIVE, rid, version, revision, experimental, failed, on_hold, lot), or None."""
     magic = bytes(data[:4])
     if magic == b"swT1" and len(data) == _TIME_BYTES:
         _, counter, offset, error, synced, neighbours, _ = unpack_from(_TIME, data)
         return (TIME, counter, offset, error, bool(synced), neighbours)
     if magic == b"swS1" and len(data) == 4:
         return (STORE,)
-    if magic == b"swA1" and len(data) >= _ACTIVE_BYTES:
-        _, rid, a, b, c, revision, experimental, count = unpack_from(_ACTIVE, data)
+    if magic == b"swA2" and len(data) >= _ACTIVE_BYTES:
+        _, rid, a, b, c, revision, experimental, held, lot, count = unpack_from(_ACTIVE, data)
         if count > MAX_FAILED or len(data) != _ACTIVE_BYTES + 32 * count:
             return None
         failed = [
             bytes(data[_ACTIVE_BYTES + 32 * i : _ACTIVE_BYTES + 32 * i + 32]) for i in range(count)
         ]
-        return (ACTIVE, rid, (a, b, c), revision, bool(experimental), failed)
+        return (ACTIVE, rid, (a, b, c), revision, bool(experimental), failed, bool(held), lot)
     return None

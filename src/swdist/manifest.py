@@ -1,33 +1,55 @@
 """The manifest of a release: parsing (docs/protocol.md, section 2.1)."""
 
 from swdist.bits import from_hex, number, time_s, version
+from swdist.ed25519 import sound
 from swdist.ucryptolib import sha256
 from swdist.usign import public_key
 
 MAX_BYTES = 4096
 MAX_LINES = 64
-MAX_CHUNKS = 2048
+MAX_PAYLOADS = 16
+MAX_BOARDS = 16  # of one payload
+MAX_GROUPS = 16
 MAX_KEYS = 16
 MAX_KEY_SETS = 32
 MAX_PAYLOAD_BYTES = 134217728
-FORMAT = b"Format: swdist-release 1\n"
-INSTALLABLE = ("slot", "ipk", "image", "keys", "none")
-SLOTS = ("slot", "ipk")  # what is unpacked
 MAX_WINDOW_S = 604800
+FORMAT = b"Format: swdist-release 1\n"
+UNPACKED = ("slot", "ipk", "apk")  # kinds of payloads that are archives, and become slots
 
 _KEY_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-"
 _WORD_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789-"
 _BOARD_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789,._-"
-_REQUIRED = ("Network", "Version", "Revision", "Channel", "Signed-At", "Start", "Boards", "Payload")
-_SIZED = ("Payload-Size", "Chunk-Size", "Index-SHA256")
-_KNOWN = _REQUIRED + _SIZED + ("Format", "End", "Window", "Withdrawn", "Description", "Padding")
+_GROUP_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789_-"
+_REQUIRED = ("Network", "Version", "Revision", "Channel", "Signed-At", "Start")
+_KNOWN = _REQUIRED + ("Format", "End", "Window", "Groups", "Share", "Withdrawn", "CA-Threshold")
+_KNOWN += ("Description", "Padding")
+_NUMBERED = ("Payload-", "CA-Key-", "CA-Keep-")  # and a number, from 1 without a gap
+
+
+class Payload:
+    """One payload of a release. kind: a word; size: bytes, inflated; stored: bytes of its chunks as
+    they are sent; pid: its id, 32 bytes; boards: names, or None for any."""
 
 
 class Manifest:
-    """A well-formed manifest. Times are seconds since 1970; end_s is 0 where there is none;
-    boards is None for any. critical: it is not to be installed, for it has an unknown critical key
-    or payload word, or is an image that is experimental or for any board. With payload `keys`: keys
-    {key id: public key}, of which `threshold` must sign, and keep, a list of ids."""
+    """A well-formed manifest. Times are seconds since 1970; end_s is 0 where there is none.
+    payloads: Payload, in order; none if withdrawn or a key set. critical: it has an unknown
+    critical key, and is not to be installed. groups, share (permille; 0: none): the audience of an
+    experimental release. With is_keys: keys {key id: public key}, of which `threshold` must sign,
+    and keep, a list of ids."""
+
+    def __init__(self):
+        self.rid = None
+        self.network = b""
+        self.version = (0, 0, 0)
+        self.revision = 0
+        self.signed_at_s = self.start_s = self.end_s = self.window_s = 0
+        self.experimental = self.critical = self.withdrawn = self.is_keys = False
+        self.payloads = ()
+        self.groups = ()
+        self.share = 0
+        self.description = ""
 
 
 def parse(data):
@@ -46,7 +68,8 @@ def parse(data):
     if len(lines) > MAX_LINES:
         return None, "manifest: more than %d lines" % MAX_LINES
     fields = {}
-    critical = False
+    numbered = 0
+    m = Manifest()
     for i in range(len(lines)):
         key, colon, value = lines[i].partition(": ")
         name = key[1:] if key[:1] == "!" else key
@@ -56,19 +79,37 @@ def parse(data):
             return None, "manifest: value of %s is empty, too long or padded" % name
         if name in fields:
             return None, "manifest: %s occurs twice" % name
+        of_many = _prefix(name) is not None
         if key[0] == "!":
-            if name in _KNOWN or name.startswith("CA-"):
+            if name in _KNOWN or of_many:
                 return None, "manifest: %s is never critical" % name
-            critical = True
+            m.critical = True
+        numbered += of_many
         fields[name] = value
     for name in _REQUIRED:
         if name not in fields:
             return None, "manifest: %s is missing" % name
-    m = Manifest()
-    m.critical = critical
     m.rid = sha256(data)
-    why = _head(m, fields) or _payload(m, fields)
+    lists = [_values(fields, prefix) for prefix in _NUMBERED]
+    if sum([len(values) for values in lists]) != numbered:
+        return None, "manifest: Payload-, CA-Key- or CA-Keep-N is not counted from 1 without a gap"
+    why = _head(m, fields) or _what(m, fields, *lists)
     return (None, "manifest: " + why) if why else (m, None)
+
+
+def _prefix(name):
+    for prefix in _NUMBERED:
+        if name.startswith(prefix):
+            return prefix
+    return None
+
+
+def _values(fields, prefix):
+    """Those of `prefix`1, `prefix`2 and so on, as far as there is no gap."""
+    found = []
+    while prefix + str(len(found) + 1) in fields:
+        found.append(fields[prefix + str(len(found) + 1)])
+    return found
 
 
 def _word(text, longest, chars):
@@ -80,8 +121,23 @@ def _word(text, longest, chars):
     return True
 
 
+def _names(text, most, longest, chars):
+    """The names of a list, separated by one space, as a tuple; None if it is not of that form."""
+    names = tuple(text.split(" "))
+    if len(names) > most or len(set(names)) != len(names):
+        return None
+    for name in names:
+        if not _word(name, longest, chars):
+            return None
+    return names
+
+
+def is_group(name):
+    return _word(name, 32, _GROUP_CHARS)
+
+
 def _head(m, fields):
-    """Reads what is not about the payload. Returns what is wrong, or None."""
+    """Reads what every release has. Returns what is wrong, or None."""
     m.network = from_hex(fields["Network"], 8)
     if m.network is None:
         return "Network is not 16 hex digits"
@@ -103,84 +159,111 @@ def _head(m, fields):
         return "End is required with experimental, and only there"
     if m.experimental and m.end_s <= m.start_s:
         return "End is not later than Start"
-    m.boards = None
-    if fields["Boards"] != "any":
-        m.boards = tuple(fields["Boards"].split(" "))
-        if len(m.boards) > 16:
-            return "more than 16 Boards"
-        for board in m.boards:
-            if not _word(board, 64, _BOARD_CHARS):
-                return "Boards is not a list of names"
     m.description = fields.get("Description", "")
+    return _audience(m, fields)
+
+
+def _audience(m, fields):
+    if ("Groups" in fields or "Share" in fields) and not m.experimental:
+        return "a stable release is for all: Groups and Share go with experimental"
+    if "Groups" in fields:
+        m.groups = _names(fields["Groups"], MAX_GROUPS, 32, _GROUP_CHARS)
+        if m.groups is None:
+            return "Groups is not a list of names"
+    m.share = number(fields.get("Share", "1"), 1, 1000)
+    if m.share is None:
+        return "Share is not a number 1..1000"
+    if "Share" not in fields:
+        m.share = 0
     return None
 
 
-def _payload(m, fields):
-    """Reads what is about the payload. Returns what is wrong, or None."""
-    m.payload = fields["Payload"]
-    if not _word(m.payload, 16, _WORD_CHARS):
-        return "Payload is not a word"
-    image = m.payload == "image"
-    if m.payload not in INSTALLABLE or (image and (m.experimental or not m.boards)):
-        m.critical = True
-    m.window_s = number(fields.get("Window", "0"), 0, MAX_WINDOW_S)
-    if m.window_s is None or ("Window" in fields) != image:
-        return "Window is not a number 0..%d, or not with an image alone" % MAX_WINDOW_S
+def _what(m, fields, payloads, keys, keep):
+    """Reads payloads, withdrawal or key set: one of the three. Returns what is wrong, or None."""
     m.withdrawn = "Withdrawn" in fields
+    m.is_keys = bool(keys or keep or "CA-Threshold" in fields)
     if m.withdrawn and fields["Withdrawn"] != "yes":
         return "Withdrawn is not yes"
-    if m.withdrawn != (m.payload == "none"):
-        return "Payload none and Withdrawn go together"
-    m.payload_size = m.chunk_size = m.chunks = 0
-    m.index_sha256 = None
-    sized = m.payload not in ("keys", "none")
-    for name in _SIZED:
-        if (name in fields) != sized:
-            return name + (" is missing" if sized else " without a payload")
-    if (m.version[:2] == (0, 0)) != (m.payload == "keys"):
-        return "Version 0.0.N and Payload keys go together"
-    if m.payload == "keys":
-        return _keys(m, fields)
-    if not sized:
-        return None
-    m.chunk_size = number(fields["Chunk-Size"], 4096, 65536)
-    if m.chunk_size not in (4096, 8192, 16384, 32768, 65536):
-        return "Chunk-Size is not 4096, 8192, 16384, 32768 or 65536"
-    m.payload_size = number(fields["Payload-Size"], 1, MAX_PAYLOAD_BYTES)
-    if m.payload_size is None:
-        return "Payload-Size is not a number 1..%d" % MAX_PAYLOAD_BYTES
-    m.chunks = (m.payload_size + m.chunk_size - 1) // m.chunk_size
-    if m.chunks > MAX_CHUNKS:
-        return "more than %d chunks" % MAX_CHUNKS
-    m.index_sha256 = from_hex(fields["Index-SHA256"], 32)
-    if m.index_sha256 is None:
-        return "Index-SHA256 is not 64 hex digits"
+    if bool(payloads) + m.withdrawn + m.is_keys != 1:
+        return "it has not one of Payload-1, Withdrawn and CA-Key-1"
+    if (m.version[:2] == (0, 0)) != m.is_keys:
+        return "versions 0.0.N and CA-Key-1 go together"
+    if m.is_keys:
+        return _keys(m, fields, keys, keep) or _window(m, fields)
+    found = []
+    for text in payloads:
+        payload = _payload(text)
+        if payload is None:
+            return "Payload-%d is not 'KIND SIZE STORED ID BOARD...'" % (len(found) + 1)
+        for other in found:
+            sizes = (payload.size, payload.stored)
+            if other.pid == payload.pid and (other.size, other.stored) != sizes:
+                return "one payload with two sizes"
+        found.append(payload)
+    if len(found) > MAX_PAYLOADS:
+        return "more than %d payloads" % MAX_PAYLOADS
+    m.payloads = tuple(found)
+    return _window(m, fields)
+
+
+def _window(m, fields):
+    images = [p for p in m.payloads if p.kind == "image"]
+    m.window_s = number(fields.get("Window", "0"), 0, MAX_WINDOW_S)
+    if m.window_s is None or ("Window" in fields) != bool(images):
+        return "Window is not a number 0..%d, or not with an image alone" % MAX_WINDOW_S
     return None
 
 
-def _keys(m, fields):
+def _payload(text):
+    """Of one line's value, or None."""
+    words = text.split(" ", 4)
+    if len(words) != 5 or not _word(words[0], 16, _WORD_CHARS):
+        return None
+    p = Payload()
+    p.kind = words[0]
+    p.size = number(words[1], 1, MAX_PAYLOAD_BYTES)
+    if p.size is None:
+        return None
+    p.stored = number(words[2], 1, p.size)
+    p.pid = from_hex(words[3], 32)
+    p.boards = _names(words[4], MAX_BOARDS, 64, _BOARD_CHARS)
+    if p.stored is None or p.pid is None or p.boards is None:
+        return None
+    if "any" in p.boards:
+        if len(p.boards) > 1:
+            return None
+        p.boards = None
+    return p
+
+
+def _keys(m, fields, keys, keep):
     """Reads a CA key set. Returns what is wrong, or None."""
-    if m.experimental or m.revision or m.boards or not 0 < m.version[2] <= MAX_KEY_SETS:
-        return "Channel, Revision, Boards or Version is no key set's"
+    if m.experimental or m.revision or m.critical or not 0 < m.version[2] <= MAX_KEY_SETS:
+        return "Channel, Revision, Version or a critical key is no key set's"
     m.keys = {}
     m.keep = []
-    n = 0
-    while n < MAX_KEYS and "CA-Key-%d" % (n + 1) in fields:
-        n += 1
-        found = public_key(fields["CA-Key-%d" % n].encode())
-        if found is None or found[1] in m.keys or found[2] in m.keys.values():
-            return "CA-Key-%d is malformed, or is there twice" % n
-        if found[0] == b"Ed":
+    if len(keys) > MAX_KEYS:
+        return "more than %d keys" % MAX_KEYS
+    ids = set()
+    material = set()
+    for text in keys:
+        found = public_key(text.encode())
+        ours = found is not None and found[0] == b"Ed"
+        if ours and not sound(found[2]):
+            return "CA-Key-%d is no key" % (len(ids) + 1)
+        if found is None or found[1] in ids or found[2] in material:
+            return "CA-Key-%d is malformed, or is there twice" % (len(ids) + 1)
+        ids.add(found[1])
+        material.add(found[2])
+        if ours:
             m.keys[found[1]] = found[2]
-    m.threshold = number(fields.get("CA-Threshold", ""), 1, n)
+    m.threshold = number(fields.get("CA-Threshold", ""), 1, len(keys))
     if m.threshold is None:
-        return "CA-Threshold is not a number 1..%d" % n
-    n = 1
-    while "CA-Keep-%d" % n in fields:
-        for text in fields["CA-Keep-%d" % n].split(" "):
-            rid = from_hex(text, 32)
+        return "CA-Threshold is not a number 1..%d" % len(keys)
+    for text in keep:
+        for word in text.split(" "):
+            rid = from_hex(word, 32)
             if rid is None:
-                return "CA-Keep-%d is not a list of ids" % n
+                return "CA-Keep is not a list of ids"
             m.keep.append(rid)
-        n += 1
     return None

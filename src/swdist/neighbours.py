@@ -1,16 +1,20 @@
 """The neighbours heard of late: one fixed table, shared by the machines as an argument."""
 
 MAX_NEIGHBOURS = 16
-MAX_OFFERS = 8  # releases that one neighbour has and we want
+MAX_OFFERS = 8  # releases that one neighbour has and we don't
+MAX_PAYLOADS = 16  # payloads of one neighbour that are remembered: what it has, and what it wants
 YOUNG_US = 20000000  # a full table gives nobody's place away who was heard so lately, but that
 TRIAL_US = 16000000  # of one who has given nothing yet, at most so often: a crowd shall not fill it
 
 
 class Neighbour:
-    """One row. peer is None while it is free. Offers: {rid: chunks held there}."""
+    """One row. peer is None while it is free. offers: ids of releases that it has and we don't;
+    pieces: {payload id: how many it holds}; wants: {payload id: (starved, when it said so)}."""
 
     def __init__(self):
-        self.offers = {}
+        self.offers = []
+        self.pieces = {}
+        self.wants = {}
         self.take(None, 0, 0)
 
     def take(self, peer, nonce, now):
@@ -22,7 +26,9 @@ class Neighbour:
         self.version = (0, 0, 0)
         self.revision = 0
         self.state = 0
-        self.offers.clear()
+        self.offers = []
+        self.pieces.clear()
+        self.wants.clear()
         self.pace_ms = 0  # what 16 KiB from it take, on average; 0: unknown
         self.gave = False  # anything that was right?
         self.faults = 0  # failures that count against it; each success halves them

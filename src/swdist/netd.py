@@ -23,6 +23,7 @@ from swdist import (
 from swdist.clock import Clock
 from swdist.datagram import PORT
 from swdist.node import Node
+from swdist.room import Room
 from swdist.store import Store
 from swdist.tftpget import RUNNING, Get
 from swdist.tftpserve import Serve
@@ -38,9 +39,9 @@ SAVE_TIME_US = 3600000000
 class Netd:
     """Everything of the network side that touches the world. `run` returns at SIGTERM."""
 
-    def __init__(self, conf, log, fs, trust, counter, give_up_root=None):
-        """give_up_root(): called once the sockets are open, some of which only root may bind to an
-        interface, and before anything is read or removed in STORE."""
+    def __init__(self, conf, log, fs, trust, counter, give_up_root=None, keep_all=False):
+        """keep_all: see Room. give_up_root(): called once the sockets are open, some of which only
+        root may bind to an interface, and before anything is read or removed in STORE."""
         self.conf = conf
         self.log = log
         self.fs = fs
@@ -71,7 +72,10 @@ class Netd:
                 raise ValueError("option images_kb: swdist-install is missing")
 
             ram = Ram(fs, conf)
-        self.store = Store(fs, conf.store, trust, log, conf.quota_kb * 1024, ram)
+        here = choose.Here(conf.board, config.kinds(conf, fs), conf.groups)
+        quotas = conf.quota_kb * 1024, conf.relay_kb * 1024
+        room = Room(here, conf.factory_version, *quotas, ram=ram, keep_all=keep_all)
+        self.store = Store(fs, conf.store, trust, log, room)
         self.store.load()
         clock = Clock(self._saved_time_us(), conf.boot_horizon_s * 1000000, 4000000)
         clock.lone_us = conf.lone_s * 1000000
@@ -86,7 +90,6 @@ class Netd:
         self.node = Node(
             trust.network,
             int.from_bytes(platform.rand_bytes(8), "big"),
-            conf.board,
             choose.factory(conf.factory_version),
             self.store,
             clock,

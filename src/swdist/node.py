@@ -5,11 +5,11 @@ The shell (netd, a simulator, a test) feeds datagrams and time in and carries ou
 
 from struct import unpack_from
 
-from swdist import choose, datagram
+from swdist import announce, choose, datagram, status
 from swdist.announce import Announce
-from swdist.bits import to_hex, version_text
 from swdist.fetch import Fetch
-from swdist.neighbours import MAX_NEIGHBOURS, MAX_OFFERS, Neighbours
+from swdist.neighbours import MAX_NEIGHBOURS, MAX_OFFERS, MAX_PAYLOADS, Neighbours
+from swdist.relay import WANT_US, Relay
 
 RESET_GAP_US = 5000000  # one neighbour's news resets Trickle at most that often
 QUERY_FIRST_US = 1000000
@@ -17,6 +17,7 @@ QUERY_LAST_US = 64000000
 BOOT_US = 3600000000  # beacons are dense for so long after start or a step of the clock
 BEACON_BOOT_US = 4000000
 BEACON_US = 16000000
+RELAY_US = 5000000  # at least so often it is looked whether a neighbour is to be helped
 FRESH_BEACONS = 6  # a neighbour silent for so many periods is not fresh
 
 
@@ -24,20 +25,23 @@ class Node:
     """send(view, n) broadcasts on all interfaces. gets: the downloads; store: releases held;
     clock: the mesh clock; active: what runs here (a choose.factory at first)."""
 
-    def __init__(self, network, nonce, board, active, store, clock, gets, send, rand, log):
+    def __init__(self, network, nonce, active, store, clock, gets, send, rand, log):
         self.network = network
         self.nonce = nonce
-        self.board = board
         self.factory = active
         self.store = store
         self.clock = clock
         self.log = log
         self.neighbours = Neighbours()
         self.writer = datagram.Writer(network, nonce, rand)
-        self.announce = Announce(send, rand, self.writer)
+        self.announce = Announce(rand)
+        self.relay = Relay(self.neighbours, rand)
         self.fetch = Fetch(gets, self.neighbours, store, rand, log)
         self.active = (active.rid, active.manifest.version, 0, False)
         self.failed = []
+        self.on_hold = False
+        self._wants = {}  # {payload id: flags} as they were said last
+        self._relay_at = self._relayed_at = 0
         self.tftp_port = 0
         self.beacon_us = 0  # 0: dense after start, then sparse
         self.rejects = [0, 0, 0, 0, 0]  # by -REJECT_*; the last: no room for the neighbour
@@ -54,6 +58,7 @@ class Node:
         self._beacon_at = now + self._rand(500000)
         self._query_at = now
         self._query_gap = QUERY_FIRST_US
+        self._relay_at = now
         self.clock.beacon_us = self.period_us(now)
         self.announce.start(now)
         self._digest_changed()
@@ -139,52 +144,71 @@ class Node:
         neighbour.tftp_port = port
         same = digest == self.store.digest()
         self._news_from(neighbour, unpack_from("!I", digest)[0], now)
+        behind_keys = False
         at = datagram.first_tlv(buf)
         while at < n:
-            if buf[at] == datagram.TLV_RELEASE:
+            if buf[at] == datagram.TLV_RELEASE and not behind_keys:
                 f = unpack_from(datagram.RELEASE_FORM, buf, at + 3)
-                same = self._offered(row, f[0], f[1:4], f[4], f[8]) and same
-                if f[1:3] == (0, 0) and self.store.get(f[0]) is None:
-                    break  # keys, which may be needed for all that comes behind
+                # Keys may be needed for all that comes behind.
+                behind_keys = self._offered(row, f[0], f[1:4], f[4]) and f[1:3] == (0, 0)
+            elif buf[at] == datagram.TLV_PAYLOAD:
+                pid, flags, _, _, held = unpack_from(datagram.PAYLOAD_FORM, buf, at + 3)
+                same = self._holds(row, pid, flags, held, now) and same
             at = datagram.next_tlv(buf, at)
         if same:
             self.announce.consistent()
 
-    def _offered(self, row, rid, version, revision, held):
-        """True if we would say no more of it."""
-        mine = self.store.get(rid)
-        if mine is None:
-            for r in self.store.releases:
-                m = r.manifest
-                if m.version == version and (m.revision, r.rid) > (revision, rid):
-                    return False  # superseded: the neighbour will learn it from us
-            self.fetch.offer(row, rid, held, MAX_OFFERS)
+    def _offered(self, row, rid, version, revision):
+        """True if it is a release that we don't hold, and will ask for."""
+        if self.store.get(rid) is not None:
             return False
-        if mine.complete:
-            self.neighbours.rows[row].offers.pop(rid, None)
-        else:
-            self.fetch.offer(row, rid, held, MAX_OFFERS, mine.held)
-        return held >= mine.held
+        if self.store.catalogue.superseded(version, (version, revision, rid)) is None:
+            return self.fetch.offer(row, rid, MAX_OFFERS)
+        return False  # the neighbour will learn it from us
 
-    def set_active(self, now, rid, version, revision, experimental, failed):
-        """The switch side says what runs here."""
+    def _holds(self, row, pid, flags, held, now):
+        """A neighbour says what it has of a payload, and whether it wants more. False if it wants
+        some that we have."""
+        # Of what is not known here too: the manifest that names it may be on its way.
+        wants = self.neighbours.rows[row].wants
+        if len(wants) >= MAX_PAYLOADS:
+            for old in [p for p in wants if now - wants[p][1] >= WANT_US]:
+                del wants[old]
+        if not flags & datagram.WANTED:
+            wants.pop(pid, None)
+        elif pid in wants or len(wants) < MAX_PAYLOADS:
+            if pid not in wants or wants[pid][0] != bool(flags & datagram.STARVED):
+                self._relay_at = now
+            wants[pid] = (bool(flags & datagram.STARVED), now)
+        h = self.store.held(pid)
+        ours = h.held if h is not None else 0
+        if held and (h is None or not h.complete()):
+            self.fetch.has(row, pid, held, ours, MAX_PAYLOADS)
+        return not flags & datagram.WANTED or held >= ours
+
+    def set_active(self, now, rid, version, revision, experimental, failed, on_hold, lot):
+        """The switch side says what runs here; its message has all the rest (ipc.pack_active)."""
         self.active = (rid, version, revision, experimental)
         self.failed = failed
+        self.on_hold = on_hold
+        store = self.store
+        here = store.room.here
+        if here.lot != lot:
+            here.lot = lot
+            store.replan()
         now_s = self.clock.mesh_us(now) // 1000000
-        releases = self.store.releases
-        self.store.collect(choose.pinned(releases, rid, now_s, self.board, self.factory))
-        self.fetch.look = True
+        store.collect(choose.pinned(store.releases, rid, now_s, here, self.factory, store.ready))
+        self.fetch.wake()
 
     # --- what goes out
 
     def tick(self, now):
         """Does what is due. True when the store or the time has news for the switch side."""
-        news = False
-        self.fetch.tick(now)
-        if self.fetch.news:
-            self.fetch.news = False
-            news = True
+        news = self.fetch.tick(now)
+        if news:
             self.news(now)
+        if now >= self._relay_at:
+            self._relay(now)
         if self.clock.next_at is not None and now >= self.clock.next_at:
             self.clock.tick(now)
             news = True
@@ -193,10 +217,10 @@ class Node:
                 self._dense_until = now + BOOT_US
         if now >= self._beacon_at:
             self._send_beacon(now)
-        self.announce.tick(now, self.store, self.tftp_port, self.failed)
+        self.announce.tick(now, self._announce)
         if now >= self._query_at:
             self._ask(now)
-        at = min(self._beacon_at, self.announce.next_at, self._query_at)
+        at = min(self._beacon_at, self.announce.next_at, self._query_at, self._relay_at)
         for other in (self.clock.next_at, self.fetch.next_at()):
             if other is not None and other < at:
                 at = other
@@ -209,8 +233,40 @@ class Node:
         self._query_at = min(self._query_at, now + QUERY_FIRST_US)
         was = self._digest
         self._digest_changed()
+        if was != self._digest:
+            self._relay_at = now
         self.announce.news(now, was != self._digest)
         self.clock.floor(self.store.newest_signed_at_s() * 1000000, now)
+
+    def _announce(self):
+        wants = self._wants = self._wishes()
+        failed = self.failed
+        announce.say(self._send, self.writer, self.store, self.tftp_port, failed, wants)
+
+    def _wishes(self):
+        """{payload id: flags} of what we lack and want. A helper of others is starved only after
+        it has looked for a source for a while."""
+        plan = self.store.plan()
+        wants = {}
+        for pid in self.store.wanted()[:MAX_PAYLOADS]:
+            wants[pid] = datagram.WANTED
+            alone = not self.fetch.offered(pid)
+            if alone and (pid in plan.own or self.relay.starved(pid, self._relayed_at)):
+                wants[pid] |= datagram.STARVED
+        return wants
+
+    def _relay(self, now):
+        """Whom to help, and who should help us, may have changed."""
+        store = self.store
+        own = store.plan().own
+        self._relayed_at = now
+        store.relay(self.relay.tick(now, store.lines(), own, self.fetch.offered))
+        self.fetch.wake()
+        self._relay_at = now + RELAY_US
+        if self.relay.next_at is not None:
+            self._relay_at = min(self._relay_at, self.relay.next_at)
+        if self._wishes() != self._wants:
+            self.announce.inconsistent(now)
 
     def _digest_changed(self):
         self._digest = unpack_from("!I", self.store.digest())[0]
@@ -223,9 +279,11 @@ class Node:
             if row.peer is not None and row.digest not in (0, self._digest):
                 ask = True
         if ask:
-            self.fetch.look = True
+            self.fetch.wake()
             self.writer.query()
             self._send(self.writer.buf, self.writer.n)
+            if self._wants:
+                self.announce.inconsistent(now)  # what we want is remembered for a while only
         self._query_at = now + self._query_gap + self._rand(self._query_gap // 4)
         self._query_gap = min(self._query_gap * 2, QUERY_LAST_US)
 
@@ -242,6 +300,7 @@ class Node:
         state = datagram.SYNCED if clock.synced else 0
         state |= datagram.ACTIVE_EXPERIMENTAL if self.active[3] else 0
         state |= datagram.FAILED if self.failed else 0
+        state |= datagram.HELD if self.on_hold else 0
         w.beacon(
             now, clock.offset_at(now), clock.error_us, clock.rate_ppb, self.active[1],
             self.active[2], state, self.tftp_port, self._digest,
@@ -256,74 +315,29 @@ class Node:
         if pending is not None:
             r, seconds = pending
             m = r.manifest
-            percent = 100 if r.complete else 100 * r.held // m.chunks
-            w.pending(m.version, m.revision, seconds, percent)
+            w.pending(m.version, m.revision, seconds, self.percent(r))
         w.grease()
         self._send(w.buf, w.n)
 
+    def percent(self, release):
+        """How much is held of what this node needs for it."""
+        p = self.store.room.here.payload(release.manifest)
+        h = self.store.held(p.pid) if p is not None else None
+        if p is None or h is None:
+            return 0
+        return 100 if h.complete() else 100 * h.held // h.total
+
     def pending(self, now):
-        """(the release that comes next, seconds until then), or None. It may be incomplete yet."""
+        """(the release that comes next here, seconds until then), or None. It may be incomplete."""
         now_s = self.clock.mesh_us(now) // 1000000
         best = None
         for r in choose.newest(self.store.releases).values():
             m = r.manifest
-            if m.start_s > now_s and m.chunks and (best is None or m.start_s < best[1]):
-                best = (r, m.start_s)
+            if m.start_s > now_s and self.store.room.here.takes(m) is not None:
+                if best is None or m.start_s < best[1]:
+                    best = (r, m.start_s)
         return None if best is None else (best[0], best[1] - now_s)
 
     def status(self, now):
         """For people and tools: a dict that json can write."""
-        clock = self.clock
-        rows = []
-        for i in range(MAX_NEIGHBOURS):
-            row = self.neighbours.rows[i]
-            if row.peer is not None:
-                ahead_us, round_trip_us = clock.seen(i, now)
-                rows.append(
-                    {
-                        "peer": to_hex(row.peer),
-                        "version": version_text(row.version),
-                        "revision": row.revision,
-                        "synced": row.state & datagram.SYNCED != 0,
-                        "heard_ms_ago": (now - row.heard_at) // 1000,
-                        "faults": row.faults,
-                        "ahead_us": ahead_us,
-                        "round_trip_us": round_trip_us,
-                    }
-                )
-        return {
-            "version": version_text(self.active[1]),
-            "revision": self.active[2],
-            "synced": clock.synced,
-            "mesh_us": clock.mesh_us(now),
-            "counter_us": now,
-            "error_us": clock.error_us,
-            "reference": clock.referred,
-            "steps": clock.stepped,
-            "neighbours": rows,
-            "releases": [
-                {
-                    "id": to_hex(r.rid),
-                    "version": version_text(r.manifest.version),
-                    "revision": r.manifest.revision,
-                    "experimental": r.manifest.experimental,
-                    "withdrawn": r.manifest.withdrawn,
-                    "chunks": r.manifest.chunks,
-                    "held": r.held,
-                    "complete": r.complete,
-                }
-                for r in self.store.releases
-            ],
-            "fetching": [
-                {"id": to_hex(s.rid), "part": s.what, "from": to_hex(s.peer)}
-                for s in self.fetch.slots
-                if s.what is not None
-            ],
-            "refusals": self.fetch.refusals,
-            "rejects": {
-                "foreign": self.rejects[1],
-                "malformed": self.rejects[2],
-                "critical": self.rejects[3],
-                "no_room": self.rejects[4],
-            },
-        }
+        return status.of_node(self, now)

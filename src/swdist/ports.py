@@ -53,6 +53,10 @@ class Port:
                 return
             now = counter()
 
+    def ripe(self):
+        """Is there enough of a download for its owner to look at?"""
+        return self._slot is None and self.hearer.length >= self.hearer.mark
+
     def close(self):
         if self.socket is not None:
             self._poller.unregister(self)
@@ -85,7 +89,7 @@ class Poller:
                     continue
                 x.take(now, counter)
                 at = x.hearer.next_at
-                if at is None:
+                if at is None or x.ripe():
                     return rest
                 if at < wake:
                     wake = at

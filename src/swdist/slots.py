@@ -9,8 +9,8 @@ reads all three, and writes the last where switchd does not run.
 
 from swdist.bits import from_hex, to_hex
 from swdist.choose import FACTORY
-from swdist.manifest import SLOTS
-from swdist.ucryptolib import sha256
+from swdist.chunks import Chunks
+from swdist.manifest import UNPACKED
 from swdist.untar import Untar
 
 MAX_FAILED = 16  # beyond that the oldest failure is forgotten
@@ -34,23 +34,19 @@ class Slots:
     def path(self, rid):
         return self._state + "/slots/" + to_hex(rid)
 
-    def offered(self, release):
-        """Does the store hold all of its payload, going by the sizes?"""
-        m = release.manifest
-        path = self._store + "/" + to_hex(release.rid)
-        return (
-            m.payload in SLOTS
-            and self._fs.size(path + "/payload") == m.payload_size
-            and self._fs.size(path + "/index") == 32 * m.chunks
-        )
+    def source(self, p):
+        """Where the network side keeps a payload."""
+        return self._store + "/payloads/" + to_hex(p.pid)
+
+    def offered(self, p):
+        """Does the store hold all of a payload to be unpacked, going by the sizes?"""
+        return p.kind in UNPACKED and self._fs.size(self.source(p) + "/payload") == p.stored
 
     def prepared(self, rid):
         return rid == FACTORY or self._fs.is_dir(self.path(rid))
 
-    def prepare(self, release):
-        return Prepare(
-            self._fs, self._store + "/" + to_hex(release.rid), self.path(release.rid), release
-        )
+    def prepare(self, release, p):
+        return Prepare(self._fs, self.source(p), self.path(release.rid), release, p)
 
     def _pointer(self, name):
         rid = _rid((self._fs.read(self._state + "/" + name, 65) or b"").strip())
@@ -122,56 +118,35 @@ class Prepare:
     step() is True while there is more to do; then .why is None, or what is wrong: `archive: ...` is
     the release's fault for good, all else may be better next time."""
 
-    def __init__(self, fs, source, target, release):
+    def __init__(self, fs, source, target, release, p):
         self.release = release
+        self.payload = p
         self.why = None
         self._fs = fs
-        self._source = source
         self._target = target
-        self._n = 0
-        self._index = None
+        self._chunks = Chunks(fs, source, p)
         self._untar = None
-        self._buf = None
 
     def step(self):
+        more = False
         try:
-            self.why = self._begin() if self._index is None else self._chunk()
+            if self._untar is None:
+                self._fs.rmtree(self._target + ".new")
+                self._fs.mkdirs(self._target + ".new")
+                self._untar = Untar(self._fs, self._target + ".new", self.payload.size)
+            self.why = self._chunks.step()
+            if self.why is None:
+                more = self._chunks.view is not None
+                self.why = self._untar.feed(self._chunks.view) if more else self._end()
         except OSError as e:
             self.why = "disk: %s" % e
         if self.why is not None:
             self._give_up()
             return False
-        return self._n < self.release.manifest.chunks
+        return more
 
-    def _begin(self):
-        fs = self._fs
-        m = self.release.manifest
-        index = fs.read(self._source + "/index", 32 * m.chunks)
-        if index is None or len(index) != 32 * m.chunks or sha256(index) != m.index_sha256:
-            return "store: the index does not hold"
-        fs.rmtree(self._target + ".new")
-        fs.mkdirs(self._target + ".new")
-        self._index = index
-        self._buf = memoryview(bytearray(m.chunk_size))
-        self._untar = Untar(fs, self._target + ".new", m.payload_size)
-        return None
-
-    def _chunk(self):
-        m = self.release.manifest
-        n = self._n
-        want = min(m.chunk_size, m.payload_size - n * m.chunk_size)
-        view = self._buf[:want]
-        with self._fs.open(self._source + "/payload", "rb") as f:
-            f.seek(n * m.chunk_size)
-            got = f.readinto(view)
-        if got != want or sha256(view) != self._index[32 * n : 32 * n + 32]:
-            return "store: chunk %d does not hold" % n
-        why = self._untar.feed(view)
-        if why is not None:
-            return why
-        self._n += 1
-        if self._n < m.chunks:
-            return None
+    def _end(self):
+        """All that was unpacked is what the CA has signed: now it may have its name."""
         why = self._untar.end()
         if why is None:
             self._flush(self._target + ".new")

@@ -61,13 +61,14 @@ class Switchd:
         if install:
             install.flashed(fs, conf.state, version_text(conf.factory_version))
         self.slots = Slots(fs, conf.store, conf.state)
+        self.here = choose.Here(conf.board, config.kinds(conf, fs), conf.groups, self._lot())
         try:
             floor_s = int(fs.read(conf.state + "/time", 12) or b"0")
         except ValueError:
             floor_s = 0
         self.switcher = Switcher(
-            self.slots, conf.board, choose.factory(conf.factory_version), floor_s,
-            conf.confirm_s * 1000000, self._hook, self._record, log,
+            self.slots, self.here, choose.factory(conf.factory_version), floor_s,
+            conf.confirm_s * 1000000, self._hook, self._record, log, conf.hold,
         )  # fmt: skip
         self.flash = None
         if install:
@@ -83,6 +84,18 @@ class Switchd:
         fs.rename(self._aside, conf.run + "/switch.sock")
         self.poller = net.Poller()
         self.poller.register(self.ipc)
+
+    def _lot(self):
+        """16 random bytes, drawn once in this node's life: choose.Here has what they are for."""
+        path = self.conf.state + "/lot"
+        lot = self.fs.read(path, 16) or b""
+        if len(lot) != 16:
+            lot = platform.rand_bytes(16)
+            try:
+                self.fs.write_atomic(path, lot)
+            except OSError as e:
+                self.log.error("disk: %s" % e)
+        return lot
 
     def run(self):
         stop = platform.stop_fd()
@@ -164,11 +177,12 @@ class Switchd:
     def _look(self, now):
         """Reads the store, up to the first release that is not known yet and checks that one, so
         that a turn takes no longer than one check. True while there are more."""
-        for name in self.fs.listdir(self.conf.store)[:MAX_NAMES]:
+        store = self.conf.store + "/releases"
+        for name in self.fs.listdir(store)[:MAX_NAMES]:
             rid = from_hex(name, 32)
             if rid is None or rid in self._held or rid in self._seen:
                 continue
-            path = self.conf.store + "/" + name
+            path = store + "/" + name
             # Not there yet, or no file: whose size is 0 is not opened, for it may be a pipe.
             if not self.fs.size(path + "/manifest") or not self.fs.size(path + "/signatures"):
                 continue
@@ -202,11 +216,12 @@ class Switchd:
         what the first one says that fails."""
         self._rank(False)
         path = self.slots.path(release.rid)
-        kind = release.manifest.payload
+        p = self.here.payload(release.manifest)
+        kind = p.kind if p is not None else "none"
         if name in ("activate", "flash") or (name == "prepare" and kind == "ipk"):
             why = "kind ipk takes package swdist-install" if kind == "ipk" else 0
             if install:
-                why = install.script(self._run, self.fs, self.conf, release, name, path)
+                why = install.script(self._run, self.fs, self.conf, release, p, name, path)
             if why:
                 return why
         hooks = [path + "/hooks/" + name] if name in ("activate", "health") else []
@@ -257,7 +272,10 @@ class Switchd:
     def _tell(self):
         r = self.switcher.active
         m = r.manifest
-        message = ipc.pack_active(r.rid, m.version, m.revision, m.experimental, self.slots.failed())
+        message = ipc.pack_active(
+            r.rid, m.version, m.revision, m.experimental, self.slots.failed(),
+            self.conf.hold, self.here.lot,
+        )  # fmt: skip
         self.ipc.send_to(self.conf.run + "/net.sock", message)
         status = {
             "active": {
@@ -268,7 +286,10 @@ class Switchd:
             },
             "confirmed": to_hex(self.slots.confirmed()),
             "failed": [to_hex(f) for f in self.slots.failed()],
-            "prepared": [to_hex(x.rid) for x in self.switcher.releases if x.complete],
+            "prepared": [
+                to_hex(x.rid) for x in self.switcher.releases if self.slots.prepared(x.rid)
+            ],
+            "hold": bool(self.conf.hold),
             "synced": self.switcher.synced,
             "swdist": VERSION,
         }

@@ -7,7 +7,7 @@ says in next_at when it wants to be woken, exactly at the next start or end.
 from swdist import choose
 from swdist.bits import to_hex
 from swdist.choose import FACTORY
-from swdist.manifest import SLOTS
+from swdist.manifest import UNPACKED
 
 FAULT_US = 10000000  # pause after a fault of the disk
 RETRY_US = 60000000  # what can't be prepared is tried again,
@@ -22,9 +22,9 @@ POWER = b" not confirmed in 5 boots"  # the launcher's words; for the next five 
 LATE_S = 2
 
 
-def _unpacked(release):
+def _unpacked(r, p):
     """May a slot be made of it, once all is fetched?"""
-    return release.manifest.payload in SLOTS
+    return p.kind in UNPACKED
 
 
 class Switcher:
@@ -33,9 +33,11 @@ class Switcher:
     record(dict) is called after each switch. floor_s: the mesh time as it was last kept, seconds;
     a start value only, for as a bound it would make a clock set forward once wrong for ever."""
 
-    def __init__(self, slots, board, factory, floor_s, confirm_us, hook, record, log):
+    def __init__(self, slots, here, factory, floor_s, confirm_us, hook, record, log, on_hold=False):
         self._slots = slots
-        self._board = board
+        self.here = here
+        self.on_hold = on_hold  # the node's owner wants no switch
+        self._failed = set()  # ids of releases that failed here
         self._factory = factory
         self._confirm_us = confirm_us
         self._hook = hook
@@ -75,15 +77,14 @@ class Switcher:
         if rid == FACTORY:
             self._enter(now)
             return
-        self.active = choose.factory((0, 0, 0))
-        self.active.rid = rid
         for r in self.releases:
             if r.rid == rid:
                 self.active = r
-        if self.active not in self.releases:
+        if self.active.rid != rid:
+            self.active = choose.lost(rid)
             return  # the first tick switches
         if self._slots.confirmed() != rid:
-            if self.active.failed:  # the launcher has left it: this is code of another
+            if rid in self._failed:  # the launcher has left it: this is code of another
                 self._code = self._slots.confirmed()
                 self._hook(self.active, "rollback")
                 return
@@ -92,11 +93,9 @@ class Switcher:
         self._enter(now)
 
     def set_releases(self, releases, now):
-        failed = self._slots.failed()
+        self._failed = set(self._slots.failed())
         self._signed_s = 0
         for r in releases:
-            r.failed = r.rid in failed
-            r.complete = self._slots.prepared(r.rid)
             self._signed_s = max(self._signed_s, r.manifest.signed_at_s)
         self.releases = releases
         self.next_at = now
@@ -144,7 +143,7 @@ class Switcher:
         self.change_at = None
         if self.synced:
             self._told_us = self.mesh_us(now)
-            t = choose.next_change_s(self.releases, self.now_s(now))
+            t = choose.next_change_s(self.releases, self.now_s(now), self.here)
             if t is not None:
                 self.change_at = max(t * 1000000 - self._offset_us, now)
         try:
@@ -171,25 +170,34 @@ class Switcher:
 
     # --- choose
 
-    def _best(self, now_s, synced):
-        return choose.choose(self.releases, now_s, synced, self._board, self._factory)
+    def _best(self, now_s, synced, ready):
+        def fine(r, p):
+            return r.rid not in self._failed and ready(r, p)
+
+        return choose.choose(self.releases, now_s, synced, self.here, self._factory, fine)
+
+    def prepared(self, r, p):
+        """For choose: may it be activated at once?"""
+        return self._slots.prepared(r.rid)
 
     def best_if(self, has, now_s, synced):
-        """The same, were all of those prepared too of which has(release) says so."""
-        kept = [r.complete for r in self.releases]
-        for r in self.releases:
-            r.complete = r.rid not in self._bad and (r.complete or has(r))
-        best = self._best(now_s, synced)
-        for r in self.releases:
-            r.complete = kept.pop(0)
-        return best
+        """What would be chosen, were all of those prepared too of which has(release, payload) says
+        so."""
+
+        def ready(r, p):
+            return r.rid not in self._bad and (self._slots.prepared(r.rid) or has(r, p))
+
+        return self._best(now_s, synced, ready)
+
+    def _offered(self, r, p):
+        return self._slots.offered(p)
 
     def _choose(self, now_s):
         """An experiment begins only where what comes after it is prepared."""
-        best = self._best(now_s, self.synced)
+        best = self._best(now_s, self.synced, self.prepared)
         if best.manifest.experimental and best.rid != self.active.rid:
             if not self._slots.prepared(self.best_if(_unpacked, now_s, False).rid):
-                return self._best(now_s, False)
+                return self._best(now_s, False, self.prepared)
         return best
 
     # --- activate
@@ -201,11 +209,7 @@ class Switcher:
             self.active = chosen
             return
         old = self.active
-        if self._awaits(old, chosen, now_s):
-            return
-        chosen.complete = self._slots.prepared(chosen.rid)
-        if not chosen.complete:  # removed since
-            self.next_at = now
+        if self._awaits(old, chosen, now_s) or self.held_back(chosen, now_s):
             return
         self._company_before = self._neighbours > 0
         self._slots.activate(chosen.rid, self._company_before)
@@ -244,18 +248,31 @@ class Switcher:
 
     def _awaits(self, old, chosen, now_s):
         """Is this a step down, only because what is to run has yet to be prepared?"""
-        m = old.manifest
-        if old.failed or chosen.order() > old.order() or 0 < m.end_s <= now_s:
+        if self._left(old, now_s) or chosen.sort_key() > old.sort_key():
             return False
-        return not self.best_if(self._slots.offered, now_s, self.synced).complete
+        return not self._slots.prepared(self.best_if(self._offered, now_s, self.synced).rid)
+
+    def _left(self, r, now_s):
+        """Has a release failed here, or ended?"""
+        return r.rid in self._failed or 0 < r.manifest.end_s <= now_s
+
+    def held_back(self, chosen, now_s):
+        """Does the owner's wish keep what runs, which may go on running?"""
+        if not self.on_hold or self._left(self.active, now_s):
+            return False
+        if self.active.rid == FACTORY:
+            return True
+        newest = choose.newest(self.releases).get(self.active.manifest.version)
+        still = newest is not None and newest.rid == self.active.rid
+        return still and chosen.sort_key() > self.active.sort_key()
 
     def _reason(self, old, new, now_s):
         m = old.manifest
-        if old.failed:
+        if old.rid in self._failed:
             return "rollback"
         if 0 < m.end_s <= now_s:
             return "end"
-        if new.rid == FACTORY or new.order() < old.order():
+        if new.rid == FACTORY or new.sort_key() < old.sort_key():
             return "withdrawn"
         return "start" if now_s - new.manifest.start_s < LATE_S else "late"
 
@@ -295,7 +312,7 @@ class Switcher:
             self._hook(self.active, "rollback")
 
     def remember(self, release, why):
-        release.failed = True
+        self._failed.add(release.rid)
         try:
             self._slots.fail(release.rid, why)
         except OSError as e:
@@ -306,11 +323,11 @@ class Switcher:
     def _wanted(self, now):
         """Releases that run now or after one of the next changes, were they prepared."""
         t = self.now_s(now)
-        held = self._slots.offered
+        held = self._offered
         wanted = [self.best_if(held, t, False), self.best_if(_unpacked, t, False)]
         for _ in range(LOOK_AHEAD + 1):
             wanted.append(self.best_if(held, t, True))
-            t = choose.next_change_s(self.releases, t)
+            t = choose.next_change_s(self.releases, t, self.here)
             if t is None:
                 break
         return wanted
@@ -322,8 +339,9 @@ class Switcher:
             wanted = self._wanted(now)
             self._slots.collect([r.rid for r in wanted])
             for r in wanted:
-                if not self._slots.prepared(r.rid) and self._slots.offered(r):
-                    self._prepare = self._slots.prepare(r)
+                p = self.here.takes(r.manifest)
+                if not self._slots.prepared(r.rid) and p is not None and self._slots.offered(p):
+                    self._prepare = self._slots.prepare(r, p)
                     break
             else:
                 return
@@ -331,13 +349,13 @@ class Switcher:
         if self._prepare.step():
             return
         release, why = self._prepare.release, self._prepare.why
+        kind = self._prepare.payload.kind
         self._prepare = None
         if why is None:
             status = self._hook(release, "prepare")
-            if release.manifest.payload == "ipk" and status:
+            if kind == "ipk" and status:
                 why = "archive: %s" % status
         if why is None:
-            release.complete = True
             self._retry_us = RETRY_US
             self._log.info("prepared release %s" % release.name())
             return

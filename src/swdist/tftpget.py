@@ -33,6 +33,7 @@ class Get:
         self._peer = None
         self._port = self._port_before = 0
         self.length = 0
+        self.mark = 0  # from so many bytes on the owner wants to look at them
         self.took_us = 0
         self.reason = ""
         self.rejects = 0  # datagrams that were for nothing
@@ -52,6 +53,7 @@ class Get:
         self._port = 0  # its TID, known with the first answer
         self._limit = min(limit, len(self._data))
         self.length = 0
+        self.mark = self._limit + 1
         self.reason = ""
         self._blksize = tftp.DEFAULT_BLKSIZE
         self._whole = -1  # bytes of a full block's packet, once one has come

@@ -10,8 +10,9 @@ import sys
 import time
 
 from swdist import VERSION, config, inject, manifest, native, platform, ucryptolib, verify
-from swdist.bits import from_hex, to_hex
+from swdist.bits import to_hex
 from swdist.clock import STEP_US, UNKNOWN
+from swdist.texts import ms, peer_text, utc
 
 USAGE = """usage: swdist COMMAND [--json] [FILE]
 
@@ -78,15 +79,6 @@ def uptime_s(pid):
         return int(f.read(99).split(".")[0]) - started // 100
 
 
-def utc(s):
-    return "%04d-%02d-%02dT%02d:%02d:%02dZ" % tuple(time.gmtime(s))[:6]
-
-
-def ms(us):
-    """For people: microseconds as milliseconds."""
-    return "?" if us is None else "%s%d.%03d ms" % ("-" * (us < 0), abs(us) // 1000, abs(us) % 1000)
-
-
 # --- clock
 
 
@@ -120,18 +112,6 @@ def clock(fs, conf):
     }
 
 
-def peer_text(peer):
-    """Address and interface index of a peer's 40 hex digits, as people write them."""
-    raw = from_hex(peer, 20)
-    index = int.from_bytes(raw[16:], "big")
-    if raw[:12] == bytes(10) + b"\xff\xff":
-        return "%d.%d.%d.%d%%%d" % (tuple(raw[12:16]) + (index,))
-    groups = ["%x" % (raw[i] << 8 | raw[i + 1]) for i in range(0, 16, 2)]
-    if groups[1:4] == ["0"] * 3:  # link-local ones have these
-        return "%s::%s%%%d" % (groups[0], ":".join(groups[4:]), index)
-    return "%s%%%d" % (":".join(groups), index)
-
-
 def show_clock(f):
     print("mesh time   %s" % f["mesh_time"])
     state = "agreed with the neighbours" if f["synced"] else "NOT agreed with anybody yet"
@@ -157,31 +137,49 @@ def releases(fs, conf):
     now_s = net["mesh_us"] // 1000000
     found = []
     for r in net["releases"]:
-        m, _ = manifest.parse(fs.read("%s/%s/manifest" % (conf.store, r["id"]), 4096) or b"")
+        path = "%s/releases/%s/manifest" % (conf.store, r["id"])
+        m, _ = manifest.parse(fs.read(path, manifest.MAX_BYTES) or b"")
         row = dict(r)
         row["start"] = m and utc(m.start_s)
         row["end"] = utc(m.end_s) if m and m.end_s else None
-        row["payload"] = m and m.payload
         row["failed"] = why.get(r["id"], "yes") if r["id"] in switch["failed"] else None
         row["active"] = r["id"] == switch["active"]["id"]
         row["confirmed"] = r["id"] == switch["confirmed"]
-        row["scheduled"] = bool(m and m.chunks and m.start_s > now_s)
+        row["scheduled"] = bool(
+            m and m.payloads and r["fits"] and r["invited"] and m.start_s > now_s
+        )
         found.append(row)
-    return {"active": switch["active"], "releases": found}
+    return {
+        "active": switch["active"],
+        "hold": switch["hold"],
+        "releases": found,
+        "relaying": net["relaying"],
+    }
 
 
 def show_releases(f):
     a = f["active"]
-    print("runs %s-r%d (%s)" % (a["version"], a["revision"], a["id"][:8]))
+    hold = ", on hold: it switches to nothing newer" if f["hold"] else ""
+    print("runs %s-r%d (%s)%s" % (a["version"], a["revision"], a["id"][:8], hold))
     for r in f["releases"]:
         states = [s for s in ("active", "confirmed", "scheduled", "withdrawn") if r[s]]
         if r["failed"]:
             states.append("FAILED here: " + r["failed"])
-        if not r["complete"]:
-            states.append("has %d of %d chunks" % (r["held"], r["chunks"]))
+        if r["fits"] and not r["invited"]:
+            states.append("for others than this node")
+        if r["no_room"]:
+            states.append("NOT held: " + r["no_room"])
+        elif r["fits"] and not r["complete"]:
+            states.append(
+                "has %d of %d pieces" % (r["held"], r["total"]) if r["total"] else "has none"
+            )
+        elif not r["fits"] and not r["complete"]:
+            states.append("not for this board")
         when = "%s to %s" % (r["start"], r["end"]) if r["end"] else "from %s" % r["start"]
         name = "%s-r%d" % (r["version"], r["revision"])
-        print("%s  %s  %s  %s  %s" % (r["id"][:8], name, r["payload"], when, ", ".join(states)))
+        print("%s  %s  %s  %s  %s" % (r["id"][:8], name, r["kind"] or "-", when, ", ".join(states)))
+    for p in f["relaying"]:
+        print("payload %s  for neighbours, %d %%" % (p["id"][:8], p["percent"]))
 
 
 # --- metrics
@@ -215,8 +213,10 @@ def of_net(net):
          seconds(net["mesh_us"])),
         ("neighbours", "gauge", "Neighbours that are heard.", "", len(net["neighbours"])),
         ("releases", "gauge", "Releases held.", "", len(net["releases"])),
-        ("releases_incomplete", "gauge", "Of these: payload not whole.", "",
-         len([r for r in net["releases"] if not r["complete"]])),
+        ("releases_incomplete", "gauge", "Of these: for this node, and not whole.", "",
+         len([r for r in net["releases"] if r["fits"] and not r["complete"]])),
+        ("payloads_relayed", "gauge", "Payloads held for neighbours alone.", "",
+         len(net["relaying"])),
     ]  # fmt: skip
     if net["error_us"] != UNKNOWN:
         what = "Bound of the clock's error towards the neighbours."
@@ -300,11 +300,12 @@ def await_taken(fs, conf, rid):
     end = clock.counter_us() + TAKEN_S * 1000000
     while clock.counter_us() < end:
         try:
-            if [r for r in said(fs, conf, "net")["releases"] if r["id"] == rid and r["complete"]]:
-                return
+            for r in said(fs, conf, "net")["releases"]:
+                if r["id"] == rid and (r["complete"] or not r["fits"]):
+                    return
         except Refused:
             pass
-        if not fs.is_dir("%s/%s" % (conf.store, rid)):
+        if not fs.is_dir("%s/releases/%s" % (conf.store, rid)):
             raise Refused("the network side has thrown it away: later ones fill the store, or one"
                           " withdraws it; see swdist releases, swdist log")  # fmt: skip
         time.sleep(1)

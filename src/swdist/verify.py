@@ -1,6 +1,7 @@
 """The one door of trust: what comes out of here is verified (docs/protocol.md, 2.2 and 2.6).
 
-Only Trust.check makes a Release, so holding one means: the CA signed it, for this network.
+A Release from Trust.check was signed by the CA, for this network. Two others are made elsewhere:
+the factory release, which nobody signs, and what a host seeds without the CA's keys.
 """
 
 from swdist import manifest as _manifest
@@ -12,15 +13,14 @@ MAX_KEYS = _manifest.MAX_KEYS
 
 
 class Release:
-    """A verified release. complete: the whole payload is held; failed: it failed on this node."""
+    """A verified release. It never changes: what is held of its payloads, and what became of it
+    here, is kept by who holds it."""
 
     def __init__(self, manifest):
         self.manifest = manifest
         self.rid = manifest.rid
-        self.complete = not manifest.chunks
-        self.failed = False
 
-    def order(self):
+    def sort_key(self):
         """Releases sort by this: version, revision, id (docs/protocol.md, section 5)."""
         m = self.manifest
         return (m.version, m.revision, m.rid)
@@ -59,7 +59,7 @@ class Trust:
         blocks = usign.parse_signatures(signatures)
         if blocks is None:
             return None, "signatures: malformed"
-        if m.payload == "keys":
+        if m.is_keys:
             why = self._check_keys(m, manifest, blocks)
         else:
             for keys in self._sets if m.rid in self._keep else self._sets[-1:]:
@@ -83,7 +83,7 @@ class Trust:
         """Puts the keys of a checked release in force; True if they are new. What is held, and not
         trusts(), is to be checked again then."""
         m = release.manifest
-        if m.payload != "keys" or m.rid in self._chain:
+        if not m.is_keys or m.rid in self._chain:
             return False
         self._sets.append((m.keys, m.threshold))
         self._chain.append(m.rid)

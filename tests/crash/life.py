@@ -1,21 +1,24 @@
 """A node's life with two releases, on the real store, slots and switcher, and their switch side.
 
 A neighbour has all that was released. What the network side does with sockets is done here by hand:
-one part is fetched a turn.
+one index or piece is fetched a turn.
 """
+
+import random
 
 from logs import Log
 
 from crash.flash import Flash
 from swdist import choose
 from swdist.choose import FACTORY
+from swdist.room import Room
 from swdist.store import Store
 from swdist_host import payload
+from swdist_host.release import Source
 from swdist_host.sim import crypto, station
 from swdist_host.sim.authority import Authority
 
 S = 1_000_000
-CHUNK = 4096
 DAY_S = 1_800_000_000  # the mesh time when the life begins
 CONFIRM_S = 30
 DOWN_S = 3  # without power
@@ -23,7 +26,7 @@ STABLE_S, BEGIN_S, END_S = DAY_S + 100, DAY_S + 200, DAY_S + 300
 NEXT_S = DAY_S + 500
 LAST_S = DAY_S + 700
 QUOTA = 256 * 1024
-TIGHT = 24 * 1024  # room for two payloads
+TIGHT = 14 * 1024  # room for two payloads
 
 
 def install():
@@ -37,7 +40,9 @@ def tree(folder, version):
     (folder / "etc/deep").mkdir(parents=True)
     (folder / "hooks/activate").write_text("true\n")
     (folder / "version").write_text(version)
-    (folder / "etc/deep/a").write_bytes(version.encode() * 900)
+    (folder / "etc/deep/a").write_bytes(random.Random(version).randbytes(4500))
+    (folder / "etc/deep/b").write_bytes(version.encode() * 900)
+    (folder / "etc/same").write_bytes(random.Random(0).randbytes(1500))
     if version != "1.1.0":  # so that other code is due before and after the experiment
         (folder / "lib/swdist").mkdir(parents=True)
         (folder / "lib/swdist/__init__.py").write_text(f"VERSION = '{version}'\n")
@@ -62,8 +67,7 @@ class World:
         if not folder.exists():
             tree(folder, version)
         swd = self.authority.build(
-            version, start_s, DAY_S - 10,
-            data=payload.from_dir(folder), chunk_size=CHUNK, **more,
+            version, start_s, DAY_S - 10, [Source("slot", (), payload.from_dir(folder))], **more,
         )  # fmt: skip
         self.trees[swd.rid] = {
             str(path.relative_to(folder)): path.read_bytes()
@@ -82,6 +86,10 @@ class Node:
     """On `flash`, from one start of its power to the next."""
 
     settings = station.Settings(confirm_s=CONFIRM_S)
+    board = "sim"
+    groups = ()
+    lot = bytes(16)
+    hold = 0
 
     def __init__(self, world, flash, now_s, quota=QUOTA):
         self.world = self  # what station.Switch asks for the time
@@ -93,7 +101,9 @@ class Node:
         self.turns = self.restarts = 0
         self.sick = ()  # versions whose hooks/health fails
         flash.mkdirs(station.STORE)
-        self.store = Store(flash, station.STORE, world.trust, self.log, quota)
+        self.here = choose.Here(self.board, ("slot",))
+        room = Room(self.here, (1, 0, 0), quota, 0)
+        self.store = Store(flash, station.STORE, world.trust, self.log, room)
         self.store.load()
         self.switch = station.Switch(self, world.trust)
         self.slots = self.switch.slots
@@ -112,8 +122,8 @@ class Node:
     def from_switch(self, message):
         _, rid, *_ = message
         factory = choose.factory((1, 0, 0))
-        releases = self.store.releases
-        self.store.collect(choose.pinned(releases, rid, self.now // S, "sim", factory))
+        store, now_s = self.store, self.now // S
+        store.collect(choose.pinned(store.releases, rid, now_s, self.here, factory, store.ready))
 
     def tell_time(self):
         self.switch.switcher.set_time(self.now, 0, 1000, True, 1, self.now)
@@ -137,24 +147,24 @@ class Node:
     def fetch(self, offered):
         """One more part of what the neighbour offers. True if there was one."""
         for swd in offered:
-            r = self.store.get(swd.rid)
-            if r is None:
+            if self.store.get(swd.rid) is None:
                 why = self.store.add(swd.manifest, swd.signatures)[1]
                 if why is None or "later" not in why:
                     return True
-            elif self.store.wanted(r):
-                if not r.indexed:
-                    self.store.put_index(r, swd.index)
-                else:
-                    chunk = swd.payload[r.held * CHUNK : (r.held + 1) * CHUNK]
-                    self.store.put_chunk(r, r.held, memoryview(chunk))
-                return True
+        for pid in self.store.wanted():
+            packed = self.released.authority.payloads[pid]
+            h = self.store.held(pid)
+            if h is None:
+                self.store.put_index(pid, packed.index)
+            else:
+                self.store.put(h, memoryview(packed.pieces[h.held]))
+            return True
         return False
 
     def turn(self, offered):
         """What the two processes do, one after the other; then the time goes on."""
         self.turns += 1
-        busy = self.store.reuse() or self.fetch(offered)
+        busy = self.store.reuse()[0] or self.fetch(offered)
         if busy:
             self.switch._look_at = self.now
         if busy or self.turns % 4 == 0:

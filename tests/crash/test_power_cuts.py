@@ -26,7 +26,7 @@ class Promises:
     def note(self, node):
         self.active = node.slots.active()
         self.confirmed = node.slots.confirmed()
-        self.held = {r.rid: r.held for r in node.store.releases}
+        self.held = {pid: h.held for pid, h in node.store.payloads.held.items()}
 
     def check(self, node, at_cut):
         """node: as it has started again; at_cut: what it was about to promise."""
@@ -35,10 +35,10 @@ class Promises:
         assert confirmed in (self.confirmed, at_cut.confirmed)
         node.check_slot(active)
         node.check_slot(confirmed)
-        for r in node.store.releases:
+        for pid, before in self.held.items():
             # Of what must give way, for another one or for room, nothing was promised.
-            if at_cut.held.get(r.rid, 0) >= self.held.get(r.rid, 0) and r.rid in at_cut.held:
-                assert r.held >= min(self.held.get(r.rid, 0), at_cut.held[r.rid])
+            if at_cut.held.get(pid, 0) >= before:
+                assert node.store.held(pid) is not None and node.store.held(pid).held >= before
 
 
 def life_until(story, flash, cut_after, now_s=life.DAY_S, before=None):

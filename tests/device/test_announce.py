@@ -3,6 +3,7 @@
 from struct import unpack_from
 
 from swdist import announce, choose, datagram
+from swdist.payloads import Held
 
 NETWORK = b"networkX"
 
@@ -10,11 +11,17 @@ NETWORK = b"networkX"
 class Store:
     def __init__(self, count):
         self.releases = []
+        self.held = {}
         for i in range(count):
             r = choose.factory((1, i, 0))
             r.rid = bytes([i] * 32)
-            r.held = i
             self.releases.append(r)
+            h = self.held[bytes([100 + i] * 32)] = Held(bytes(0), "", False)
+            h.total, h.held = 64, i + 1
+        self.catalogue = self.payloads = self
+
+    def shown(self):
+        return self.releases
 
     def digest(self):
         return b"digest00"
@@ -28,8 +35,10 @@ class Bench:
         self.sent = []
         self.seed = 1
         self.writer = datagram.Writer(NETWORK, 7, lambda n: n - 1)
-        self.announce = announce.Announce(self.send, self.rand, self.writer)
+        self.announce = announce.Announce(self.rand)
         self.store = Store(count)
+        self.failed = ()
+        self.wants = {}
         self.announce.start(self.now)
 
     def rand(self, n):
@@ -40,6 +49,9 @@ class Bench:
         assert datagram.kind(buf, n, NETWORK) == datagram.ANNOUNCE
         self.sent.append((self.now, bytes(buf[:n])))
 
+    def say(self):
+        announce.say(self.send, self.writer, self.store, 27183, self.failed, self.wants)
+
     def run(self, seconds, heard=0):
         """heard: consistent announcements that neighbours make in each interval."""
         end = self.now + seconds * 1000000
@@ -48,7 +60,7 @@ class Bench:
             before = self.announce.next_at
             for _ in range(heard):
                 self.announce.consistent()
-            self.announce.tick(self.now, self.store, 27183, ())
+            self.announce.tick(self.now, self.say)
             assert self.announce.next_at >= before
         self.now = end
 
@@ -137,18 +149,52 @@ def test_queries_are_answered_at_most_once_a_second():
     assert 1 <= len(b.sent) <= 6
 
 
-def test_all_releases_are_told_in_as_many_datagrams_as_they_need():
-    b = Bench(64)
-    b.run(1)
-    rids = []
+def told(b):
+    """({release id: flags}, {payload id: (flags, total, held)}) of the first burst."""
+    releases, payloads = {}, {}
     first = b.sent[0][0]
     for at, data in b.sent:
         if at != first:
             break
-        assert unpack_from(datagram.ANNOUNCE_FORM, data, 16) == (7, b"digest00", 64, 27183)
+        head = unpack_from(datagram.ANNOUNCE_FORM, data, 16)
+        assert head == (7, b"digest00", len(b.store.releases), 27183)
         tlv = datagram.first_tlv(data)
         while tlv < len(data):
             if data[tlv] == datagram.TLV_RELEASE:
-                rids.append(data[tlv + 3])
+                f = unpack_from(datagram.RELEASE_FORM, data, tlv + 3)
+                releases[f[0]] = f[5]
+            elif data[tlv] == datagram.TLV_PAYLOAD:
+                f = unpack_from(datagram.PAYLOAD_FORM, data, tlv + 3)
+                payloads[f[0]] = (f[1], f[3], f[4])
             tlv = datagram.next_tlv(data, tlv)
-    assert rids == list(range(64))
+    return releases, payloads
+
+
+def test_all_releases_and_payloads_are_told_in_as_many_datagrams_as_they_need():
+    b = Bench(64)
+    b.run(1)
+    releases, payloads = told(b)
+    assert sorted(releases) == [bytes([i] * 32) for i in range(64)]
+    assert len(payloads) == 64 and payloads[bytes([103] * 32)] == (0, 64, 4)
+    assert payloads[bytes([163] * 32)] == (datagram.COMPLETE, 64, 64)
+    assert len([1 for at, _ in b.sent if at == b.sent[0][0]]) == 5
+
+
+def test_what_is_wanted_is_told_also_where_nothing_of_it_is_held():
+    b = Bench(2)
+    pid = bytes([100] * 32)
+    b.wants = {pid: datagram.WANTED, bytes(32): datagram.WANTED | datagram.STARVED}
+    b.run(1)
+    _, payloads = told(b)
+    assert payloads[pid] == (datagram.WANTED, 64, 1) and payloads[bytes([101] * 32)] == (0, 64, 2)
+    assert payloads[bytes(32)] == (datagram.WANTED | datagram.STARVED, 0, 0)
+
+
+def test_kind_of_a_release_and_its_failure_are_told():
+    b = Bench(3)
+    b.store.releases[0].manifest.experimental = True
+    b.store.releases[1].manifest.withdrawn = True
+    b.failed = [bytes([2] * 32)]
+    b.run(1)
+    releases, _ = told(b)
+    assert [releases[bytes([i] * 32)] for i in range(3)] == [2, 4, 8]

@@ -1,9 +1,20 @@
-"""Which release is active (docs/protocol.md, section 5)."""
+"""Which payload is for a node, and which release is active (docs/protocol.md, section 5)."""
+
+from made import Made, parsed
 
 from swdist import choose, verify
+from swdist.manifest import Payload
+
+BOARD = "b"
 
 
-def release(version, revision=0, start=10, end=0, withdrawn=False, boards=None, rid=None):
+def payload(kind="slot", boards=None):
+    p = Payload()
+    p.kind, p.boards, p.size, p.stored, p.pid = kind, boards, 1, 1, bytes(32)
+    return p
+
+
+def release(version, revision=0, start=10, end=0, withdrawn=False, boards=None, kind="slot"):
     r = choose.factory(version)
     m = r.manifest
     m.revision = revision
@@ -11,19 +22,21 @@ def release(version, revision=0, start=10, end=0, withdrawn=False, boards=None, 
     m.end_s = end
     m.experimental = end > 0
     m.withdrawn = withdrawn
-    m.chunks = int(not withdrawn)
-    m.boards = boards
-    m.rid = rid or bytes([version[0], version[1], version[2], revision] * 8)
-    r = verify.Release(m)
-    r.complete = True
-    return r
+    m.payloads = () if withdrawn else (payload(kind, boards),)
+    m.rid = bytes([version[0], version[1], version[2], revision] * 8)
+    return verify.Release(m)
 
 
 FACTORY = choose.factory((1, 0, 0))
+HERE = choose.Here(BOARD, ("slot", "ipk", "image"))
 
 
-def active(releases, now, synced=True, board="b"):
-    return choose.choose(releases, now, synced, board, FACTORY).manifest.version
+def always(r, p):
+    return True
+
+
+def active(releases, now, synced=True, here=HERE, ready=always):
+    return choose.choose(releases, now, synced, here, FACTORY, ready).manifest.version
 
 
 def test_factory_release_counts_when_nothing_else_does():
@@ -57,20 +70,31 @@ def test_higher_revision_postpones_and_withdraws():
     assert active([release((1, 1, 0), 1, withdrawn=True), first], 20) == (1, 0, 0)
 
 
+def test_higher_revision_for_other_boards_only_ends_it_here_too():
+    both = [release((1, 1, 0)), release((1, 1, 0), 1, boards=("x",))]
+    assert active(both, 20) == (1, 0, 0)
+
+
 def test_revisions_compare_as_numbers():
     assert active([release((1, 1, 0), 9), release((1, 1, 0), 10, withdrawn=True)], 20) == (1, 0, 0)
 
 
-def test_release_for_another_board_failed_critical_or_incomplete_is_not_run():
+def test_release_for_another_board_not_ready_or_critical_is_not_run():
     assert active([release((1, 1, 0), boards=("x",))], 20) == (1, 0, 0)
     assert active([release((1, 1, 0), boards=("x", "b"))], 20) == (1, 1, 0)
-    for attribute in ("failed", "complete"):
-        r = release((1, 1, 0))
-        setattr(r, attribute, attribute == "failed")
-        assert active([r], 20) == (1, 0, 0)
+    asked = []
     r = release((1, 1, 0))
+    assert active([r], 20, ready=lambda r, p: asked.append((r, p))) == (1, 0, 0)
+    assert asked == [(r, r.manifest.payloads[0])]
     r.manifest.critical = True
     assert active([r], 20) == (1, 0, 0)
+
+
+def test_image_of_no_higher_version_than_the_one_here_is_not_run():
+    assert active([release((1, 0, 0), 5, kind="image", boards=("b",))], 20) == (1, 0, 0)
+    r = release((1, 0, 0), 5, kind="image", boards=("b",))
+    assert choose.choose([r], 20, True, HERE, FACTORY, always) is FACTORY
+    assert active([release((1, 0, 1), kind="image", boards=("b",))], 20) == (1, 0, 1)
 
 
 def test_order_of_the_set_does_not_matter():
@@ -79,6 +103,102 @@ def test_order_of_the_set_does_not_matter():
         assert active(rs, t) == active(rs[::-1], t)
 
 
-def test_next_change_is_the_next_start_or_end():
+def test_next_change_is_the_next_start_or_end_of_what_is_for_this_node():
     rs = [release((1, 1, 0)), release((1, 2, 0), start=20, end=30)]
-    assert [choose.next_change_s(rs, t) for t in (0, 10, 20, 30)] == [10, 20, 30, None]
+    rs.append(release((1, 4, 0), start=15, boards=("x",)))
+    changes = [choose.next_change_s(rs, t, HERE) for t in (0, 10, 20, 30)]
+    assert changes == [10, 20, 30, None]
+
+
+def test_pinned_are_what_runs_what_is_to_come_or_go_and_what_is_fallen_back_to():
+    old, low, run, soon, ends, gone, none = (
+        release((1, 0, 5)), release((1, 1, 0)), release((1, 2, 0)), release((1, 9, 0), start=99),
+        release((1, 3, 0), end=60), release((1, 4, 0), end=30),
+        release((1, 5, 0), start=99, withdrawn=True),
+    )  # fmt: skip
+    rs = [old, low, run, soon, ends, gone, none]
+    pinned = choose.pinned(rs, low.rid, 50, HERE, FACTORY, always)
+    assert sorted(pinned) == sorted([low.rid, soon.rid, ends.rid, run.rid])
+
+
+# --- which payload
+
+
+def m(*lines, **more):
+    found = [line % "ab" if "%s" in line else line for line in lines]
+    return parsed("1.1.0", found, **more)
+
+
+def line(n, kind="slot", boards="any"):
+    return Made(b"x" * n).line(kind, boards)
+
+
+def picked(here, manifest):
+    p = here.takes(manifest)
+    return None if p is None else p.size
+
+
+def test_first_payload_for_the_board_and_of_a_kind_that_can_be_installed_is_taken():
+    three = m(line(1, boards="a"), line(2, boards="c b"), line(3))
+    assert [picked(choose.Here(b), three) for b in ("a", "b", "c", "d")] == [1, 2, 2, 3]
+    kinds = m(line(1, "new-kind"), line(2, "ipk"), line(3, "slot"), line(4, "ipk"))
+    assert picked(choose.Here("b"), kinds) == 3
+    assert picked(choose.Here("b", ("slot", "ipk")), kinds) == 2
+    assert picked(choose.Here("b", ("apk",)), kinds) is None
+
+
+def test_image_is_for_a_board_by_name_and_never_experimental():
+    image = m(line(1, "image"), line(2, "image", "a b"), line(3), more="Window: 0\n")
+    assert picked(HERE, image) == 2
+    assert picked(choose.Here("b"), image) == 3
+    end = "2026-11-30T00:00:00Z"
+    image = m(line(1, "image", "b"), line(3), more="Window: 0\n", end=end)
+    assert picked(HERE, image) == 3
+
+
+def experiment(more):
+    return m(line(1), more=more, end="2026-11-30T00:00:00Z")
+
+
+def test_audience_is_who_is_in_a_named_group():
+    invited = experiment("Groups: alpha beta\n")
+    assert picked(choose.Here("b", groups=("gamma", "beta")), invited) == 1
+    assert picked(choose.Here("b", groups=("gamma",)), invited) is None
+    assert picked(choose.Here("b", lot=bytes(16)), invited) is None
+    assert picked(choose.Here("b"), experiment("")) == 1
+
+
+def test_audience_is_a_share_of_the_nodes_by_lot():
+    lots = [bytes([i & 255, i >> 8] * 8) for i in range(600)]
+    for share in (1, 100, 500, 1000):
+        invited = experiment("Share: %d\n" % share)
+        count = len([x for x in lots if picked(choose.Here("b", lot=x), invited) == 1])
+        assert abs(count - 600 * share // 1000) <= 40, (share, count)
+    assert picked(choose.Here("b"), experiment("Share: 1000\n")) is None  # its lot is not known
+    both = experiment("Share: 1\nGroups: alpha\n")
+    assert picked(choose.Here("b", groups=("alpha",), lot=lots[0]), both) == 1
+
+
+def test_larger_share_has_all_of_the_smaller_one():
+    lots = [bytes([i] * 16) for i in range(200)]
+    before = set()
+    for share in (100, 300, 900):
+        invited = experiment("Share: %d\n" % share)
+        now = {x for x in lots if choose.Here("b", lot=x).invited(invited)}
+        assert before <= now
+        before = now
+
+
+def test_draw_is_of_the_lot_and_the_version_alone():
+    assert choose.draw(bytes(16), (1, 2, 3)) == 554
+    draws = {choose.draw(bytes(16), (1, 2, i)) for i in range(50)}
+    assert len(draws) > 40 and min(draws) >= 0 and max(draws) < 1000
+    one, two = [parsed("1.1.0", [line(1)], revision=i, more="Share: 500\n",
+                       end="2026-11-30T00:00:00Z") for i in (0, 1)]  # fmt: skip
+    for i in range(100):
+        here = choose.Here("b", lot=bytes([i] * 16))
+        assert here.invited(one) == here.invited(two)
+
+
+def test_critical_release_is_never_taken():
+    assert picked(HERE, m(line(1), more="!Future: yes\n")) is None

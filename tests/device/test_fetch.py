@@ -2,12 +2,16 @@
 
 from logs import Log
 
-from swdist import fetch
+from swdist import fetch, suspicion
 from swdist.neighbours import Neighbours
 from swdist.tftpget import DONE, FAILED, IDLE, RUNNING
 from swdist.ucryptolib import sha256
 
 S = 1000000
+
+
+CHUNK = 4096
+PID = bytes(32)
 
 
 class Get:
@@ -16,22 +20,40 @@ class Get:
     def __init__(self):
         self.state = IDLE
         self.next_at = None
-        self.took_us = 0
+        self.took_us = self.length = self.mark = 0
         self.reason = ""
+        self.view = memoryview(b"")
 
     def start(self, peer, port, name, limit, now):
-        self.peer, self.name, self.state = peer, name, RUNNING
+        self.peer, self.name, self.limit, self.state = peer, name, limit, RUNNING
+        self.length = 0
         self.progress_at = now
         self.next_at = now + 10 * S
 
     def give_up(self):
         self.state, self.reason = FAILED, "stalled"
 
-    def give(self, data, took_us=1000):
+    def bring(self, data):
+        """All that has come so far."""
         self.view = memoryview(bytearray(data))
         self.length = len(data)
+
+    def give(self, data, took_us=1000):
+        self.bring(data)
         self.took_us = took_us
         self.state = DONE
+
+    def fail(self, reason):
+        self.state, self.reason = FAILED, reason
+
+    def pieces(self):
+        """(first, last) of the run that is asked for."""
+        first, _, last = str(self.name, "ascii").split("/")[2].partition("-")
+        return int(first), int(last)
+
+    def run(self):
+        first, last = self.pieces()
+        return b"".join([piece(n) for n in range(first, last + 1)])
 
     def stop(self):
         self.state = IDLE
@@ -40,48 +62,84 @@ class Get:
         pass
 
 
-class Manifest:
-    chunks = 100
-    chunk_size = 4096
+def piece(n):
+    return bytes([n]) * (21 if n == 0 else CHUNK)
 
 
-class Release:
-    def __init__(self):
-        self.rid = bytes(32)
-        self.manifest = Manifest()
-        self.complete = False
-        self.indexed = True
-        self.held = 0
+class Twins:
+    """Of what no other payload has any piece."""
 
-    def order(self):
-        return (1,)
+    def knows(self, n):
+        return True
+
+    def of(self, payloads, n):
+        return None
+
+
+class Held:
+    """A payload of one page and 100 chunks, of 4 KiB each as sent."""
+
+    pid = PID
+    pages = 1
+    total = 101
+    twins = Twins()
+
+    def __init__(self, held=1):
+        self.held = held
+
+    def complete(self):
+        return self.held == self.total
 
 
 class Store:
     """Holds what the test says, and takes no signature."""
 
     def __init__(self):
-        self.releases = []
         self.checks = 0
+        self.payload = None  # a Held
+        self.index = None  # or the id of one whose index is to be fetched
+        self.payloads = self
 
     def get(self, rid):
-        for r in self.releases:
-            if r.rid == rid:
-                return r
         return None
 
-    def wanted(self, release):
-        return True
+    def held(self, pid):
+        return self.payload if pid == PID else None
+
+    def wanted(self):
+        if self.index is not None:
+            return [self.index]
+        return [PID] if self.payload is not None and not self.payload.complete() else []
+
+    def lacks(self, pid):
+        return pid in self.wanted()
 
     def reuse(self):
-        return False
+        return False, False
+
+    def lengths(self, h, n, count):
+        known = h.pages if n < h.pages else h.total
+        return [len(piece(i)) for i in range(n, min(n + count, known))]
 
     def add(self, manifest, signatures):
         self.checks += 1
         return None, "signatures: 0 of the 1 needed"
 
-    def put_chunk(self, release, n, view):
-        release.held = n + 1
+    def put_index(self, pid, data):
+        if data != b"index":
+            return "index: digest is not the payload's id"
+        self.index = None
+        return None
+
+    def put(self, h, view):
+        taken = 0
+        while h.held < h.total and len(view) - taken >= len(piece(h.held)):
+            want = piece(h.held)
+            if bytes(view[taken : taken + len(want)]) != want:
+                return taken, "piece %d: digest is not the index's" % h.held
+            taken += len(want)
+            h.held += 1
+        return taken, None
 
 
 class World:
@@ -114,7 +172,7 @@ def lie(w, i, count):
     """Neighbour i offers a release whose signature is wrong; True if it costs a check."""
     manifest = b"manifest %d" % count
     before = w.store.checks
-    w.f.offer(i, sha256(manifest), 1, 8)
+    w.f.offer(i, sha256(manifest), 8)
     w.tick()
     for get in w.gets:
         if get.state == RUNNING and get.name.endswith(b"/manifest"):
@@ -136,7 +194,7 @@ def test_bad_signatures_cost_a_bounded_share_of_time_whoever_sends_them():
             count += 1
             checked += lie(w, i, count)
         w.tick(3)
-    assert fetch.CHECKS <= checked <= fetch.CHECKS + 300 * S // fetch.CHECK_US + 2
+    assert suspicion.CHECKS <= checked <= suspicion.CHECKS + 300 * S // suspicion.CHECK_US + 2
 
 
 def test_same_bad_signature_costs_one_check_whoever_offers_it():
@@ -149,7 +207,7 @@ def test_old_neighbour_comes_before_a_crowd_of_new_ones():
     w = World(16)
     w.table.rows[9].since -= 1
     for i in range(16):
-        w.f.offer(i, sha256(b"%d" % i), 1, 8)
+        w.f.offer(i, sha256(b"%d" % i), 8)
     w.tick()
     assert w.gets[0].peer == w.table.rows[9].peer
 
@@ -159,23 +217,144 @@ def test_neighbour_with_faults_comes_last():
     w.table.rows[0].since -= 1
     w.table.rows[0].faults = 1
     for i in range(2):
-        w.f.offer(i, sha256(b"%d" % i), 1, 8)
+        w.f.offer(i, sha256(b"%d" % i), 8)
     w.tick()
     assert w.gets[0].peer == w.table.rows[1].peer
 
 
-def test_two_downloads_are_spread_over_neighbours_and_the_faster_one_gets_more():
-    w = World(2)
-    r = Release()
-    w.store.releases.append(r)
-    for i in range(2):
-        w.f.offer(i, r.rid, 100, 8)
-    asked = {w.table.rows[0].peer: 0, w.table.rows[1].peer: 0}
-    pace_us = {w.table.rows[0].peer: 10000, w.table.rows[1].peer: 2000000}
+def fetching(neighbours=1, held=1, has=101, slots=2):
+    """A world in which a payload is wanted that all the neighbours have."""
+    w = World(neighbours)
+    w.store.payload = Held(held)
+    w.f.slots = w.f.slots[:slots]
+    for i in range(neighbours):
+        w.f.has(i, PID, has, held, 16)
     w.tick()
+    return w
+
+
+def test_pieces_are_asked_for_in_runs_of_16_kib_one_behind_the_other():
+    w = fetching(2)
+    assert [get.pieces() for get in w.gets] == [(1, 4), (5, 8)]
+    assert [get.limit for get in w.gets] == [4 * CHUNK] * 2
+    w = fetching(held=0)
+    assert w.gets[0].pieces() == (0, 0) and w.gets[0].limit == 21  # what is behind is not known
+    w = fetching(held=99)
+    assert w.gets[0].pieces() == (99, 100) and w.gets[1].state == IDLE
+    w = fetching(has=3)
+    assert w.gets[0].pieces() == (1, 2) and w.gets[1].state == IDLE  # it has no more
+
+
+def test_index_is_fetched_before_the_pieces_and_only_once():
+    w = World(2)
+    w.store.index = b"i" * 32
+    for i in range(2):
+        w.f.has(i, b"i" * 32, 5, 0, 16)
+    w.tick()
+    assert w.gets[0].name.endswith(b"/index") and w.gets[1].state == IDLE
+    liar = w.gets[0].peer
+    w.gets[0].give(b"indeX")
+    w.tick()
+    assert w.f.refusals == 1 and w.gets[0].peer != liar
+    w.gets[0].give(b"index")
+    w.tick()
+    assert w.store.index is None
+
+
+def test_pieces_are_kept_while_the_rest_of_a_run_is_on_its_way():
+    w = fetching(slots=1)
+    get, data = w.gets[0], w.gets[0].run()
+    get.bring(data[: CHUNK + 5])
+    w.tick()
+    assert w.store.payload.held == 1 and get.mark == fetch.KEEP_BYTES  # not for so little
+    get.bring(data[: 2 * CHUNK + 5])
+    w.tick()
+    assert w.store.payload.held == 3 and get.state == RUNNING
+    get.give(data)
+    w.tick()
+    assert w.store.payload.held == 5 and get.pieces() == (5, 8)
+
+
+def test_run_that_breaks_off_keeps_what_held():
+    for reason in ("timeout", "refused, error 0 x", "busy"):
+        w = fetching(slots=1)
+        w.gets[0].bring(w.gets[0].run()[: CHUNK + 100])
+        w.gets[0].fail(reason)
+        w.tick()
+        assert w.store.payload.held == 2 and w.f.refusals == 0, reason
+
+
+def test_changed_piece_is_blamed_at_once_and_those_before_it_are_kept():
+    w = fetching(slots=1)
+    data = bytearray(w.gets[0].run())
+    data[2 * CHUNK + 9] ^= 1
+    w.gets[0].bring(data[: 3 * CHUNK])
+    w.tick()
+    assert w.store.payload.held == 3 and w.f.refusals == 1
+    row = w.table.rows[0]
+    assert row.faults == 1 and row.wait_until == w.now + fetch.LIE_S * S
+    w.f.has(0, PID, 101, 3, 16)
+    assert PID not in row.pieces  # nothing is taken from it any more
+
+
+def test_run_that_ends_within_a_piece_is_blamed():
+    for n in (1, CHUNK - 1, CHUNK + 1):
+        w = fetching(slots=1)
+        w.gets[0].give(w.gets[0].run()[:n])
+        w.tick()
+        assert w.store.payload.held == 1 + n // CHUNK and w.f.refusals == 1, n
+    w = fetching(slots=1)
+    w.gets[0].give(b"")
+    w.tick()
+    assert w.f.refusals == 1
+
+
+def test_server_that_sends_fewer_pieces_is_not_blamed_and_asked_for_the_rest():
+    w = fetching(slots=1)
+    w.gets[0].give(w.gets[0].run()[: 2 * CHUNK])
+    w.tick()
+    assert w.store.payload.held == 3 and w.f.refusals == 0 and w.table.rows[0].faults == 0
+    assert w.gets[0].state == RUNNING and w.gets[0].pieces() == (3, 6)
+
+
+def test_pieces_that_somebody_else_was_faster_with_are_passed_over():
+    w = fetching(slots=1)
+    data = w.gets[0].run()
+    w.store.payload.held = 3
+    w.gets[0].bring(data[: 2 * CHUNK])
+    w.tick()
+    w.gets[0].give(data)
+    w.tick()
+    assert w.store.payload.held == 5 and w.f.refusals == 0
+
+
+def test_later_run_waits_for_the_earlier_one():
+    w = fetching(2)
+    first, second = w.gets
+    second.give(second.run())
+    w.tick()
+    assert w.store.payload.held == 1 and second.state == DONE
+    first.give(first.run())
+    w.tick()
+    assert w.store.payload.held == 9 and w.f.refusals == 0
+
+
+def test_runs_that_all_wait_for_a_piece_that_is_gone_again_end():
+    w = fetching(2, held=5)
+    for get in w.gets:
+        get.give(get.run())
+    w.store.payload.held = 3  # flash has forgotten one
+    w.tick()
+    assert w.f.refusals == 0 and w.gets[0].pieces()[0] == 3
+
+
+def test_two_downloads_are_spread_over_neighbours_and_the_faster_one_gets_more():
+    w = fetching(2)
+    h = w.store.payload
+    asked = {w.table.rows[0].peer: 0, w.table.rows[1].peer: 0}
+    pace_us = {w.table.rows[0].peer: 10000, w.table.rows[1].peer: 1000000}
     assert w.gets[0].peer != w.gets[1].peer
     busy = {}
-    began = w.now
     for _ in range(3000):  # of 10 ms
         w.now += 10000
         for get in w.gets:
@@ -183,29 +362,28 @@ def test_two_downloads_are_spread_over_neighbours_and_the_faster_one_gets_more()
                 busy[get.name] = w.now + pace_us[get.peer]
                 asked[get.peer] += 1
             if get.state == RUNNING and busy[get.name] <= w.now:
-                get.give(bytes(4096), pace_us[get.peer])
+                get.give(get.run(), pace_us[get.peer])
         w.f.tick(w.now)
-        if r.held >= 100:
+        if h.complete():
             break
     fast, slow = asked[w.table.rows[0].peer], asked[w.table.rows[1].peer]
-    assert r.held == 100 and fast > 10 * slow and w.now - began < 8 * S, asked
+    assert h.complete() and fast > 5 * slow, asked
 
 
 def test_crowd_that_offers_what_nobody_has_leaves_one_download_to_others():
     w = World(16)
-    w.store.releases.append(Release())
-    w.f.offer(15, bytes(32), 50, 8)
+    w.store.payload = Held()
+    w.f.has(15, PID, 50, 1, 16)
     for i in range(15):
-        w.f.offer(i, bytes([i + 1] * 32), 9, 8)
+        w.f.offer(i, bytes([i + 1] * 32), 8)
     w.tick()
-    parts = [s.what for s in w.f.slots]
-    assert sorted(map(str, parts)) == ["0", "manifest"]
-    for n in range(20):  # the manifest never comes
-        for get in w.gets:
-            if get.name.endswith(b"/%d" % n):
-                get.give(b"chunk")
+    assert sorted([s.what for s in w.f.slots]) == [fetch.MANIFEST, fetch.RUN]
+    for _ in range(5):  # the manifest never comes
+        for s in w.f.slots:
+            if s.what == fetch.RUN:
+                s.get.give(s.get.run())
         w.tick()
-    assert w.store.releases[0].held == 20
+    assert w.store.payload.held == 21
 
 
 def test_full_table_lets_newcomers_in_now_and_then_but_keeps_who_gave():
@@ -226,12 +404,11 @@ def test_full_table_lets_newcomers_in_now_and_then_but_keeps_who_gave():
     assert 1000 // 32 <= len(taken) <= 1000 // 16 + 1
 
 
-def test_who_gave_the_last_chunk_is_asked_for_the_next_one_unannounced():
-    w = World(2)
-    w.store.releases.append(Release())
-    w.f.offer(1, bytes(32), 1, 8)
+def test_who_gave_the_last_pieces_is_asked_for_the_next_ones_unannounced():
+    w = fetching(2, has=0)
+    w.f.has(1, PID, 2, 1, 16)
     w.tick()
-    w.gets[0].give(b"chunk 0")
+    w.gets[0].give(piece(1))
     w.tick()
     assert w.gets[0].state == IDLE  # nobody has said that there is more
     asked = []
@@ -242,37 +419,40 @@ def test_who_gave_the_last_chunk_is_asked_for_the_next_one_unannounced():
         get = w.gets[0]
         if get.state == RUNNING:
             asked.append(w.now)
-            assert get.peer == bytes([2] * 20) and get.name.endswith(b"/1")
-            get.state, get.reason = FAILED, "refused, error 1 not here"
+            assert get.peer == bytes([2] * 20) and get.pieces()[0] == 2
+            get.fail("refused, error 1 not here")
             w.f.tick(w.now)
             assert w.table.rows[1].faults == 0
     gaps = [b - a for a, b in zip(asked, asked[1:])]
     assert gaps == [fetch.PROBE_US << n for n in range(1, 5)]  # then a query asks all
 
 
-def test_chunk_that_waits_for_one_that_nobody_has_any_more_holds_up_nothing_else():
-    w = World(1)
-    w.store.releases = [Release()]
-    w.f.offer(0, bytes(32), 5, 8, 0)
+def test_lie_in_what_was_asked_for_unannounced_is_blamed_too():
+    w = fetching(1, has=2)
+    w.gets[0].give(piece(1))
     w.tick()
-    names = [get.name[-2:] for get in w.gets]
-    assert names == [b"/0", b"/1"]
-    w.gets[0].state, w.gets[0].reason = FAILED, "refused, error 1 not here"
-    w.gets[1].give(b"chunk 1")
-    w.table.rows[0].offers.clear()
-    w.f.offer(0, sha256(b"manifest"), 1, 8)
+    w.now = w.f.next_at()
+    w.tick()
+    assert w.gets[0].state == RUNNING and w.f.slots[0].probe
+    w.gets[0].give(b"x" * CHUNK)
+    w.tick()
+    assert w.f.refusals == 1 and w.table.rows[0].faults == 1
+
+
+def test_download_that_waits_for_pieces_that_nobody_has_any_more_holds_up_nothing_else():
+    w = fetching(1)
+    w.gets[0].fail("refused, error 1 not here")
+    w.gets[1].give(w.gets[1].run())
+    w.table.rows[0].pieces.clear()
+    w.f.offer(0, sha256(b"manifest"), 8)
     w.tick(20)
-    assert w.gets[0].state == RUNNING and w.gets[0].name.endswith(b"/manifest")
+    w.tick(20)
+    assert [get for get in w.gets if get.state == RUNNING and get.name.endswith(b"/manifest")]
 
 
 def stalling(neighbours):
-    """A world in which a download of chunk 0 has brought nothing for a second. Who was asked."""
-    w = World(neighbours)
-    w.store.releases = [Release()]
-    w.f.slots = w.f.slots[:1]
-    for i in range(neighbours):
-        w.f.offer(i, bytes(32), 5, 8, 0)
-    w.tick()
+    """A world in which a run has brought nothing for a second. Who was asked."""
+    w = fetching(neighbours, slots=1)
     asked = w.gets[0].peer
     w.now += fetch.PATIENCE_US
     return w, asked
@@ -293,11 +473,11 @@ def test_who_stalls_is_waited_for_where_nobody_else_has_it():
     assert w.gets[0].state == RUNNING and w.gets[0].peer == asked
     assert w.now < w.f.next_at() <= w.now + fetch.PATIENCE_US
     w.meet(1)
-    w.f.offer(1, bytes(32), 0, 8, 0)  # it has no chunk yet
+    w.f.has(1, PID, 1, 1, 16)  # it has no chunk yet
     w.now = w.f.slots[0].check_at
     w.tick()
     assert w.gets[0].peer == asked
-    w.f.offer(1, bytes(32), 1, 8, 0)
+    w.f.has(1, PID, 2, 1, 16)
     w.now = w.f.slots[0].check_at
     w.tick()
     assert w.gets[0].peer != asked
@@ -311,3 +491,15 @@ def test_what_goes_on_slowly_is_not_left():
         assert w.gets[0].peer == asked
         assert w.now < w.f.slots[0].check_at
         w.now = w.f.slots[0].check_at
+
+
+def test_wanted_payload_takes_the_place_of_one_that_nobody_wants():
+    w = World(1)
+    for i in range(16):
+        w.f.has(0, bytes([9, i] * 16), 5, 0, 16)
+    w.f.has(0, b"unwanted" * 4, 5, 0, 16)
+    assert b"unwanted" * 4 not in w.table.rows[0].pieces
+    w.store.payload = Held()
+    w.f.has(0, PID, 5, 1, 16)
+    assert len(w.table.rows[0].pieces) == 16 and w.table.rows[0].pieces[PID] == 5
+    assert w.f.offered(PID) and not w.f.offered(b"unwanted" * 4)

@@ -1,24 +1,29 @@
 """A release file into the store, and what a person reads of a node."""
 
 import io
-from binascii import unhexlify
 
-from wired import FS, INDEX, MANIFEST, PAYLOAD, SIGNATURES, SIGNED, Folder
+from logs import Log
+from made import CHUNK, LETTERS, Made, Trust, manifest, packed
+from wired import FS, PAYLOAD, Folder
 
-from swdist import inject, tool, verify
+from swdist import inject, tool
 from swdist.bits import to_hex
+from swdist.choose import Here
+from swdist.room import Room
 from swdist.store import Store
 from swdist.ucryptolib import sha256
 
-MEMBERS = (
-    ("manifest", MANIFEST), ("signatures", SIGNATURES), ("index", INDEX), ("payload", PAYLOAD),
-)  # fmt: skip
+OTHER = Made([(PAYLOAD.data, PAYLOAD.data, 0)] + packed(b"a" * 65536, LETTERS), per_page=1)
+MANIFEST = manifest("1.1.0", [PAYLOAD.line(boards="b"), OTHER.line(boards="c"), PAYLOAD.line()])
 MB = 1 << 20
 
 
-def trust():
-    keys = {unhexlify(i): unhexlify(k) for i, k in SIGNED["keys"].items()}
-    return verify.Trust(keys, SIGNED["threshold"], unhexlify(SIGNED["network"]))
+def payload(made):
+    name = to_hex(made.pid)
+    return ((name + "/index", made.index), (name + "/pieces", b"".join(made.pieces)))
+
+
+MEMBERS = (("manifest", MANIFEST), ("signatures", b"good")) + payload(PAYLOAD) + payload(OTHER)
 
 
 def swd(members=MEMBERS):
@@ -38,49 +43,89 @@ def changed(name, data):
 
 
 def put(path, data, quota=MB):
-    return inject.put(FS, path, trust(), io.BytesIO(data), quota)
+    return inject.put(FS, path, Trust(), io.BytesIO(data), quota)
+
+
+def loaded(path):
+    store = Store(FS, path, Trust(), Log(), Room(Here("b"), (1, 0, 0), MB, MB))
+    store.load()
+    return store
 
 
 def test_the_store_finds_all_of_it():
     with Folder() as path:
         release, why = put(path, swd())
         assert why is None and release.rid == sha256(MANIFEST)
-        store = Store(FS, path, trust(), None, MB)
-        store.load()
-        assert [r.rid for r in store.releases] == [release.rid] and store.releases[0].complete
+        store = loaded(path)
+        assert [r.rid for r in store.releases] == [release.rid]
+        for made in (PAYLOAD, OTHER):
+            assert store.held(made.pid).complete()
+            files = FS.listdir(path + "/payloads/" + to_hex(made.pid))
+            assert sorted(files) == ["index", "pages", "payload"]
         assert put(path, swd())[1].startswith("is in the store already")
+
+
+def test_release_without_payload_is_taken_too():
+    with Folder() as path:
+        text = manifest("1.1.0", revision=3)
+        assert put(path, swd((("manifest", text), ("signatures", b"good"))))[1] is None
+        assert [r.rid for r in loaded(path).releases] == [sha256(text)]
+        assert put(path + "2", swd((("manifest", text),) + MEMBERS[1:]))[1]
 
 
 def test_what_is_not_whole_or_not_signed_leaves_nothing():
     short = swd()
+    index, pieces = payload(OTHER)
     with Folder() as path:
         for data in (
-            b"", b"garbage", bytes(512), bytes(2000), short[:600], short[:3000],
-            changed("payload", PAYLOAD[:-1]), changed("payload", b"x" + PAYLOAD[1:]),
-            changed("index", INDEX[:-1]), changed("index", b"x" + INDEX[1:]),
-            changed("signatures", b"x"), changed("manifest", MANIFEST + b"A: b\n"),
-            swd(MEMBERS[:1]), swd(MEMBERS[:2]), swd(MEMBERS + MEMBERS[:1]),
-            swd(MEMBERS + (("more", b"x"),)),
-            changed("signatures", SIGNED["cases"][4]["signatures"].encode()),
-            changed("signatures", bytes(40000)),
+            b"", b"garbage", bytes(512), bytes(2000), short[:600], short[:3000], short[: len(short) // 2],
+            changed(pieces[0], pieces[1][:-1]), changed(pieces[0], pieces[1] + b"x"),
+            changed(pieces[0], b"x" + pieces[1][1:]), changed(pieces[0], pieces[1][:-1] + b"x"),
+            changed(index[0], index[1][:-1]), changed(index[0], b"x" + index[1][1:]),
+            changed("signatures", b"x"), changed("manifest", MANIFEST + b"A\n"),
+            swd(MEMBERS[:1]), swd(MEMBERS[:2]), swd(MEMBERS[:-1]), swd(MEMBERS + MEMBERS[:1]),
+            swd(MEMBERS[1:]), swd(MEMBERS + (("more", b"x"),)),
+            swd(MEMBERS + (("ab" * 32 + "/index", b"x"),)),
+            swd(MEMBERS + (("../index", b"x"),)), swd(MEMBERS + payload(Made(b"unnamed"))),
+            changed("signatures", bytes(40000)), changed("manifest", bytes(5000)),
         ):  # fmt: skip
             release, why = put(path, data)
-            assert release is None and why, len(data)
-            assert FS.listdir(path) == []
-        assert (
-            put(path, swd(), 9999)[1] == "payload of 10000 bytes, but option quota_kb allows 9999"
+            assert release is None and why and not FS.listdir(path + "/releases"), len(data)
+            assert FS.listdir(path + "/payloads") == [], len(data)
+        why = "payload of %d bytes, but option quota_kb allows 9999" % (
+            PAYLOAD.stored + OTHER.stored
         )
+        assert put(path, swd(), 9999)[1] == why
 
 
-def test_what_was_left_of_a_power_cut_is_no_hindrance():
+def test_pages_that_say_other_sizes_than_the_manifest_are_refused():
+    line = OTHER.line(boards="c")
+    for size, stored in ((65536 + 9999, OTHER.stored), (65536 + 10001, OTHER.stored)):
+        fields = line.split(" ")
+        fields[1:3] = [str(size), str(stored)]
+        text = manifest("1.1.0", [" ".join(fields)])
+        with Folder() as path:
+            members = (("manifest", text), ("signatures", b"good")) + payload(OTHER)
+            assert put(path, swd(members))[0] is None and FS.listdir(path + "/payloads") == []
+
+
+def test_image_is_not_put_on_flash():
+    text = manifest("1.1.0", [PAYLOAD.line("image", "b")], more="Window: 0\n")
     with Folder() as path:
-        left = path + "/" + to_hex(sha256(MANIFEST)) + ".new"
+        members = (("manifest", text), ("signatures", b"good")) + payload(PAYLOAD)
+        assert put(path, swd(members))[1].startswith("has an image")
+        assert FS.listdir(path) == []
+
+
+def test_what_was_left_of_a_power_cut_is_no_hindrance_and_what_is_held_in_part_is_made_whole():
+    with Folder() as path:
+        left = path + "/releases/" + to_hex(sha256(MANIFEST)) + ".new"
         FS.mkdirs(left)
         FS.write_atomic(left + "/rubbish", b"x")
+        PAYLOAD.write(FS, path + "/payloads", PAYLOAD.data[:CHUNK])
         assert put(path, swd())[1] is None
-        assert sorted(FS.listdir(path + "/" + to_hex(sha256(MANIFEST)))) == sorted(
-            [name for name, _ in MEMBERS]
-        )
+        assert FS.listdir(path + "/releases") == [to_hex(sha256(MANIFEST))]
+        assert loaded(path).held(PAYLOAD.pid).complete()
 
 
 def test_peers_and_times_are_written_as_people_do():

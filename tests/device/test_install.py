@@ -1,18 +1,20 @@
 """What swdist-install adds: images in RAM, the instant to flash one, and what came of it."""
 
 from logs import Log
-from test_store import CHUNK, KB, PAYLOAD, Trust, add, content, fill, index, manifest
+from made import CHUNK, ZEROS, Made, Trust, fill, manifest, packed
+from test_store import KB, PAYLOAD, add, content
 from test_switcher import S
 from test_switcher import World as SwitcherWorld
 
 from swdist import choose, install, platform, switcher, verify
+from swdist import manifest as manifest_format
 from swdist.bits import to_hex
+from swdist.room import Room
 from swdist.slots import Slots
 from swdist.store import Store
 from swdist.ucryptolib import sha256
 
 FS = platform.Fs()
-MB = 1024 * KB
 
 
 class Memory(platform.Fs):
@@ -60,12 +62,14 @@ class Net:
     def again(self):
         """As after a restart of the process."""
         ram = install.Ram(self.fs, self.conf)
-        self.store = Store(self.fs, self.conf.store, Trust(), self.log, 64 * KB, ram)
+        here = choose.Here(self.conf.board, ("slot", "image"))
+        room = Room(here, self.conf.factory_version, 64 * KB, 64 * KB, ram)
+        self.store = Store(self.fs, self.conf.store, Trust(), self.log, room)
         self.store.load()
         return self.store
 
-    def in_ram(self, r):
-        return FS.size(self.conf.run + "/images/" + to_hex(r.rid))
+    def in_ram(self, made):
+        return FS.size(self.conf.run + "/images/" + to_hex(made.pid) + "/payload")
 
     def forgot(self):
         self.store.collect([])
@@ -73,10 +77,7 @@ class Net:
 
 
 def image(version="2.0.0", boards="linksys,wrt54gs", payload=PAYLOAD, revision=0):
-    text = manifest(version, revision, payload).replace(
-        b"Boards: any", b"Boards: " + boards.encode()
-    )
-    return text.replace(b"Payload: slot\n", b"Payload: image\nWindow: 600\n")
+    return manifest(version, [payload.line("image", boards)], revision, more="Window: 600\n")
 
 
 def take(store, text):
@@ -87,120 +88,132 @@ def take(store, text):
 
 def test_payload_of_an_image_is_in_ram_and_served_from_there():
     with Net() as w:
-        r = take(w.store, image())
-        assert w.store.wanted(r)
-        fill(w.store, r)
-        assert r.complete and w.in_ram(r) == len(PAYLOAD)
-        assert sorted(FS.listdir(w.conf.store + "/" + to_hex(r.rid))) == [
-            "index", "manifest", "signatures",
-        ]  # fmt: skip
-        name = b"1/%s/" % to_hex(r.rid).encode()
-        assert content(w.store, name + b"0") == PAYLOAD[:CHUNK]
-        assert content(w.store, name + b"index") == index(PAYLOAD)
-        assert content(w.store, name + b"manifest") == image()
+        take(w.store, image())
+        assert w.store.wanted() == [PAYLOAD.pid]
+        fill(w.store, PAYLOAD)
+        assert w.in_ram(PAYLOAD) == len(PAYLOAD.data)
+        assert FS.listdir(w.conf.store + "/payloads") == []
+        assert content(w.store, PAYLOAD.name("1")) == PAYLOAD.data[:CHUNK]
+        assert content(w.store, PAYLOAD.name("0")) == PAYLOAD.pages[0]
+        assert content(w.store, PAYLOAD.name("index")) == PAYLOAD.index
         w.again()
-        assert w.store.get(r.rid).complete  # it outlives the process,
+        assert w.store.held(PAYLOAD.pid).complete()  # it outlives the process,
         FS.rmtree(w.conf.run)
-        r = w.again().get(r.rid)
-        assert r.held == 0 and r.indexed and w.store.wanted(r)  # but not the power
+        assert w.again().held(PAYLOAD.pid) is None  # but not the power
+        assert w.store.wanted() == [PAYLOAD.pid]
 
 
 def test_image_takes_no_room_on_flash_from_slots():
-    large = bytes(range(250)) * 200
+    large = Made(bytes(range(250)) * 200)
+    ours = Made(bytes(63 * KB))
     for slot_first in (True, False):
         with Net() as w:
-            slot = add(w.store, "1.1.0", payload=bytes(63 * KB))
-            r = take(w.store, image(payload=large))
-            if slot_first:
-                fill(w.store, slot, bytes(63 * KB))
-            fill(w.store, r, large)
-            if not slot_first:
-                fill(w.store, slot, bytes(63 * KB))
+            add(w.store, "1.1.0", lines=[ours])
+            take(w.store, image(payload=large))
+            for made in (ours, large) if slot_first else (large, ours):
+                fill(w.store, made)
             w.store.collect([])
-            assert slot.complete and r.complete
+            assert w.store.held(ours.pid).complete() and w.store.held(large.pid).complete()
 
 
-def test_only_the_newest_that_this_node_may_run_is_wanted_and_that_is_said_once():
+def test_only_the_newest_that_this_node_may_run_is_wanted():
+    newest, newer, lower, other = [Made(b"%d" % i * 99) for i in range(4)]
     with Net() as w:
-        ours = take(w.store, image("2.0.0"))
-        lower = take(w.store, image("1.5.0"))
-        others = (
-            take(w.store, image("3.0.0", "other")),
-            take(w.store, image("3.0.1", "any")),
-        )
-        assert w.store.wanted(ours)
-        for r in (lower,) + others:
-            assert not w.store.wanted(r) and not w.store.wanted(r)
-            lines = [line for line in w.log.lines if r.name() in line]
-            assert len(lines) == 1 and "option images_kb" in lines[0]
-        fill(w.store, ours)
-        newer = take(w.store, image("2.1.0"))
-        assert w.store.wanted(newer) and w.in_ram(ours) is None and not ours.complete
+        take(w.store, image("2.0.0", payload=newer))
+        take(w.store, image("1.5.0", payload=lower))
+        take(w.store, image("3.0.0", "other", other))
+        take(w.store, image("3.0.1", "any", other))
+        assert w.store.wanted() == [newer.pid]
+        fill(w.store, newer)
+        take(w.store, image("2.1.0", payload=newest))
+        assert w.store.wanted() == [newest.pid]
+        w.store.collect([])
+        assert w.in_ram(newer) is None and w.store.held(newer.pid) is None
+
+
+def test_image_of_another_board_is_held_for_a_neighbour_and_goes_with_its_wish():
+    with Net() as w:
+        take(w.store, image("3.0.0", "other"))
+        w.store.relay([PAYLOAD.pid])
+        assert w.store.wanted() == [PAYLOAD.pid]
+        fill(w.store, PAYLOAD)
+        w.store.collect([])
+        assert w.in_ram(PAYLOAD) == len(PAYLOAD.data)
+        w.store.relay([])
+        w.store.collect([])
+        assert w.in_ram(PAYLOAD) is None
 
 
 def test_what_is_not_newer_than_the_image_here_is_not_wanted():
     with Net() as w:
         for version in ("0.9.0", "1.0.0"):
-            assert not w.store.wanted(take(w.store, image(version)))
+            take(w.store, image(version))
+            assert w.store.wanted() == []
         w.conf.factory_version = (3, 0, 0)
         take(w.store, image("2.0.0"))
-        assert not [r for r in w.again().releases if w.store.wanted(r)]
+        assert w.again().wanted() == []
 
 
 def test_without_the_option_and_beyond_it_nothing_is_fetched():
     with Net() as w:
-        r = take(w.store, image(payload=bytes(65 * KB)))
-        assert not w.store.wanted(r)
-        store = Store(FS, w.root + "/other", Trust(), w.log, MB)
-        assert not store.wanted(take(store, image()))
+        take(w.store, image(payload=Made(bytes(65 * KB))))
+        assert w.store.wanted() == []
+        assert [line for line in w.log.lines if "images_kb" in line]
+        room = Room(choose.Here(Conf.board, ("slot", "image")), (1, 0, 0), 64 * KB, 64 * KB)
+        store = Store(FS, w.root + "/other", Trust(), w.log, room)
+        store.load()
+        take(store, image())
+        assert store.wanted() == []
 
 
 def test_memory_decides_before_the_fetch_and_during_it():
+    big = Made(bytes(range(256)) * 240)  # 60 KB
     with Net() as w:
-        big = bytes(range(256)) * 240  # 60 KB
         w.fs.kb = install.MARGIN_BYTES // KB + 59
-        r = take(w.store, image(payload=big))
-        assert not w.store.wanted(r) and not r.indexed
+        take(w.store, image(payload=big))
+        assert w.store.wanted() == []
         w.fs.kb += 1
         w.store.collect([])
-        assert w.store.wanted(r)
-        fill(w.store, r, big, 8)
-        w.fs.kb -= 40  # what was fetched, and 8 KB that something else takes
-        assert w.forgot() == 0 and not w.store.wanted(r)  # it waits
-        w.fs.kb += 8
+        assert w.store.wanted() == [big.pid]
+        fill(w.store, big, 1 + 8)
+        w.fs.kb = install.MARGIN_BYTES // KB + 60 - 32
         w.store.collect([])
-        assert w.store.wanted(r)
+        assert w.store.wanted() == [big.pid]
         w.fs.kb = install.MARGIN_BYTES // KB - 1
-        assert w.forgot() == 1 and r.held == 0 and w.in_ram(r) is None
+        assert w.forgot() == 1 and w.in_ram(big) is None
         w.fs.kb += 61
         w.store.collect([])
-        fill(w.store, r, big)
+        fill(w.store, big)
         w.fs.kb = 1  # also when it is whole, and scheduled
-        w.store.collect([r.rid])
-        assert not r.complete and w.in_ram(r) is None
+        w.store.collect([w.store.releases[0].rid])
+        assert w.in_ram(big) is None
 
 
 def test_kernel_that_does_not_say_what_is_available_gets_no_image():
     with Net() as w:
         w.fs.text = "MemTotal: 999999 kB\nMemFree: 999999 kB\nX: %d"
-        assert not w.store.wanted(take(w.store, image()))
+        take(w.store, image())
+        assert w.store.wanted() == []
 
 
 def test_image_that_the_switch_side_has_taken_is_fetched_again():
     with Net() as w:
-        r = take(w.store, image())
-        fill(w.store, r)
-        FS.remove(w.conf.run + "/images/" + to_hex(r.rid))
+        take(w.store, image())
+        fill(w.store, PAYLOAD)
+        FS.remove(w.conf.run + "/images/" + to_hex(PAYLOAD.pid) + "/payload")
+        for rest in ("0", "1", "1-3"):
+            content(w.store, PAYLOAD.name(rest))  # who asks just now gets nothing, at worst
         w.store.collect([])
-        assert not r.complete and w.store.wanted(r)
+        assert w.store.wanted() == [PAYLOAD.pid]
 
 
 def test_later_revision_of_the_same_image_keeps_the_payload_and_a_withdrawal_removes_it():
     with Net() as w:
-        fill(w.store, take(w.store, image()))
-        r = take(w.store, image(revision=1))
-        assert r.complete and w.in_ram(r) == len(PAYLOAD)
-        take(w.store, manifest("2.0.0", 2, None))
+        take(w.store, image())
+        fill(w.store, PAYLOAD)
+        take(w.store, image(revision=1))
+        assert w.store.held(PAYLOAD.pid).complete() and w.in_ram(PAYLOAD) == len(PAYLOAD.data)
+        take(w.store, manifest("2.0.0", revision=2))
         assert FS.listdir(w.conf.run + "/images") == []
 
 
@@ -237,7 +250,10 @@ class World(SwitcherWorld):
         self.s.flash = install.Flash(self, Run(), rand, self.s, self.hook, self.log)
 
     def size(self, path):
-        return 1 if [r for r in self.images if path == "/run/images/" + to_hex(r.rid)] else None
+        for r in self.images:
+            if path == "/run/images/%s/payload" % to_hex(r.manifest.payloads[0].pid):
+                return 1
+        return None
 
     def hook(self, release, name):
         if name == "flash":
@@ -247,7 +263,8 @@ class World(SwitcherWorld):
 
     def add_image(self, minor, start, window_s=600, revision=0, here=True):
         r = self.add(minor, start, revision=revision, held=False)
-        r.manifest.payload, r.manifest.window_s, r.manifest.payload_size = "image", window_s, 1
+        r.manifest.window_s = window_s
+        r.manifest.payloads[0].kind, r.manifest.payloads[0].boards = "image", ("b",)
         if here:
             self.images.append(r)
         return r
@@ -366,7 +383,7 @@ def test_image_that_is_not_newer_than_the_one_here_is_never_flashed():
     w = World()
     w.add_image(0, 1010)
     r = w.add_image(5, 1010)
-    r.manifest.boards = ("other",)
+    r.manifest.payloads[0].boards = ("other",)
     w.run(9000)
     assert w.flashes == [] and w.disk.bad == []
 
@@ -421,16 +438,16 @@ def test_garbled_pointer_is_none():
 # --- the scripts
 
 
-def run_script(w, text, kind, name, payload=PAYLOAD):
+def run_script(w, text, kind, name, made=PAYLOAD, index=PAYLOAD.index):
     m = choose.factory((2, 0, 0)).manifest
-    m.payload, m.payload_size, m.chunk_size = kind, len(payload), CHUNK
-    m.chunks = (len(payload) + CHUNK - 1) // CHUNK
-    m.index_sha256 = sha256(index(payload))
     m.rid = sha256(b"r")
+    p = manifest_format.parse(manifest(lines=[made.line(kind, "b")], more=WINDOW[kind]))[
+        0
+    ].payloads[0]
+    m.payloads = (p,)
     r = verify.Release(m)
-    FS.mkdirs(w.conf.store + "/" + to_hex(m.rid))
-    FS.mkdirs(w.conf.run)
-    FS.write_atomic(w.conf.store + "/" + to_hex(m.rid) + "/index", index(PAYLOAD))
+    made.write(FS, w.conf.run + "/images")
+    FS.write_atomic(w.conf.run + "/images/" + to_hex(p.pid) + "/index", index)
     install.SCRIPTS, kept = w.root + "/", install.SCRIPTS
     try:
         if text is not None:
@@ -440,9 +457,12 @@ def run_script(w, text, kind, name, payload=PAYLOAD):
         def run(words, limit_s):
             return platform.run(["sh"] + list(words), limit_s)
 
-        return install.script(run, FS, w.conf, r, name, "/slots/" + to_hex(m.rid))
+        return install.script(run, FS, w.conf, r, p, name, "/slots/" + to_hex(m.rid))
     finally:
         install.SCRIPTS = kept
+
+
+WINDOW = {"image": "Window: 0\n", "ipk": "", "slot": ""}
 
 
 def test_script_is_told_all_it_needs_and_its_last_word_is_the_reason():
@@ -453,13 +473,20 @@ def test_script_is_told_all_it_needs_and_its_last_word_is_the_reason():
             rid, w.conf.run, w.conf.state, w.conf.run,
         )  # fmt: skip
         said = run_script(w, b'echo "$*" >"$4"; exit 3\n', "image", "flash")
-        assert said.endswith(" linksys,wrt54gs nobody 2.0.0 %d %d" % (len(PAYLOAD), CHUNK))
-        lines = FS.read(w.conf.run + ".chunks", 99999).split(b"\n")
-        parts = [PAYLOAD[i : i + CHUNK] for i in range(0, len(PAYLOAD), CHUNK)]
-        assert lines == [to_hex(sha256(c)).encode() for c in parts] + [b""]
+        assert said.endswith(
+            " linksys,wrt54gs nobody 2.0.0 %d %s %s"
+            % (len(PAYLOAD.data), to_hex(PAYLOAD.pid), to_hex(sha256(PAYLOAD.data)))
+        )
         assert run_script(w, b"true\n", "ipk", "prepare") == 0
         said = run_script(w, b'printf "a\\377b\\n" >"$4"; exit 1\n', "ipk", "prepare")
         assert said == "ab"
+
+
+def test_image_that_is_packed_is_not_flashed():
+    with Net() as w:
+        made = Made(packed(bytes(4096), ZEROS))
+        said = run_script(w, b"exit 0\n", "image", "flash", made, made.index)
+        assert "packed" in said
 
 
 def test_script_that_says_nothing_and_one_that_is_missing_have_a_reason_too():
@@ -472,7 +499,6 @@ def test_script_that_says_nothing_and_one_that_is_missing_have_a_reason_too():
 
 def test_index_that_the_network_side_has_changed_is_not_used():
     with Net() as w:
-        other = b"x" * len(PAYLOAD)
-        said = run_script(w, b"exit 9\n", "image", "flash", payload=other)
-        assert said == "not now: the index does not hold"
-        assert FS.size(w.conf.run + ".chunks") is None
+        for index in (b"", PAYLOAD.index[:-1], PAYLOAD.index + b"x", bytes(40000)):
+            said = run_script(w, b"exit 9\n", "image", "flash", index=index)
+            assert said == "not now: the index does not hold"

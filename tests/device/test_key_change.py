@@ -3,10 +3,11 @@
 from binascii import b2a_base64, unhexlify
 
 from logs import Log
-from wired import FS, Folder, World, vectors
+from wired import FS, Folder, World, trust_of, vectors
 
-from swdist import manifest, platform, verify
+from swdist import choose, manifest, platform, verify
 from swdist.bits import to_hex
+from swdist.room import Room
 from swdist.store import Store
 from swdist.switchd import Switchd
 
@@ -23,8 +24,7 @@ SECOND = STEPS["the second set"]
 
 
 def founding():
-    keys = {unhexlify(i): unhexlify(k) for i, k in KEYS["keys"].items()}
-    return verify.Trust(keys, KEYS["threshold"], unhexlify(KEYS["network"]))
+    return trust_of(KEYS)
 
 
 def versions(store):
@@ -32,7 +32,8 @@ def versions(store):
 
 
 def loaded(path, trust=None):
-    store = Store(FS, path, trust or founding(), Log(), 1 << 20)
+    room = Room(choose.Here("b"), (1, 0, 0), 1 << 20, 0)
+    store = Store(FS, path, trust or founding(), Log(), room)
     store.load()
     return store
 
@@ -45,7 +46,7 @@ def test_what_the_new_keys_do_not_vouch_for_is_dropped_and_what_they_sign_is_tak
         assert store.add(*SECOND)[1].startswith("store:")
         assert store.add(*FIRST)[1] is None
         assert versions(store) == [(0, 0, 1), (1, 1, 0)]
-        assert not FS.is_dir(path + "/" + to_hex(manifest.parse(B[0])[0].rid))
+        assert not FS.is_dir(path + "/releases/" + to_hex(manifest.parse(B[0])[0].rid))
         assert store.add(*C)[1] is None and store.add(*B)[1].startswith("signatures:")
         assert versions(store) == [(0, 0, 1), (1, 1, 0), (1, 3, 0)]
 
@@ -102,7 +103,7 @@ def test_node_that_missed_two_changes_catches_up_and_blames_nobody():
         w.run(60, lambda: versions(asleep.store) == versions(awake.store))
         assert versions(asleep.store) == [(0, 0, 1), (0, 0, 2), (1, 3, 0)]
         assert [row.faults for row in asleep.node.neighbours.rows if row.peer] == [0]
-        assert b"\xa6" * 8 in asleep.store._trust.keys
+        assert b"\xa6" * 8 in asleep.store.catalogue._trust.keys
 
 
 def test_switch_side_goes_by_the_new_keys_in_whatever_order_it_finds_them():
@@ -112,6 +113,9 @@ def test_switch_side_goes_by_the_new_keys_in_whatever_order_it_finds_them():
         factory_version = (1, 0, 0)
         user = ""
         set_clock = False
+        hold = 0
+        images_kb = 0
+        groups = ()
 
     with Folder() as path:
         conf = Conf()
@@ -121,7 +125,7 @@ def test_switch_side_goes_by_the_new_keys_in_whatever_order_it_finds_them():
         d = Switchd(conf, Log(), FS, founding(), platform.Clock())
 
         def put(what):
-            folder = conf.store + "/" + to_hex(manifest.parse(what[0])[0].rid)
+            folder = conf.store + "/releases/" + to_hex(manifest.parse(what[0])[0].rid)
             FS.mkdirs(folder)
             for name, data in zip(("/manifest", "/signatures"), what):
                 FS.write_atomic(folder + name, data)

@@ -16,6 +16,8 @@ class Conf:
     interfaces = ["lo"]
     quota_kb = 64
     images_kb = 0
+    relay_kb = 0
+    groups = ()
     boot_horizon_s = 0
     beacon_ms = 0
     lone_s = 60

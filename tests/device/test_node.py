@@ -1,10 +1,20 @@
 """The network side as a whole, in virtual time: real machines, real store, a lossy radio."""
 
-from wired import FS, INDEX, MANIFEST, PAYLOAD, SIGNATURES, Folder, World, inject
+from made import CHUNK, Made, fill, manifest
+from wired import BOARD, FS, MANIFEST, PAYLOAD, SIGNATURES, Folder, World, inject
+
+from swdist import datagram
+from swdist.neighbours import MAX_PAYLOADS
+from swdist.relay import WANT_US
+
+
+def whole(station, made=PAYLOAD):
+    h = station.store.held(made.pid)
+    return h is not None and h.complete()
 
 
 def covered(world):
-    return all([[r.complete for r in s.store.releases] == [True] for s in world.stations])
+    return all([whole(s) for s in world.stations])
 
 
 def test_release_spreads_along_a_line_of_nodes():
@@ -15,8 +25,7 @@ def test_release_spreads_along_a_line_of_nodes():
         world.run(30, lambda: covered(world))
         assert covered(world)
         for s in world.stations:
-            path = s.store._dir(s.store.releases[0])
-            assert FS.read(path + "/payload", 20000) == PAYLOAD
+            assert FS.read(s.store.held(PAYLOAD.pid).path + "/payload", 20000) == PAYLOAD.data
 
 
 def spread_with(loss):
@@ -47,11 +56,10 @@ def test_lost_announcement_of_progress_delays_a_fetch_by_seconds_at_most():
         world = World(root, 3)
         source = world.stations[1]
         others = (world.stations[0], world.stations[2])
-        release, _ = source.store.add(MANIFEST, SIGNATURES)
-        source.store.put_index(release, INDEX)
-        source.store.put_chunk(release, 0, PAYLOAD[:4096])
+        source.store.add(MANIFEST, SIGNATURES)
+        fill(source.store, PAYLOAD, 2)
         world.run(60)
-        assert [s.store.releases[0].held for s in others] == [1, 1]
+        assert [s.store.held(PAYLOAD.pid).held for s in others] == [2, 2]
         put = world.put
         until = world.now + 4000000
 
@@ -60,8 +68,7 @@ def test_lost_announcement_of_progress_delays_a_fetch_by_seconds_at_most():
                 put(station, peer, sport, port, buf, n)
 
         world.put = lossy
-        for n in (1, 2):
-            source.store.put_chunk(release, n, PAYLOAD[4096 * n : 4096 * n + 4096])
+        fill(source.store, PAYLOAD)
         # All three are in the midst of spreading: each hears two others that say the same set.
         for s in world.stations:
             s.node.news(world.now)
@@ -79,6 +86,65 @@ def test_quiet_mesh_sends_few_datagrams():
         world.put = lambda *a: (sent.append(a[4]), put(*a))
         world.run(3600)
         assert len(sent) / 4 / 60 < 5  # the middle one's are counted for each of its neighbours
+
+
+# --- two boards
+
+OURS = Made(bytes([i * 5 % 256 for i in range(3 * CHUNK + 7)]))
+TWO = manifest("1.1.0", [PAYLOAD.line(boards="c"), OURS.line(boards=BOARD)])
+
+
+def test_node_of_another_board_between_them_relays_what_it_can_not_run():
+    with Folder() as root:
+        world = World(root, 3, boards=("c", BOARD, "c"))
+        world.run(10)
+        first, between, last = world.stations
+        inject(first, TWO)
+        world.run(60, lambda: whole(last))
+        assert whole(last) and whole(between)
+        assert between.store.relayed == (PAYLOAD.pid,)
+        assert not [s for s in world.stations if s.store.held(OURS.pid)]
+        world.run(400)
+        assert between.store.relayed == ()  # nobody wants it any more
+
+
+def test_wish_travels_over_many_hops_to_a_source():
+    with Folder() as root:
+        world = World(root, 5, boards=("c", BOARD, BOARD, BOARD, "c"))
+        world.run(10)
+        inject(world.stations[0], TWO)
+        world.run(150, lambda: whole(world.stations[4]))
+        assert whole(world.stations[4])
+
+
+def test_nothing_is_relayed_where_nobody_wants_it():
+    with Folder() as root:
+        world = World(root, 3, boards=("c", BOARD, BOARD))
+        world.run(10)
+        inject(world.stations[0], TWO)
+        fill(world.stations[0].store, OURS)
+        world.stations[0].node.news(world.now)
+        world.run(60)
+        for s in world.stations[1:]:
+            assert whole(s, OURS) and s.store.held(PAYLOAD.pid) is None and s.store.relayed == ()
+
+
+def test_same_chunks_of_two_boards_payloads_go_over_the_air_once():
+    common = bytes([i * 11 % 256 for i in range(256)]) * 16 * 8
+    a = Made(common[:16384] + b"a" * 100)
+    b = Made(common[:16384] + b"b" * 100)
+    with Folder() as root:
+        world = World(root, 2)
+        world.run(10)
+        inject(world.stations[0], manifest("1.1.0", [a]), a)
+        world.run(20, lambda: whole(world.stations[1], a))
+        sent = []
+        put = world.put
+        world.put = lambda *x: (sent.append(x[5] if x[3] != 27182 else 0), put(*x))
+        inject(world.stations[0], manifest("1.2.0", [b]), b)
+        world.run(20, lambda: whole(world.stations[1], b))
+        assert whole(world.stations[1], a) and whole(world.stations[1], b)
+        assert sum(sent) < 3500, sum(sent)
 
 
 class Lying:
@@ -113,36 +179,31 @@ def refused(part, data, at):
         liar.serve._open = lie
         world.run(8)
         said = [line for line in honest.log.lines if line.startswith("refused")]
-        return said, honest, FS.listdir(root + "/2")
+        return said, honest, FS.listdir(root + "/2/releases")
 
 
 def test_changed_manifest_or_signature_is_refused_with_a_reason_and_nothing_is_kept():
-    for part, data in ((b"/manifest", MANIFEST), (b"/signatures", SIGNATURES)):
-        for at in range(0, len(data), 61):
+    for part, data, step in ((b"/manifest", MANIFEST, 31), (b"/signatures", SIGNATURES, 1)):
+        for at in range(0, len(data), step):
             said, honest, kept = refused(part, data, at)
             assert len(said) == 1, (part, at)
             assert honest.store.releases == [] and kept == [], (part, at)
 
 
-def test_changed_index_or_chunk_is_refused_with_a_reason_and_not_stored():
-    for part, data in ((b"/index", INDEX), (b"/1", PAYLOAD[4096:8192])):
+def test_changed_index_or_page_is_refused_with_a_reason_and_not_stored():
+    for part, data in ((b"/index", PAYLOAD.index), (b"/0-0", PAYLOAD.pages[0])):
         for at in (0, 40, len(data) - 1):
             said, honest, _ = refused(part, data, at)
-            assert len(said) == 1 and "digest" in said[0]
-            r = honest.store.releases[0]
-            assert not r.complete and r.indexed == (part == b"/1") and r.held == (part == b"/1")
+            assert len(said) == 1 and "digest" in said[0], (part, said)
+            h = honest.store.held(PAYLOAD.pid)
+            assert h is None if part == b"/index" else h.held == 0
 
 
-def test_every_changed_byte_of_the_index_is_refused():
-    with Folder() as root:
-        station = World(root, 1).stations[0]
-        release, _ = station.store.add(MANIFEST, SIGNATURES)
-        for at in range(len(INDEX)):
-            bad = bytearray(INDEX)
-            bad[at] ^= 1 << at % 8
-            assert station.store.put_index(release, bytes(bad)) is not None
-        assert not release.indexed
-        assert station.store.put_index(release, INDEX) is None
+def test_changed_chunk_is_refused_with_a_reason_and_those_before_it_are_kept():
+    for at in (0, 4095, 4096, 9999):
+        said, honest, _ = refused(b"/1-3", PAYLOAD.data, at)
+        assert len(said) == 1 and "digest" in said[0]
+        assert honest.store.held(PAYLOAD.pid).held == 1 + at // CHUNK, at
 
 
 def test_liar_does_not_keep_a_release_from_honest_neighbours():
@@ -150,14 +211,14 @@ def test_liar_does_not_keep_a_release_from_honest_neighbours():
         world = World(root, 3)
         liar, victim, honest = world.stations
         inject(liar)
-        lie = Lying(PAYLOAD[:4096], 9, 1)
+        lie = Lying(PAYLOAD.data, 9, 1)
         true_open = liar.store.open
-        liar.serve._open = lambda name: lie if name.endswith(b"/0") else true_open(name)
+        liar.serve._open = lambda name: lie if name.endswith(b"/1-3") else true_open(name)
         world.run(5)
-        assert not victim.store.releases[0].complete
+        assert not whole(victim)
         inject(honest)
-        world.run(60, lambda: victim.store.releases[0].complete)
-        assert victim.store.releases[0].complete
+        world.run(60, lambda: whole(victim))
+        assert whole(victim)
 
 
 def test_stranger_s_datagrams_fill_no_table():
@@ -178,3 +239,57 @@ def test_stranger_s_datagrams_fill_no_table():
         rows = node.neighbours.rows
         assert len(rows) == 16 and max([len(r.offers) for r in rows]) <= 8
         assert node.rejects[4] > 4000
+
+
+def announcement(station, *payloads):
+    """Of a neighbour, with TLVs of (pid, flags, total, held)."""
+    w = datagram.Writer(station.store.catalogue._trust.network, 99, lambda n: n - 1)
+    w.announce(b"someones", 0, 7)
+    for pid, flags, total, held in payloads:
+        assert w.payload(pid, flags, total, held)
+    return w.buf, w.n
+
+
+def test_what_neighbours_say_of_payloads_fills_no_table_and_raises_nothing():
+    with Folder() as root:
+        world = World(root, 1)
+        station = world.stations[0]
+        inject(station)
+        node = station.node
+        for i in range(3000):
+            pid = PAYLOAD.pid if i % 5 == 0 else bytes([i & 255, i >> 8] * 16)
+            flags, total, held = i * 7 % 256, i * 331 % 65536, i * 977 % 65536
+            buf, n = announcement(station, (pid, flags, total, held))
+            assert node.receive(bytes([5 + i % 3] * 20), 27182, buf, n, world.now) == 0
+            node.tick(world.now)
+            world.now += 1000
+        for row in node.neighbours.rows:
+            assert len(row.wants) <= MAX_PAYLOADS and len(row.pieces) <= MAX_PAYLOADS
+        assert len(node.relay._soon) + len(node.relay._helped) <= 32
+
+
+def test_old_wishes_give_way_to_new_ones():
+    with Folder() as root:
+        station = World(root, 1).stations[0]
+        node = station.node
+        for when, first in ((1000, 0), (2000, 50), (2000 + WANT_US, 100)):
+            for i in range(MAX_PAYLOADS):
+                buf, n = announcement(station, (bytes([first + i] * 32), datagram.WANTED, 0, 0))
+                node.receive(bytes([5] * 20), 27182, buf, n, when)
+            wants = sorted(node.neighbours.rows[0].wants)
+            assert wants[0][0] == (100 if first == 100 else 0) and len(wants) == MAX_PAYLOADS
+
+
+def test_status_says_what_fits_what_is_held_and_what_is_relayed():
+    with Folder() as root:
+        world = World(root, 3, boards=("c", BOARD, "c"))
+        world.run(10)
+        inject(world.stations[0], TWO)
+        world.run(60, lambda: whole(world.stations[2]))
+        status = world.stations[1].node.status(world.now)
+        (r,) = status["releases"]
+        assert (r["fits"], r["invited"], r["complete"], r["kind"]) == (True, True, False, "slot")
+        assert (r["held"], r["total"], r["percent"]) == (0, 0, 0)
+        assert status["relaying"][0]["percent"] == 100
+        (r,) = world.stations[2].node.status(world.now)["releases"]
+        assert (r["held"], r["total"], r["percent"], r["complete"]) == (4, 4, 100, True)

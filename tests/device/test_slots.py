@@ -1,8 +1,9 @@
 """Slots on real files, with a power cut before and after each operation, and disks that fail."""
 
+from made import Made, parsed
 from test_untar import END, file, folder, head
 
-from swdist import choose, platform, slots, verify
+from swdist import platform, slots, verify
 from swdist.bits import to_hex
 from swdist.choose import FACTORY
 from swdist.slots import Slots
@@ -86,26 +87,24 @@ class World:
         return Slots(fs, self.store, self.state)
 
     def release(self, version=(1, 1, 0), archive=ARCHIVE):
-        m = choose.factory(version).manifest
-        m.payload = "slot"
-        m.payload_size, m.chunk_size = len(archive), CHUNK
-        m.chunks = (len(archive) + CHUNK - 1) // CHUNK
-        parts = [sha256(archive[i : i + CHUNK]) for i in range(0, len(archive), CHUNK)]
-        index = b"".join(parts)
-        m.index_sha256 = sha256(index)
-        m.rid = sha256(b"%d.%d.%d" % version + m.index_sha256)
-        self.put(m.rid, "index", index)
-        self.put(m.rid, "payload", archive)
-        return verify.Release(m)
+        made = Made(archive)
+        made.write(REAL, self.store + "/payloads")
+        return verify.Release(parsed("%d.%d.%d" % version, [made]))
 
-    def put(self, rid, name, data):
-        REAL.mkdirs(self.store + "/" + to_hex(rid))
-        REAL.write_atomic(self.store + "/" + to_hex(rid) + "/" + name, data)
+    def path(self, r):
+        return self.store + "/payloads/" + to_hex(line(r).pid)
+
+    def put(self, r, name, data):
+        REAL.write_atomic(self.path(r) + "/" + name, data)
+
+
+def line(r):
+    return r.manifest.payloads[0]
 
 
 def prepare(held, release):
     """Why it can't be prepared, or None; and how many steps it took."""
-    p = held.prepare(release)
+    p = held.prepare(release, line(release))
     n = 1
     while p.step():
         n += 1
@@ -121,8 +120,8 @@ def test_prepared_slot_is_whole_and_takes_one_step_a_chunk():
     with World() as w:
         r = w.release()
         held = w.slots()
-        assert held.offered(r) and not held.prepared(r.rid)
-        assert prepare(held, r) == (None, 1 + r.manifest.chunks)
+        assert held.offered(line(r)) and not held.prepared(r.rid)
+        assert prepare(held, r) == (None, 1 + (len(ARCHIVE) + CHUNK - 1) // CHUNK)
         assert held.prepared(r.rid) and is_whole(held, r.rid)
         assert REAL.listdir(w.state + "/slots") == [to_hex(r.rid)]
 
@@ -146,11 +145,13 @@ def test_what_the_store_says_is_verified_again_while_it_is_unpacked():
             ("payload", ARCHIVE.replace(b"last", b"lost")),
             ("payload", ARCHIVE[:-1]),
             ("payload", b""),
-            ("index", bytes(32 * r.manifest.chunks)),
+            ("pages", bytes(21)),
+            ("pages", b""),
+            ("index", bytes(53)),
             ("index", b""),
         ):
             w.release()
-            w.put(r.rid, name, data)
+            w.put(r, name, data)
             why, _ = prepare(held, r)
             assert why is not None and not why.startswith("archive:"), why
             assert not held.prepared(r.rid) and REAL.listdir(w.state + "/slots") == []
@@ -243,20 +244,20 @@ def test_payload_with_an_index_of_its_own_is_not_taken_for_the_releases():
     with World() as w:
         r = w.release()
         other = w.release((6, 6, 6), ARCHIVE.replace(b"last", b"evil"))
-        for name in ("index", "payload"):
-            w.put(r.rid, name, REAL.read(w.store + "/" + to_hex(other.rid) + "/" + name, 99999))
+        for name in ("index", "pages", "payload"):
+            w.put(r, name, REAL.read(w.path(other) + "/" + name, 99999))
         assert prepare(w.slots(), r)[0] == "store: the index does not hold"
 
 
 def test_payload_that_changes_between_two_chunks_is_seen():
     with World() as w:
         r = w.release()
-        p = w.slots().prepare(r)
+        p = w.slots().prepare(r, line(r))
         assert p.step() and p.step()
-        w.put(r.rid, "payload", ARCHIVE.replace(b"last", b"lost"))
+        w.put(r, "payload", ARCHIVE.replace(b"last", b"lost"))
         while p.step():
             pass
-        assert p.why == "store: chunk 2 does not hold"
+        assert p.why == "store: a chunk at %d does not hold" % (2 * CHUNK)
 
 
 def test_full_disk_is_not_the_releases_fault():

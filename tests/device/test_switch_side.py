@@ -1,16 +1,15 @@
 """Unpacking, slots and the switcher on real files, in virtual time."""
 
 from logs import Log
+from made import Made, parsed
 
 from swdist import choose, platform, verify
 from swdist.bits import to_hex
 from swdist.slots import Slots
 from swdist.switcher import Switcher
-from swdist.ucryptolib import sha256
 from swdist.untar import Untar
 
 FS = platform.Fs()
-CHUNK = 4096
 
 
 def entry(name, data=b"", kind=b"0", mode=0o644, link=b"", size=None):
@@ -133,33 +132,26 @@ class World:
         self.log = Log()
         self.slots = Slots(FS, self.store, self.state)
         self.switcher = Switcher(
-            self.slots, "b", choose.factory((1, 0, 0)), 0, self.confirm_s * 1000000,
+            self.slots, choose.Here("b", ("slot", "ipk", "image")), choose.factory((1, 0, 0)), 0, self.confirm_s * 1000000,
             lambda r, name: self.hooks.get((r.manifest.version, name), 0),
             self.records.append, self.log,
         )  # fmt: skip
-        for r in self.releases:
-            r.failed = False
         self.switcher.set_releases(self.releases, self.now_s * 1000000)
         self.switcher.start(self.now_s * 1000000)
 
     def add(
         self, version, start, end=0, revision=0, archive=GOOD, withdrawn=False, payload="slot"
     ):  # fmt: skip
-        m = choose.factory(version).manifest
-        m.revision, m.start_s, m.end_s, m.withdrawn = revision, start, end, withdrawn
-        m.experimental = end > 0
-        m.payload = "none" if withdrawn else payload
-        m.payload_size, m.chunk_size = len(archive), CHUNK
-        m.chunks = 0 if withdrawn else (len(archive) + CHUNK - 1) // CHUNK
-        index = b"".join(
-            [sha256(archive[i : i + CHUNK]) for i in range(0, len(archive), CHUNK)]
-        )  # fmt: skip
-        m.index_sha256 = sha256(index)
-        m.rid = sha256(b"%d %d %d %d" % (version + (revision,)))
-        path = self.store + "/" + to_hex(m.rid)
-        FS.mkdirs(path)
-        for name, data in (("index", index), ("payload", archive)):
-            FS.write_atomic(path + "/" + name, data)
+        made = Made(archive)
+        made.write(FS, self.store + "/payloads")
+        m = parsed(
+            "%d.%d.%d" % version,
+            () if withdrawn else [made.line(payload, "b")],
+            revision,
+            more="Window: 0\n" if payload == "image" else "",
+        )
+        m.start_s, m.end_s, m.experimental = start, end, end > 0
+        m.signed_at_s = 0
         r = verify.Release(m)
         self.releases = [x for x in self.releases if x.manifest.version != version] + [r]
         self.switcher.set_releases(self.releases, self.now_s * 1000000)
@@ -258,7 +250,7 @@ def test_changed_chunk_in_the_store_is_never_activated():
     with Folder() as root:
         w = World(root)
         r = w.add((1, 1, 0), 1005)
-        path = w.store + "/" + to_hex(r.rid) + "/payload"
+        path = w.slots.source(r.manifest.payloads[0]) + "/payload"
         FS.write_atomic(path, GOOD.replace(b"hello", b"jello"))
         w.run(1010)
         assert w.history() == [] and not w.slots.prepared(r.rid)

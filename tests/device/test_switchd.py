@@ -4,7 +4,7 @@ import json
 
 from logs import Log
 
-from swdist import choose, libc, platform, switchd, verify
+from swdist import choose, ipc, libc, platform, switchd, verify
 from swdist.bits import to_hex
 from swdist.switchd import Switchd
 from swdist.ucryptolib import sha256
@@ -39,6 +39,9 @@ class Conf:
     factory_version = (1, 0, 0)
     user = ""
     set_clock = False
+    hold = 0
+    images_kb = 0
+    groups = ()
 
 
 class World:
@@ -58,7 +61,7 @@ class World:
 
     def put(self, manifest, signatures=b"signed", name=None):
         rid = sha256(manifest)
-        path = self.conf.store + "/" + (name or to_hex(rid))
+        path = self.conf.store + "/releases/" + (name or to_hex(rid))
         FS.mkdirs(path)
         FS.write_atomic(path + "/manifest", manifest)
         FS.write_atomic(path + "/signatures", signatures)
@@ -124,7 +127,7 @@ def test_endless_supply_of_unknown_releases_is_paced():
 
 def test_pipe_in_the_place_of_a_manifest_is_not_opened():
     with World() as w:
-        path = w.conf.store + "/" + "ab" * 32
+        path = w.conf.store + "/releases/" + "ab" * 32
         FS.mkdirs(path)
         FS.write_atomic(path + "/signatures", b"signed")
         assert platform.run(("mkfifo", path + "/manifest"), 5) == 0
@@ -136,7 +139,7 @@ def test_who_empties_the_store_changes_nothing_before_the_next_start():
     with World() as w:
         rid = w.put(b"good 1 0")
         w.look()
-        FS.rmtree(w.conf.store + "/" + to_hex(rid))
+        FS.rmtree(w.conf.store + "/releases/" + to_hex(rid))
         assert w.look() == [1]
         w.put(b"good 1 1")
         assert w.look() == [1] and w.d.switcher.releases[0].manifest.revision == 1
@@ -168,6 +171,33 @@ def test_kept_time_that_is_garbled_is_none():
             w.d.ipc.close()
             w.d = Switchd(w.conf, Log(), FS, w.trust, platform.Clock())
             assert w.d.switcher.now_s(0) == 0
+
+
+def test_lot_is_drawn_once_and_kept_for_ever():
+    with World() as w:
+        lot = w.d.here.lot
+        assert len(lot) == 16 and FS.read(w.conf.state + "/lot", 99) == lot
+        told = []
+        w.d.ipc.send_to = lambda path, message: told.append(ipc.parse(message))
+        w.d._tell()
+        assert told[0][-1] == lot and told[0][-2] is False
+        for data in (None, b"short", bytes(17)):
+            w.d.ipc.close()
+            if data is not None:
+                FS.write_atomic(w.conf.state + "/lot", data)
+            w.d = Switchd(w.conf, Log(), FS, w.trust, platform.Clock())
+            assert (w.d.here.lot == lot) == (data is None)
+            assert FS.read(w.conf.state + "/lot", 99) == w.d.here.lot
+
+
+def test_owner_s_hold_is_told():
+    with World() as w:
+        w.conf.hold = 1
+        told = []
+        w.d.ipc.send_to = lambda path, message: told.append(ipc.parse(message))
+        w.d._tell()
+        assert told[0][-2] is True
+        assert json.loads(FS.read(w.conf.run + "/switch.json", 9999))["hold"] is True
 
 
 def test_hook_gets_the_slots_path_and_its_time_limit_holds():

@@ -5,6 +5,7 @@ from logs import Log
 from swdist import choose, switcher, verify
 from swdist.bits import to_hex
 from swdist.choose import FACTORY
+from swdist.manifest import Payload
 from swdist.ucryptolib import sha256
 
 S = 1000000  # microseconds in a second
@@ -32,15 +33,15 @@ class Disk:
         if what in self.broken:
             raise OSError(28)
 
-    def offered(self, r):
-        return r.manifest.payload in ("slot", "ipk") and r.rid in self.store
+    def offered(self, p):
+        return p.kind in ("slot", "ipk") and p.pid in self.store
 
     def prepared(self, rid):
         return rid == FACTORY or rid in self.whole
 
-    def prepare(self, release):
+    def prepare(self, release, p):
         self.calls.append("prepare")
-        return Prepare(self, release)
+        return Prepare(self, release, p)
 
     def active(self):
         return self.pointer
@@ -81,8 +82,9 @@ class Disk:
 
 
 class Prepare:
-    def __init__(self, disk, release):
+    def __init__(self, disk, release, p):
         self.release = release
+        self.payload = p
         self.why = None
         self.disk = disk
         self.left = disk.steps
@@ -116,16 +118,15 @@ class World:
         self.hooks = []  # (version, hook, second)
         self.told = []  # the same of hooks that decide nothing
         self.quiet = False  # the network side says nothing
+        self.on_hold = False
         self.boot()
 
     def boot(self, floor_s=0):
         self.log = Log()
         self.s = self.Machine(
-            self.disk, "b", choose.factory((1, 0, 0)), floor_s, self.confirm_s * S,
-            self.hook, self.records.append, self.log,
+            self.disk, choose.Here("b", ("slot", "ipk", "image")), choose.factory((1, 0, 0)),
+            floor_s, self.confirm_s * S, self.hook, self.records.append, self.log, self.on_hold,
         )  # fmt: skip
-        for r in self.releases:
-            r.complete = r.failed = False
         self.ready()
         self.s.set_releases(self.releases, self.now)
         self.s.start(self.now)
@@ -143,14 +144,15 @@ class World:
         m = choose.factory((1, minor, 0)).manifest
         m.revision, m.start_s, m.end_s, m.signed_at_s = revision, start, end, signed
         m.experimental, m.withdrawn = end > 0, none
-        m.payload = "none" if none else "slot"
-        m.chunks = int(not none)
         m.rid = sha256(b"%d-%d" % (minor, revision))
-        m.index_sha256 = None if none else sha256(b"%s" % (payload or to_hex(m.rid)).encode())
+        p = Payload()
+        p.kind, p.boards, p.size, p.stored = "slot", None, 1, 1
+        p.pid = sha256((payload or to_hex(m.rid)).encode())
+        m.payloads = () if none else (p,)
         r = verify.Release(m)
         self.releases = [x for x in self.releases if x.manifest.version != m.version] + [r]
         if held and not none:
-            self.disk.store.append(r.rid)
+            self.disk.store.append(p.pid)
         self.s.set_releases(self.releases, self.now)
         return r
 
@@ -277,7 +279,7 @@ def test_experiment_waits_for_the_stable_release_to_fall_back_to():
     w.add(2, 1010, 2000)
     w.run(1030)
     assert w.story() == []
-    w.disk.store.append(stable.rid)
+    w.disk.store.append(stable.manifest.payloads[0].pid)
     w.run(1100)
     assert w.story() == [("2", 1030, "late")] and stable.rid in w.disk.whole
 
@@ -656,7 +658,7 @@ def test_operator_is_told_of_what_is_prepared_and_of_what_is_rolled_back_and_dec
 def test_packages_that_could_not_be_undone_are_refused_when_they_are_prepared():
     w = World()
     r = w.add(1, 1100)
-    r.manifest.payload = "ipk"
+    r.manifest.payloads[0].kind = "ipk"
     w.status[(1, "prepare")] = "extra brings /etc/passwd, which is here already"
     w.run(1200)
     assert w.disk.bad == [r.rid] and w.story() == []
@@ -671,7 +673,81 @@ def test_packages_that_could_not_be_undone_are_refused_when_they_are_prepared():
 def test_experiment_of_packages_falls_back_to_packages_that_are_prepared():
     w = World()
     for r in (w.add(1, 1005), w.add(2, 1010, 1020)):
-        r.manifest.payload = "ipk"
+        r.manifest.payloads[0].kind = "ipk"
     w.run(1030)
     assert [s[:2] for s in w.story()] == [("1", 1005), ("2", 1010), ("1", 1020)]
     assert w.hooks[-2][:2] == (1, "activate")  # and then its health
+
+
+def held(*releases):
+    """A world whose owner wants no switch, with releases of (minor, start, end)."""
+    w = World()
+    w.on_hold = True
+    w.boot()
+    for r in releases:
+        w.add(*r)
+    return w
+
+
+def test_owner_s_hold_keeps_what_runs_but_all_is_prepared():
+    w = held((1, 1005))
+    w.run(1100)
+    assert w.story() == [] and w.disk.whole == [w.releases[0].rid]
+    w.on_hold = False
+    w.boot()
+    w.run(1110)
+    assert w.story() == [("1", 1100, "late")]
+
+
+def running_on_hold(end=0):
+    """Version 1 was started, then its owner has asked for a hold."""
+    w = World()
+    r = w.add(1, 1005, end)
+    w.run(1010)
+    w.on_hold = True
+    w.boot()
+    w.add(2, 1100)
+    w.run(1200)
+    return w, r
+
+
+def test_on_hold_a_newer_release_is_not_switched_to():
+    w, _ = running_on_hold()
+    assert w.story() == [("1", 1005, "start")]
+
+
+def test_on_hold_what_has_ended_is_left_all_the_same():
+    w, _ = running_on_hold(1300)
+    assert len(w.records) == 1
+    w.run(1310)
+    assert w.story()[1:] == [("2", 1300, "end")]
+
+
+def test_on_hold_what_is_withdrawn_or_replaced_is_left_all_the_same():
+    w, _ = running_on_hold()
+    w.add(1, 0, revision=1, none=True)
+    w.run(1210)
+    assert [s[:2] for s in w.story()[1:]] == [("2", 1200)]
+
+
+def test_on_hold_what_fails_is_left_all_the_same():
+    w = World(confirm_s=20)
+    w.status[(1, "health")] = 1
+    w.add(1, 1005)
+    w.run(1010)
+    w.on_hold = True
+    w.boot()
+    w.run(1100)
+    assert (w.story()[-1][0], w.story()[-1][2]) == ("0", "rollback") and w.disk.pointer == FACTORY
+
+
+def test_who_is_not_invited_switches_not_and_waits_for_the_next_change_of_others():
+    w = World()
+    w.add(1, 1005, 2000)
+    w.releases[0].manifest.groups = ("testers",)
+    w.run(1100)
+    assert w.story() == [] and w.disk.calls.count("prepare") == 0 and w.s.change_at is None
+    w.s.here.groups = ("testers",)
+    w.s.set_releases(w.releases, w.now)
+    w.run(1200)
+    assert w.story() == [("1", 1100, "late")]

@@ -17,13 +17,16 @@ NET = {
     ],
     "releases": [
         {"id": RID, "version": "1.1.0", "revision": 0, "experimental": False, "withdrawn": False,
-         "chunks": 4, "held": 3, "complete": False},
+         "fits": True, "invited": True, "payload": "22" * 32, "kind": "slot", "no_room": None,
+         "total": 4, "held": 3, "percent": 75, "complete": False},
     ],
+    "relaying": [{"id": "33" * 32, "percent": 50}],
     "tx_datagrams": 1, "tx_bytes": 2, "rx_datagrams": 3, "rx_bytes": 4,
 }  # fmt: skip
 SWITCH = {
     "active": {"id": RID, "version": "1.1.0", "revision": 0, "experimental": False},
-    "confirmed": RID, "failed": [], "prepared": [], "synced": True, "swdist": "0.0.1",
+    "confirmed": RID, "failed": [], "prepared": [], "hold": False, "synced": True,
+    "swdist": "0.0.1",
 }  # fmt: skip
 COMMANDS = ("clock", "releases", "metrics")
 
@@ -83,8 +86,10 @@ def test_what_is_said_is_told():
         told = tool.read(FS, conf, "clock")
         assert told["neighbours"][0]["ahead_us"] == -1500 and not told["neighbours"][0]["disagrees"]
         assert tool.read(FS, conf, "releases")["releases"][0]["held"] == 3
+        tool.show_releases(tool.read(FS, conf, "releases"))
         text = lines(path)
-        for line in ('swdist_up{side="net"} 1', 'swdist_up{side="switch"} 1', "swdist_neighbours 1",
+        for line in ("swdist_releases_incomplete 1", "swdist_payloads_relayed 1",
+                     'swdist_up{side="net"} 1', 'swdist_up{side="switch"} 1', "swdist_neighbours 1",
                      "swdist_clock_error_seconds 0.001500", "swdist_switches 0"):  # fmt: skip
             assert line in text, line
         assert [x for x in text if x.startswith('swdist_uptime_seconds{side="net"} ')]
@@ -152,6 +157,18 @@ def test_switches_are_counted_also_where_the_last_line_is_half_a_one():
         text = lines(path)
         assert "swdist_rollbacks 1" in text
         assert "swdist_last_switch_seconds 1795489203.123456" in text
+
+
+def test_release_that_is_not_for_this_node_is_not_counted_as_incomplete_nor_as_scheduled():
+    net = fresh()
+    net["releases"] = [dict(NET["releases"][0])]
+    net["releases"][0].update({"fits": False, "kind": None, "payload": None, "total": 0, "held": 0})
+    with Folder() as path:
+        write(path, net, SWITCH)
+        assert "swdist_releases_incomplete 0" in lines(path)
+        told = tool.read(FS, Conf(path), "releases")
+        assert not told["releases"][0]["scheduled"]
+        tool.show_releases(told)
 
 
 def test_text_is_prometheus_s():

@@ -4,7 +4,7 @@ import json
 from binascii import unhexlify
 from struct import unpack_from
 
-from swdist import datagram, manifest, verify
+from swdist import datagram, index, manifest, verify
 from swdist.bits import to_hex
 from swdist.ucryptolib import sha256
 
@@ -29,24 +29,68 @@ def test_manifest_fields_are_read():
     m, _ = manifest.parse(by_name["stable"])
     assert (m.version, m.revision, m.experimental, m.withdrawn) == ((1, 1, 0), 0, False, False)
     assert (m.signed_at_s, m.start_s, m.end_s) == (1795428000, 1795489200, 0)
-    assert (m.payload, m.payload_size, m.chunk_size, m.chunks) == ("slot", 10000, 4096, 3)
-    assert m.boards is None and not m.critical
+    [payload] = m.payloads
+    assert (payload.kind, payload.size, payload.stored) == ("slot", 10000, 10000)
+    assert to_hex(payload.pid) == load("index")["pid"]
+    assert payload.boards is None and not m.critical
+    assert (m.window_s, m.groups, m.share, m.description) == (0, (), 0, "")
     m, _ = manifest.parse(by_name["experimental"])
     assert m.experimental and m.end_s == 1795575600
     m, _ = manifest.parse(by_name["boards"])
-    assert m.boards == ("linksys,wrt54gs", "tplink,wdr3600")
+    assert m.payloads[0].boards == ("linksys,wrt54gs", "tplink,wdr3600")
+    m, _ = manifest.parse(by_name["deflated to one byte"])
+    assert (m.payloads[0].size, m.payloads[0].stored) == (10000, 1)
     m, _ = manifest.parse(by_name["withdrawn"])
-    assert m.withdrawn and m.chunks == 0
+    assert m.withdrawn and not m.payloads
     m, _ = manifest.parse(by_name["image"])
-    assert m.payload == "image" and m.window_s == 3600 and not m.critical
-    for name in (
-        "unknown critical key",
-        "unknown payload word",
-        "image, experimental",
-        "image for any board",
+    assert m.payloads[0].kind == "image" and m.window_s == 3600 and not m.critical
+    m, _ = manifest.parse(by_name["unknown critical key: relayed, not installed"])
+    assert m.critical
+    m, _ = manifest.parse(by_name["unknown kind: relayed, not installed"])
+    assert m.payloads[0].kind == "hologram-2" and not m.critical
+    m, _ = manifest.parse(by_name["described"])
+    assert m.description.startswith("Fixes")
+
+
+def test_payloads_are_read_in_the_order_of_their_numbers():
+    by_name = {c["name"]: unhexlify(c["hex"]) for c in load("manifests")}
+    m, _ = manifest.parse(by_name["sixteen payloads"])
+    ids = [p.pid for p in m.payloads]
+    assert ids == [sha256(b"%d" % n) for n in range(1, 17)]
+    m, _ = manifest.parse(by_name["payload 2 before payload 1"])
+    assert [p.kind for p in m.payloads] == ["slot", "ipk"]
+    m, _ = manifest.parse(by_name["one payload for two boards"])
+    assert [(p.kind, p.boards) for p in m.payloads] == [("slot", ("b",)), ("slot", ("c",))]
+    assert m.payloads[0].pid == m.payloads[1].pid
+
+
+def test_audience_is_read():
+    by_name = {c["name"]: unhexlify(c["hex"]) for c in load("manifests")}
+    for name, groups, share in (
+        ("groups", ("north_2", "pilot-a"), 0),
+        ("share of all", (), 1000),
+        ("groups and a share", ("a",), 50),
     ):
-        m, _ = manifest.parse(by_name[name + ": relayed, not installed"])
-        assert m.critical
+        m, _ = manifest.parse(by_name[name])
+        assert (m.groups, m.share) == (groups, share), name
+
+
+def test_index_is_read_as_the_vectors_say():
+    v = load("index")
+    data = unhexlify(v["index"])
+    payload = bytes([i * 7 % 256 for i in range(v["payload_size"])])
+    assert sha256(data) == unhexlify(v["pid"]) and data[:32] == sha256(payload)
+    pages = [unhexlify(page) for page in v["pages"]]
+    assert index.pages(data) == (1, len(v["chunks"]))
+    assert index.lengths(data, index.HEAD_BYTES) == (len(pages[0]), len(pages[0]), index.STORED)
+    assert data[32:48] == sha256(pages[0])[:16]
+    at = 0
+    for n, size in enumerate(v["chunks"]):
+        entry = n * index.ENTRY_BYTES
+        assert index.lengths(pages[0], entry) == (size, size, index.STORED)
+        assert pages[0][entry : entry + 16] == sha256(payload[at : at + size])[:16]
+        at += size
+    assert at == len(payload) and (n + 1) * index.ENTRY_BYTES == len(pages[0])
 
 
 def trust_of(vectors):
@@ -83,7 +127,7 @@ def test_keys_change_as_the_vectors_say():
 def test_key_set_is_read():
     by_name = {c["name"]: unhexlify(c["hex"]) for c in load("manifests")}
     m, _ = manifest.parse(by_name["keys"])
-    assert (m.version, m.threshold, len(m.keys), m.chunks) == ((0, 0, 1), 2, 2, 0)
+    assert (m.version, m.threshold, len(m.keys), m.payloads) == ((0, 0, 1), 2, 2, ())
     assert m.keep == [sha256(by_name["stable"]), sha256(b"other")]
     m, _ = manifest.parse(by_name["keys of an unknown algorithm"])
     assert len(m.keys) == 1
@@ -115,7 +159,10 @@ def test_datagrams_are_written_as_the_vectors_say():
     assert to_hex(w.buf[: w.n]) == v["beacon"]
     m = unhexlify(load("signatures")["manifest"])
     w.announce(b"DIGEST08", 1, 27183)
-    assert w.release(sha256(m), (1, 1, 0), 0, datagram.COMPLETE, 3, 3)
+    flags = datagram.EXPERIMENTAL | datagram.FAILED_HERE
+    assert w.release(sha256(m), (1, 1, 0), 0, flags)
+    flags = datagram.WANTED | datagram.STARVED
+    assert w.payload(unhexlify(load("index")["pid"]), flags, 4, 1)
     assert to_hex(w.buf[: w.n]) == v["announce"]
     w.query()
     assert to_hex(w.buf[: w.n]) == v["query"]
@@ -133,6 +180,21 @@ def test_datagrams_are_read_as_the_vectors_say():
     at = datagram.next_tlv(data, at)
     assert data[at] == datagram.TLV_PENDING
     assert unpack_from(datagram.PENDING_FORM, data, at + 3) == (1, 2, 0, 0, 86400, 57, 0)
+    assert datagram.next_tlv(data, at) == len(data)
+
+
+def test_announces_are_read_as_the_vectors_say():
+    data = unhexlify(load("datagrams")["announce"])
+    f = unpack_from(datagram.ANNOUNCE_FORM, data, datagram.HEADER_BYTES)
+    assert f == (0x1122334455667788, b"DIGEST08", 1, 27183)
+    at = datagram.first_tlv(data)
+    assert data[at] == datagram.TLV_RELEASE
+    rid = sha256(unhexlify(load("signatures")["manifest"]))
+    assert unpack_from(datagram.RELEASE_FORM, data, at + 3) == (rid, 1, 1, 0, 0, 2 | 8, 0)
+    at = datagram.next_tlv(data, at)
+    assert data[at] == datagram.TLV_PAYLOAD
+    pid = unhexlify(load("index")["pid"])
+    assert unpack_from(datagram.PAYLOAD_FORM, data, at + 3) == (pid, 2 | 4, 0, 4, 1)
     assert datagram.next_tlv(data, at) == len(data)
 
 

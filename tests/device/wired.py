@@ -4,11 +4,13 @@ import json
 from binascii import unhexlify
 
 from logs import Log
+from made import Made, Trust, fill, manifest
 
 from swdist import choose, platform, verify
 from swdist.bits import to_hex
 from swdist.clock import Clock
 from swdist.node import Node
+from swdist.room import Room
 from swdist.store import Store
 from swdist.tftpget import Get
 from swdist.tftpserve import Serve
@@ -16,7 +18,10 @@ from swdist.tftpserve import Serve
 FS = platform.Fs()
 DELAY_US = 2000
 PORT = 27183
-PAYLOAD = bytes([i * 7 % 256 for i in range(10000)])
+PAYLOAD = Made(bytes([i * 7 % 256 for i in range(10000)]))
+MANIFEST = manifest("1.1.0", [PAYLOAD])
+SIGNATURES = b"good"
+BOARD = "b"
 
 
 def vectors(name):
@@ -26,31 +31,32 @@ def vectors(name):
         return json.load(f)
 
 
-SIGNED = vectors("signatures")
-MANIFEST = unhexlify(SIGNED["manifest"])
-SIGNATURES = SIGNED["cases"][0]["signatures"].encode()
-INDEX = unhexlify(vectors("index")["index"])
+def trust_of(signed):
+    """The keys of a file of vectors; where there is none, signatures are good if they say so."""
+    if signed is None:
+        return Trust()
+    keys = {unhexlify(i): unhexlify(k) for i, k in signed["keys"].items()}
+    return verify.Trust(keys, signed["threshold"], unhexlify(signed["network"]))
 
 
 class Station:
     """One node: its machines, its store, and wires into the world."""
 
-    def __init__(self, world, number, root):
-        signed = world.signed
+    def __init__(self, world, number, root, board):
         self.world = world
         self.peer = bytes([number] * 20)
         self.hears = []
-        keys = {unhexlify(i): unhexlify(k) for i, k in signed["keys"].items()}
-        trust = verify.Trust(keys, signed["threshold"], unhexlify(signed["network"]))
+        trust = trust_of(world.signed)
         self.log = Log()
         path = root + "/%d" % number
         FS.mkdirs(path)
-        self.store = Store(FS, path, trust, self.log, 1 << 20)
+        room = Room(choose.Here(board), (1, 0, 0), 1 << 20, 1 << 18)
+        self.store = Store(FS, path, trust, self.log, room)
         self.store.load()
         gets = [Get(self._getter(i), world.rand, 65536) for i in range(2)]
         self.serve = Serve(self._serve, self.open, world.rand, 4)
         self.node = Node(
-            trust.network, number, "b", choose.factory((1, 0, 0)), self.store,
+            trust.network, number, choose.factory((1, 0, 0)), self.store,
             Clock(1795428000000000, 0, 4000000), gets, self._broadcast, world.rand, self.log,
         )  # fmt: skip
         self.node.clock.start(world.now, 0)
@@ -85,15 +91,17 @@ class Station:
 
 
 class World:
-    """Stations in a line; each datagram is lost with the given probability in percent."""
+    """Stations in a line; each datagram is lost with the given probability in percent. boards: of
+    the stations, if they are not all the same."""
 
-    def __init__(self, root, count, loss=0, seed=1, signed=SIGNED):
+    def __init__(self, root, count, loss=0, seed=1, signed=None, boards=()):
         self.signed = signed  # vectors that say which keys all trust
         self.now = 1000000
         self.seed = seed
         self.loss = loss
         self.queue = []
-        self.stations = [Station(self, i + 1, root) for i in range(count)]
+        boards = list(boards) + [BOARD] * count
+        self.stations = [Station(self, i + 1, root, boards[i]) for i in range(count)]
         for a, b in zip(self.stations, self.stations[1:]):
             a.hears.append(b)
             b.hears.append(a)
@@ -128,11 +136,11 @@ class World:
         return self
 
 
-def inject(station):
-    release, why = station.store.add(MANIFEST, SIGNATURES)
-    assert why is None and station.store.put_index(release, INDEX) is None
-    for n in range(3):
-        assert station.store.put_chunk(release, n, PAYLOAD[4096 * n : 4096 * n + 4096]) is None
+def inject(station, text=MANIFEST, made=PAYLOAD):
+    """Puts a release and its payload there, as `swdist inject` does."""
+    release, why = station.store.add(text, SIGNATURES)
+    assert why is None, why
+    fill(station.store, made)
     station.node.news(station.world.now)
     return release
 

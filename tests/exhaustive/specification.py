@@ -17,8 +17,9 @@ class Row:
     end_s: int | None = None
     withdrawn: bool = False
     critical: bool = False
-    ours: bool = True  # is it for this board?
-    whole: bool = True  # is its payload held whole?
+    fits: bool = True  # has it a payload that can be installed on this board?
+    invited: bool = True  # is this node in its audience? Only an experimental one has any.
+    whole: bool = True  # is the payload that fits held whole?
     failed: bool = False  # did it fail on this node?
     image: bool = False  # does it become the factory release?
 
@@ -30,7 +31,9 @@ def active(rows, now_s, synchronised, factory_version):
         same = [row for row in rows if row.version == version]
         highest = max((row.revision, row.rid) for row in same)
         (row,) = (row for row in same if (row.revision, row.rid) == highest)
-        dropped = row.withdrawn or row.critical or not row.ours or not row.whole or row.failed
+        dropped = row.withdrawn or row.critical or not row.fits or not row.whole or row.failed
+        if row.end_s is not None and not row.invited:
+            dropped = True
         if row.image and (row.end_s is not None or not row.version > factory_version):
             dropped = True
         if not dropped:

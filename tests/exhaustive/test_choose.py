@@ -4,12 +4,12 @@ from itertools import combinations, product
 from math import comb
 
 from exhaustive.specification import Row, active
-from swdist import choose, verify
+from swdist import choose, manifest, verify
 
 FACTORY_VERSION = (1, 0, 0)
 FACTORY = choose.factory(FACTORY_VERSION)
 TIMES = range(4)
-BOARD = "b"
+HERE = choose.Here("b", ("slot", "image"))
 # All of these, and none, in each field: three versions (one below the factory's), two revisions,
 # each start and each later end.
 SPANS = [(start, None) for start in (1, 2)] + [(1, 2), (1, 3), (2, 3)]
@@ -20,7 +20,7 @@ PLAIN = [
     for revision in (0, 1)
     for i, (start, end) in enumerate(SPANS)
 ]
-FLAGS = ("withdrawn", "critical", "ours", "whole", "failed", "image")
+FLAGS = ("withdrawn", "critical", "fits", "invited", "whole", "failed", "image")
 
 
 def release(row):
@@ -32,19 +32,26 @@ def release(row):
     m.end_s = row.end_s or 0
     m.experimental = row.end_s is not None
     m.withdrawn = row.withdrawn
-    m.chunks = int(not row.withdrawn)
-    m.critical = row.critical or (row.image and m.experimental)  # as the parser says
-    m.payload = "image" if row.image else "slot"
-    m.boards = None if row.ours else ("other",)
+    m.critical = row.critical
+    m.groups = () if row.invited or row.end_s is None else ("others",)
+    if not row.withdrawn:
+        p = manifest.Payload()
+        p.kind = "image" if row.image else "slot"
+        p.boards = ("b",) if row.fits else ("other",)
+        m.payloads = (p,)
     made = verify.Release(m)
-    made.complete = row.whole
-    made.failed = row.failed
+    made.row = row
     return made
 
 
+def ready(release, payload):
+    assert payload in release.manifest.payloads
+    return release.row.whole and not release.row.failed
+
+
 def chosen(releases, now_s, synced):
-    r = choose.choose(releases, now_s, synced, BOARD, FACTORY)
-    return r.order()
+    r = choose.choose(releases, now_s, synced, HERE, FACTORY, ready)
+    return r.sort_key()
 
 
 def cases(rows, most):
@@ -78,13 +85,19 @@ def test_each_set_of_whatever_size_of_two_versions_is_as_specified():
 
 
 def test_each_reason_to_drop_a_release_alone_and_together():
-    """All values of the six flags on each of two releases of one version or of two."""
+    """All values of the seven flags on each of two releases of one version or of two."""
     times = [(1, None), (1, 3)]
     for versions in ([(1, 1, 0), (1, 1, 0)], [FACTORY_VERSION, (1, 2, 0)]):
         for flags in product((False, True), repeat=2 * len(FLAGS)):
             for spans in product(times, repeat=2):
                 rows = [
-                    Row(version, i, bytes([i]) * 32, *span, **dict(zip(FLAGS, flags[5 * i :])))
+                    Row(
+                        version,
+                        i,
+                        bytes([i]) * 32,
+                        *span,
+                        **dict(zip(FLAGS, flags[len(FLAGS) * i :])),
+                    )
                     for i, (version, span) in enumerate(zip(versions, spans))
                 ]
                 releases = [release(row) for row in rows]
@@ -98,7 +111,7 @@ def test_between_two_changes_nothing_changes():
     for rows, releases in cases(PLAIN, 2):
         now_s = 0
         while now_s is not None:
-            until_s = choose.next_change_s(releases, now_s)
+            until_s = choose.next_change_s(releases, now_s, HERE)
             for t in range(now_s, until_s or 6):
                 assert chosen(releases, t, True) == chosen(releases, now_s, True), (rows, t)
             assert until_s is None or until_s > now_s

@@ -17,6 +17,7 @@ from swdist.choose import FACTORY
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "device"))
 from test_switcher import World
 
+FACTORY_NAME = "1.0.0-r0"
 BEGIN_S = 1000
 STEP_S = 20
 GRACE_S = 1  # a switch is in its second; the records are looked at afterwards
@@ -37,6 +38,7 @@ class Node(World):
 
     def __init__(self):
         self.signed = {}
+        self.held_since = 0
         super().__init__(start_s=BEGIN_S, confirm_s=30)
         self.records = Records()
         self.boot()
@@ -50,10 +52,11 @@ class Node(World):
         m = release.manifest
         if name == "activate" and m.experimental and not self.booting:
             # What it falls back to is there: nothing needs the network when the experiment ends.
-            stable = [r for r in self.releases if not (r.manifest.experimental or r.failed)]
+            stable = [r for r in self.releases if not r.manifest.experimental]
+            stable = [r for r in stable if r.rid not in self.disk.bad]
             stable = [r for r in stable if r.manifest.start_s <= self.now // 1_000_000]
             stable = [r for r in stable if not r.manifest.withdrawn]
-            assert not stable or self.disk.prepared(max(stable, key=lambda r: r.order()).rid)
+            assert not stable or self.disk.prepared(max(stable, key=lambda r: r.sort_key()).rid)
         return super().hook(release, name)
 
     def boot(self, floor_s=0):
@@ -61,6 +64,11 @@ class Node(World):
         self.trial_began = self.now
         super().boot(floor_s)
         self.booting = False
+
+    def hold(self, wanted):
+        """The owner's wish."""
+        self.on_hold = self.s.on_hold = wanted
+        self.held_since = len(self.records)
 
     def power_cut(self):
         self.s = None
@@ -83,6 +91,7 @@ EVENTS = {
     "1.3.0 is sick": lambda w: w.status.update({(3, "health"): 1}),
     "1.1.0 announced, not to be had": lambda w: w.add(1, BEGIN_S + 30, held=False),
     "alone": lambda w: setattr(w, "neighbours", 0),
+    "held by its owner": lambda w: w.hold(True),
     "nothing": lambda w: None,
 }
 
@@ -99,6 +108,8 @@ def check(w, said):
     if pointer not in (FACTORY, w.disk.sure) and not w.disk.broken:
         began = max([w.trial_began] + [r["counter_us"] for r in w.records])
         assert w.now - began <= (w.confirm_s + GRACE_S) * 1_000_000, said
+    if w.on_hold:
+        assert all(r["from"] != FACTORY_NAME for r in w.records[w.held_since :]), said
     # What has failed on trial is left, and never begun again.
     failed = set()
     for record in w.records:
@@ -112,14 +123,17 @@ def check(w, said):
 def wanted(w, release):
     """Is it held in the store, and would it run now, were it prepared?"""
     m = release.manifest
-    higher = [r for r in w.releases if r.order() > release.order() and w.disk.prepared(r.rid)]
+    higher = [r for r in w.releases if r.sort_key() > release.sort_key()]
+    higher = [r for r in higher if w.disk.prepared(r.rid)]
+    offered = [p for p in m.payloads if p.pid in w.disk.store]
     runs = m.start_s <= w.now // 1_000_000 and not m.experimental
-    return m.rid in w.disk.store and runs and not higher
+    return offered and runs and not higher
 
 
 def settle(w, said):
     """Without faults the node comes to what the specification says of what it holds."""
     w.disk.broken = ()
+    w.hold(False)
     w.synced = True
     w.neighbours = 1
     w.status.clear()

@@ -1,18 +1,25 @@
 """Releases of packages and of images, as an operator makes them."""
 
+import gzip
+import io
 import json
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
-from test_cli import good, swdist
+from typed import good, swdist
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "package"))
 from packing import simple
 from test_kind_image import BODY, GOOD, linksys, trx
 
+from swdist_host import release
+from swdist_host.pack import pack
+from swdist_host.release import Source
+
 BUILD = "release build -o r.swd --ca ca --version 2.0.0 --start +2h".split()
-IMAGE = [*BUILD, "--kind", "image", "--payload", "image", "--board", "linksys,wrt54gs"]
+IMAGE = [*BUILD, "--image", "image", "--board", "linksys,wrt54gs"]
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +49,9 @@ def test_packages_make_a_release_and_are_shown(folder):
     one, two = package(folder, "olsrd", "0.9"), package(folder, "luci-app", "1:2+3")
     good(*BUILD, "--package", one, "--package", two, cwd=folder)
     made = shown(folder)
-    assert made["payload"] == "ipk"
-    assert made["holds"] == ["luci-app 1:2+3 (all)", "olsrd 0.9 (all)"]
+    (line,) = made["payloads"]
+    assert line["kind"] == "ipk" and line["boards"] == "any"
+    assert line["holds"] == ["luci-app 1:2+3 (all)", "olsrd 0.9 (all)"]
     said = good("release", "show", "r.swd", cwd=folder)
     assert "ipk, " in said and "olsrd 0.9 (all)" in said
     again = folder / "again"
@@ -60,7 +68,7 @@ def test_directory_of_packages_with_hooks_makes_a_release(folder):
     (folder / "tree/hooks/health").write_text("true\n")
     package(folder / "tree", "olsrd")
     good(*BUILD, "--kind", "ipk", "--payload", "tree", cwd=folder)
-    assert shown(folder)["holds"] == ["olsrd 1.0 (all)"]
+    assert shown(folder)["payloads"][0]["holds"] == ["olsrd 1.0 (all)"]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +99,10 @@ def test_what_is_no_package_one_twice_and_none_are_refused(folder):
     done = swdist(*BUILD, "--kind", "ipk", "--payload", "tree", cwd=folder)
     assert done.returncode == 1 and "tree: there is no .ipk file at its top" in done.stderr
     done = swdist(*BUILD, "--package", one, "--payload", "tree", cwd=folder)
-    assert done.returncode == 2 and "leave out --payload" in done.stderr
+    assert done.returncode == 2 and "two payloads are for any board" in done.stderr
+    (folder / "olsrd.deb").write_bytes(b"x")
+    done = swdist(*BUILD, "--package", "olsrd.deb", cwd=folder)
+    assert done.returncode == 2 and "is neither .ipk nor .apk" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -108,8 +119,17 @@ def test_image_makes_a_release_and_it_is_said_what_it_is(folder, image, board, s
     words = [board if w == "linksys,wrt54gs" else w for w in IMAGE]
     assert said in good(*words, "--window", "90m", cwd=folder)
     made = shown(folder)
-    assert made["payload"] == "image" and made["window_s"] == 5400 and not made["critical"]
-    assert said in made["holds"][0]
+    (line,) = made["payloads"]
+    assert line["kind"] == "image" and line["boards"] == [board] and line["stored"] == line["size"]
+    assert made["window_s"] == 5400 and not made["critical"]
+    assert said in line["holds"][0]
+
+
+def test_image_given_as_a_payload_of_that_kind_is_the_same(folder):
+    (folder / "image").write_bytes(GOOD)
+    good(*BUILD, "--kind", "image", "--payload", "image@linksys,wrt54gs", cwd=folder)
+    (line,) = shown(folder)["payloads"]
+    assert line["kind"] == "image" and line["boards"] == ["linksys,wrt54gs"]
 
 
 def test_window_is_an_hour_where_none_is_said(folder):
@@ -157,21 +177,89 @@ def test_what_makes_no_sense_with_an_image_is_said(folder, words, why):
 
 @pytest.mark.parametrize("data", [b"x" * 10000, GOOD, bytes(1024), b"\xff" * 512 + bytes(1024)])
 def test_garbage_that_calls_itself_packages_is_shown_as_such(folder, data):
-    from swdist_host import release
-
-    release.save(
-        release.build(bytes(8), "2.0.0", 2000000000, data=data, kind="ipk"), folder / "r.swd"
-    )
+    save(folder, Source("ipk", (), data))
     assert "NO NODE WILL TAKE IT: " in good("release", "show", "r.swd", cwd=folder)
 
 
 def test_image_that_broke_on_its_way_is_shown_as_such(folder):
     """Made by another tool; nodes refuse it, and whoever signs sees it."""
-    from swdist_host import release
-
-    made = release.build(bytes(8), "2.0.0", 2000000000, boards=("linksys,wrt54gs",),
-                         data=GOOD[:-1], kind="image", window_s=60)  # fmt: skip
-    release.save(made, folder / "r.swd")
+    save(folder, Source("image", ("linksys,wrt54gs",), GOOD[:-1]))
     assert "NO NODE WILL TAKE IT: its TRX should have" in good(
         "release", "show", "r.swd", cwd=folder
     )
+
+
+def test_image_that_another_tool_has_packed_is_shown_as_such(folder, monkeypatch):
+    monkeypatch.setattr(release.pack, "pack", lambda data, deflate: pack(data))
+    save(folder, Source("image", ("linksys,wrt54gs",), GOOD + bytes(9999)))
+    said = good("release", "show", "r.swd", cwd=folder)
+    assert "NO NODE WILL TAKE IT: it is packed, which an image must not be" in said
+
+
+def save(folder, source):
+    made = release.build(bytes(8), "2.0.0", 2000000000, [source], window_s=60)
+    release.save(made, folder / "r.swd")
+
+
+# --- packages of apk
+
+
+def apk(folder, name, version="1.0-r1"):
+    """Of form 2: .PKGINFO in a gzip with a tar that does not end, and the files in another one."""
+    about = f"pkgname = {name}\npkgver = {version}\narch = noarch\n".encode()
+    parts = []
+    for inside, data in ((".PKGINFO", about), (f"usr/bin/{name}", b"true\n")):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            info = tarfile.TarInfo(inside)
+            info.size = len(data)
+            info.pax_headers = {"APK-TOOLS.checksum.SHA1": "0" * 40}
+            archive.addfile(info, io.BytesIO(data))
+            end = archive.offset
+        parts.append(gzip.compress(out.getvalue()[: end if inside == ".PKGINFO" else None]))
+    path = folder / f"{name}-{version}.apk"
+    path.write_bytes(b"".join(parts))
+    return path
+
+
+def test_packages_of_apk_and_of_opkg_make_one_release_for_both(folder):
+    one, two = package(folder, "olsrd", "0.9"), apk(folder, "olsrd", "0.9-r2")
+    good(*BUILD, "--package", one, "--package", two, cwd=folder)
+    lines = shown(folder)["payloads"]
+    assert [(line["kind"], line["boards"]) for line in lines] == [("ipk", "any"), ("apk", "any")]
+    assert [line["holds"] for line in lines] == [["olsrd 0.9 (all)"], ["olsrd 0.9-r2 (noarch)"]]
+
+
+def test_package_of_apk_of_form_3_goes_by_its_file_s_name(folder):
+    (folder / "luci-app-x-1.2.3-r4.apk").write_bytes(b"ADBd" + bytes(99))
+    good(*BUILD, "--package", "luci-app-x-1.2.3-r4.apk", cwd=folder)
+    assert shown(folder)["payloads"][0]["holds"] == ["luci-app-x ? (?)"]
+
+
+def test_package_of_apk_that_no_node_installs_is_refused(folder):
+    (folder / "swdist-1.0-r1.apk").write_bytes(b"ADB." + bytes(99))
+    (folder / "garbage-1.apk").write_bytes(b"\x1f\x8b garbage")
+    for name, why in (("swdist-1.0-r1", "is what swdist itself runs on"), ("garbage-1", "no .apk")):
+        done = swdist(*BUILD, "--package", f"{name}.apk", cwd=folder)
+        assert done.returncode == 1 and why in done.stderr, done.stderr
+
+
+# --- packages for some boards
+
+
+def test_package_for_a_board_comes_with_those_for_all(folder):
+    common, special = package(folder, "olsrd"), package(folder, "switch")
+    good(*BUILD, "--package", common, "--package", f"{special}@b@c,d", cwd=folder)
+    some, rest = shown(folder)["payloads"]
+    assert some["boards"] == ["b", "c,d"] and rest["boards"] == "any"
+    assert some["holds"] == ["olsrd 1.0 (all)", "switch 1.0 (all)"]
+    assert rest["holds"] == ["olsrd 1.0 (all)"]
+
+
+def test_boards_with_the_same_packages_share_a_payload(folder):
+    one, two, three = (package(folder, name) for name in ("one", "two", "three"))
+    words = [f"{one}@a@b@c", f"{two}@a@b", f"{three}@c"]
+    good(*BUILD, *(w for word in words for w in ("--package", word)), cwd=folder)
+    lines = shown(folder)["payloads"]
+    assert [line["boards"] for line in lines] == [["a", "b"], ["c"]]
+    assert [len(line["holds"]) for line in lines] == [2, 2]

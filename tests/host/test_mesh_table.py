@@ -3,12 +3,22 @@
 import pytest
 
 from swdist import datagram
-from swdist_host import watch
-from swdist_host.mesh import MAX_NEIGHBOURS, SILENT_US, Mesh
+from swdist_host import times, watch
+from swdist_host.mesh import (
+    MAX_NEIGHBOURS,
+    MAX_PAYLOADS,
+    MAX_RELEASES,
+    SETTLED_US,
+    SILENT_US,
+    Mesh,
+)
 
 NETWORK, OTHER = b"networkA", b"networkB"
 OURS = 7
 RID, RID2 = bytes(32), bytes([1]) * 32
+ONE, TWO = (RID, (1, 1, 0), 0, 0), (RID2, (1, 2, 0), 0, 0)
+PID, PID2 = bytes([1]) * 32, bytes([2]) * 32
+COMPLETE, WANTED, STARVED = datagram.COMPLETE, datagram.WANTED, datagram.STARVED
 S = 1_000_000
 
 
@@ -30,11 +40,13 @@ def beacon(counter, offset=0, nonce=1, network=NETWORK, state=0, echo=None, pend
     return bytes(w.buf[: w.n])
 
 
-def announce(releases, count=None, nonce=1):
+def announce(releases, payloads=(), count=None, nonce=1):
     w = writer(nonce)
     w.announce(b"digest..", len(releases) if count is None else count, 27183)
-    for rid, version, revision, flags, chunks, held in releases:
-        assert w.release(rid, version, revision, flags, chunks, held)
+    for rid, version, revision, flags in releases:
+        assert w.release(rid, version, revision, flags)
+    for pid, flags, pieces, held in payloads:
+        assert w.payload(pid, flags, pieces, held)
     return bytes(w.buf[: w.n])
 
 
@@ -77,35 +89,89 @@ def test_echo_for_somebody_else_says_nothing_of_our_round_trip(mesh):
 
 
 def test_restarted_neighbour_begins_from_nothing(mesh):
-    hear(mesh, announce([(RID, (1, 1, 0), 0, datagram.COMPLETE, 4, 4)]))
-    assert mesh.holders(RID) == 1
+    hear(mesh, announce([ONE], [(PID, COMPLETE, 4, 4)]))
+    assert mesh.holders(RID, [PID]) == 1
     row = hear(mesh, beacon(0, nonce=2))
-    assert mesh.holders(RID) == 0 and row.releases == {} and len(mesh.rows()) == 1
+    assert mesh.holders(RID, [PID]) == 0 and len(mesh.rows()) == 1
+    assert row.releases == {} and row.payloads == {}
 
 
-def test_release_counts_as_held_only_when_it_is_complete(mesh):
-    hear(mesh, announce([(RID, (1, 1, 0), 0, 0, 300, 299)]))
-    assert mesh.holders(RID) == 0
-    assert mesh.rows()[0].releases[RID].percent == 99
-    hear(mesh, announce([(RID, (1, 1, 0), 0, 0, 300, 300)]))
-    assert mesh.rows()[0].releases[RID].percent == 99, "all chunks, and yet not said to be complete"
-    hear(mesh, announce([(RID, (1, 1, 0), 0, datagram.COMPLETE, 300, 300)]))
-    assert mesh.holders(RID) == 1 and mesh.rows()[0].releases[RID].percent == 100
+def test_release_counts_as_held_only_when_a_payload_is_complete(mesh):
+    hear(mesh, announce([ONE], [(PID, WANTED, 300, 299)]))
+    assert mesh.holders(RID, [PID]) == 0
+    assert mesh.rows()[0].payloads[PID].percent == 99
+    hear(mesh, announce([ONE], [(PID, WANTED, 300, 300)]), 99 * S)
+    assert mesh.holders(RID, [PID]) == 0
+    assert mesh.rows()[0].payloads[PID].percent == 99, "all pieces, and not said to be complete"
+    hear(mesh, announce([ONE], [(PID, COMPLETE, 300, 300)]), 99 * S)
+    assert mesh.holders(RID, [PID]) == 1 and mesh.rows()[0].payloads[PID].percent == 100
 
 
-def test_release_that_is_announced_no_more_is_gone(mesh):
-    hear(mesh, announce([(RID, (1, 1, 0), 0, 0, 4, 1), (RID2, (1, 2, 0), 0, 0, 4, 1)]))
-    row = hear(mesh, announce([(RID2, (1, 2, 0), 0, 0, 4, 1)]))
-    assert list(row.releases) == [RID2]
+def test_one_of_two_payloads_is_enough_unless_the_other_is_wanted_too(mesh):
+    """A node of one board; it may relay what is for the other."""
+    pids = [PID, PID2]
+    hear(mesh, announce([ONE], [(PID, COMPLETE, 4, 4)]))
+    assert mesh.holders(RID, pids) == 1
+    hear(mesh, announce([ONE], [(PID, COMPLETE, 4, 4), (PID2, WANTED | STARVED, 0, 0)]))
+    assert mesh.holders(RID, pids) == 0
+    hear(mesh, announce([ONE], [(PID2, WANTED, 4, 3)]), 99 * S)
+    assert mesh.holders(RID, pids) == 0
+    hear(mesh, announce([ONE], [(PID, COMPLETE, 4, 4), (PID2, 0, 4, 3)]))
+    assert mesh.holders(RID, pids) == 1
+
+
+def test_neighbour_that_no_payload_is_for_has_all_once_it_could_have_said_otherwise(mesh):
+    hear(mesh, announce([ONE]))
+    assert mesh.holders(RID, [PID]) == 0, "the rest of its announcement may come yet"
+    hear(mesh, announce([ONE]), SETTLED_US - 1)
+    assert mesh.holders(RID, [PID]) == 0
+    hear(mesh, announce([ONE]), SETTLED_US)
+    assert mesh.holders(RID, [PID]) == 1
+    hear(mesh, announce([ONE], [(PID, WANTED, 0, 0)]), SETTLED_US + 1)
+    assert mesh.holders(RID, [PID]) == 0, "it has another board, or is to relay"
+
+
+def test_payload_without_its_release_is_nothing_and_a_withdrawal_needs_none(mesh):
+    hear(mesh, announce([], [(PID, COMPLETE, 4, 4)]))
+    assert mesh.holders(RID, [PID]) == 0
+    hear(mesh, announce([(RID, (1, 1, 0), 1, datagram.WITHDRAWN)]))
+    assert mesh.holders(RID, []) == 1
+
+
+def test_progress_of_a_payload_in_percent(mesh):
+    payloads = [(PID, WANTED, 0, 0), (PID2, WANTED | STARVED, 3, 1)]
+    row = hear(mesh, announce([ONE], payloads))
+    assert [p.percent for p in row.payloads.values()] == [0, 33]
+    facts = row.facts(0, 0)["payloads"]
+    assert facts[1] == {
+        "id": PID2.hex(), "held": 1, "pieces": 3, "percent": 33,
+        "complete": False, "wanted": True, "starved": True,
+    }  # fmt: skip
+    assert watch.progress(row, {PID: "1 (slot)"}) == "1 (slot) 0 %; 02020202 33 %, finds no more"
+
+
+def test_what_is_announced_no_more_is_gone(mesh):
+    hear(mesh, announce([ONE, TWO], [(PID, 0, 4, 1), (PID2, 0, 4, 1)]))
+    row = hear(mesh, announce([TWO], [(PID2, 0, 4, 1)]))
+    assert list(row.releases) == [RID2] and list(row.payloads) == [PID2]
 
 
 def test_announcement_in_parts_is_put_together_and_a_later_revision_replaces(mesh):
-    hear(mesh, announce([(RID, (1, 1, 0), 0, 0, 4, 1)], count=2))
-    row = hear(mesh, announce([(RID2, (1, 2, 0), 0, 0, 4, 1)], count=2))
-    assert list(row.releases) == [RID, RID2]
+    hear(mesh, announce([ONE], count=2))
+    row = hear(mesh, announce([TWO], [(PID, 0, 4, 1)], count=2))
+    row = hear(mesh, announce([], [(PID2, 0, 4, 1)], count=2))
+    assert list(row.releases) == [RID, RID2] and list(row.payloads) == [PID, PID2]
     later = bytes([9]) * 32
-    row = hear(mesh, announce([(later, (1, 1, 0), 1, datagram.WITHDRAWN, 0, 0)], count=2))
+    row = hear(mesh, announce([(later, (1, 1, 0), 1, datagram.WITHDRAWN)], count=2))
     assert list(row.releases) == [later, RID2]
+
+
+def test_numbers_of_what_one_neighbour_holds_are_bounded(mesh):
+    for n in range(MAX_PAYLOADS + 10):
+        row = hear(mesh, announce([], [(n.to_bytes(32, "big"), 0, 4, 1)], count=9))
+    for n in range(MAX_RELEASES + 10):
+        row = hear(mesh, announce([(n.to_bytes(32, "big"), (1, n, 0), 0, 0)], count=999))
+    assert len(row.payloads) == MAX_PAYLOADS and len(row.releases) == MAX_RELEASES
 
 
 def test_other_networks_are_ignored_unless_all_are_asked_for(mesh):
@@ -155,8 +221,16 @@ def test_neighbours_are_asked_one_at_a_time_the_least_known_first(mesh):
 def test_what_people_read(mesh):
     row = hear(mesh, beacon(0, state=datagram.SYNCED | datagram.ACTIVE_EXPERIMENTAL), 0)
     assert watch.runs(row) == "1.2.3-r4 experimental"
-    assert watch.holds(row) == "-"
+    assert watch.holds(row) == watch.progress(row, {}) == "-"
     assert watch.clock(row, 0).startswith("at least")
-    assert [watch.span(s) for s in (5, 65, 3660, 90000)] == [
+    assert [times.span(s) for s in (5, 65, 3660, 90000)] == [
         "5 s", "1 min 05 s", "1 h 01 min", "1 d 1 h"
     ]  # fmt: skip
+
+
+def test_what_people_read_of_releases_and_of_a_node_on_hold(mesh):
+    row = hear(mesh, beacon(0, state=datagram.HELD | datagram.FAILED))
+    assert watch.runs(row) == "1.2.3-r4 ! held by its owner" and row.facts(0, 0)["on_hold"]
+    failed = (RID, (1, 1, 0), 2, datagram.EXPERIMENTAL | datagram.FAILED_HERE)
+    row = hear(mesh, announce([failed, (RID2, (1, 2, 0), 0, datagram.WITHDRAWN)]))
+    assert watch.holds(row) == "1.1.0-r2 failed there; 1.2.0 withdrawn"

@@ -29,7 +29,11 @@ def main(folder):
     key = keys.generate()
     network = ca.create(folder / "ca", "two", [key.public], 1)
     start_s = int(time.time()) + 3600
-    swd = release.build(network, "1.1.0", start_s, data=os.urandom(SIZE), kind="ipk")
+    sources = [
+        release.Source("slot", ("another,board",), os.urandom(SIZE)),
+        release.Source("slot", (), os.urandom(SIZE)),
+    ]
+    swd = release.build(network, "1.1.0", start_s, sources)
     swd = release.sign(swd, key)
     release.save(swd, folder / "r.swd")
     later = release.build(network, "1.1.0", start_s, revision=1, withdraw=True)
@@ -47,7 +51,7 @@ def main(folder):
         )  # fmt: skip
         return {"status": done.returncode, "out": done.stdout, "err": done.stderr}
 
-    found = {"rid": swd.rid.hex()}
+    found = {"rid": swd.rid.hex(), "pids": [packed.pid.hex() for packed in swd.payloads]}
     found["nobody"] = swdist("status", "--wait", "2")
     router.start(["netd"])
     found["seed"] = swdist("seed", "r.swd", "--ca", "ca", "--once", "1", "--duration", "30",

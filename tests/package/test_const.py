@@ -172,6 +172,15 @@ def test_an_argument_that_is_given_by_name_stays():
     assert ipk_const.short_arguments(text, {"port"}) == short
 
 
+def test_argument_that_is_given_by_name_and_is_an_attribute_too_has_one_short_name(monkeypatch):
+    a = "class Room:\n    def __init__(self, memory):\n        self.memory = memory\n"
+    texts = {"a": a, "b": "from swdist.a import Room\n\nRoom(memory=1)\n"}
+    monkeypatch.setattr(ipk_const, "source", lambda: texts)
+    out = ipk_const.device()
+    assert out["a"] == "class A:\n    def __init__(a, B):\n        a.B = B\n"
+    assert out["b"] == "from swdist.a import A\n\nA(B=1)\n"
+
+
 def test_texts_and_comments_keep_their_words():
     text = 'LIMIT = 5\nprint("LIMIT", LIMIT)  # LIMIT\n'
     assert changed(a=text)["a"] == '_LIMIT = const(5)\nprint("LIMIT", _LIMIT)  # LIMIT\n'

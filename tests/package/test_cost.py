@@ -1,6 +1,7 @@
-"""What a signature costs on a router without any library for it, in counted instructions."""
+"""What a signature and a payload cost on a router, in counted instructions."""
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -8,11 +9,14 @@ import pytest
 from packing import ROOT
 from test_mipsel import ipk_runtime
 
+from swdist_host import pack, payload
+
 pytestmark = pytest.mark.slow
 # 200 MHz at 0.35 instructions a cycle, the slower of two guesses.
 PER_SECOND = 70_000_000
 BUDGET_S = 2
 LONG_BYTES = 4096  # the longest manifest
+UNPACK_S_PER_MB = 15
 CODE = """
 from swdist import native, ucryptolib
 for _ in range({times}):
@@ -51,3 +55,38 @@ def test_signature_of_any_manifest_is_checked_within_two_seconds(count, length):
     instructions = one_check(count, length)
     print(f"{length} bytes: {instructions:,} instructions, {instructions / PER_SECOND:.2f} s")
     assert instructions <= BUDGET_S * PER_SECOND
+
+
+UNPACK = """
+from swdist import platform, slots
+from swdist.manifest import Payload
+p = Payload()
+p.kind, p.size, p.stored, p.pid = "slot", {size}, {stored}, bytes.fromhex("{pid}")
+work = slots.Prepare(platform.Fs(), "{source}", "{target}", None, p)
+while {go} and work.step():
+    pass
+assert work.why is None, work.why
+"""
+
+
+def test_a_payload_is_inflated_and_unpacked_in_seconds(count, tmp_path):
+    """Of a megabyte of modules: digests of what is stored, inflating, the digest of it all, and the
+    calls that write the files; not what the flash takes."""
+    tree = tmp_path / "tree"
+    for n in range(4):
+        shutil.copytree(ROOT / "src/swdist", tree / str(n), ignore=shutil.ignore_patterns("__*"))
+    data = payload.from_dir(tree)
+    packed = pack.pack(data)
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "index").write_bytes(packed.index)
+    (source / "pages").write_bytes(b"".join(packed.pieces[: packed.pages]))
+    (source / "payload").write_bytes(b"".join(packed.pieces[packed.pages :]))
+    words = {"size": packed.size, "stored": packed.stored, "pid": packed.pid.hex()}
+    words |= {"source": source, "target": tmp_path / "slot"}
+    idle = count(UNPACK.format(go=False, **words))
+    instructions = (count(UNPACK.format(go=True, **words)) - idle) * 1_000_000 // len(data)
+    seconds = instructions / PER_SECOND
+    print(f"1 MB of modules: {instructions:,} instructions, {seconds:.2f} s at 200 MHz")
+    assert (tmp_path / "slot/0/node.py").read_bytes() == (ROOT / "src/swdist/node.py").read_bytes()
+    assert seconds <= UNPACK_S_PER_MB

@@ -35,7 +35,7 @@ class Flash:
         return self.router.run(f"cat /{HOME}/{name} 2>/dev/null", check=False)
 
     def names(self, rid):
-        return set(self.router.run(f"ls /{HOME}/store/{rid}").split())
+        return set(self.router.run(f"ls /{HOME}/store/releases/{rid}").split())
 
 
 def tree(folder, kib):

@@ -13,8 +13,8 @@ from router import Failed
 
 FILES = ROOT / "files/usr/lib/swdist"
 STATE, RUN, WHY = "/usr/share/swdist/state", "/var/run/swdist", "/var/run/swdist.why"
-ID = "ab" * 32
-CHUNK = 4096
+ID, PAYLOAD = "ab" * 32, "cd" * 32
+IMAGE = f"{RUN}/images/{PAYLOAD}/payload"
 FLASHES = """cp "$1" /tmp/flashed
 mkdir /tmp/backup
 while read -r name; do cp $name /tmp/backup; done <"/lib/upgrade/keep.d/swdist" 2>/dev/null
@@ -43,7 +43,7 @@ class System:
     def __init__(self, router):
         self.router = router
         self.root = router.root
-        for folder in (STATE, RUN + "/images", "/usr/lib/swdist", "/lib/upgrade/keep.d"):
+        for folder in (STATE, f"{RUN}/images/{PAYLOAD}", "/usr/lib/swdist", "/lib/upgrade/keep.d"):
             (self.root / folder[1:]).mkdir(parents=True)
         for name in ("flash", "functions.sh"):
             (self.root / "usr/lib/swdist" / name).write_text((FILES / name).read_text())
@@ -74,10 +74,8 @@ class System:
     def put(self, image, signed=None):
         """signed: what the CA has signed, if not that."""
         signed = image if signed is None else signed
-        chunks = [signed[at : at + CHUNK] for at in range(0, len(signed), CHUNK)]
-        self.write(f"{RUN}.chunks", "".join(sha256(c) + "\n" for c in chunks).encode())
-        self.write(f"{RUN}/images/{ID}", image)
-        self.size = len(signed)
+        self.write(IMAGE, image)
+        self.signed = f"{len(signed)} {PAYLOAD} {sha256(signed)}"
 
     def flash(self, board="linksys,wrt54gs", user="nobody"):
         """None if the router has gone down, else why not."""
@@ -85,7 +83,7 @@ class System:
         words = f"flash {STATE}/slots/{ID} image {WHY} {STATE} {RUN} 60 {board} '{user}' 2.0.0"
         try:
             self.router.run(
-                f"SWDIST_PROC=/tmp/proc setsid sh /usr/lib/swdist/flash {words} {self.size} {CHUNK}"
+                f"SWDIST_PROC=/tmp/proc setsid sh /usr/lib/swdist/flash {words} {self.signed}"
             )
         except Failed as e:
             why = self.root / WHY[1:]
@@ -134,12 +132,13 @@ def system(router):
 def test_image_for_this_board_is_flashed_byte_for_byte_and_configuration_kept(system, board, image):
     system.put(image)
     system.write(f"{STATE}/failed", b"cd" * 32 + b" why\n")
+    system.write(f"{STATE}/lot", bytes(16))
     assert system.flash(board) is None
     assert system.flashed() == image
     assert system.text("tmp/called") == f"{RUN}.image/image\n"  # without -n
     assert system.text(f"{STATE}/flashing") == f"{ID} 2.0.0\n"
     kept = {path.name for path in (system.root / "tmp/backup").iterdir()}
-    assert kept == {"flashing", "failed"}  # and not flashing.old
+    assert kept == {"flashing", "failed", "lot"}  # and not flashing.old
 
 
 @pytest.mark.parametrize(
@@ -195,11 +194,10 @@ def test_bytes_that_the_ca_has_not_signed_are_not_looked_at(system):
 
 def test_link_another_name_and_a_pipe_in_the_place_of_the_image_are_not_taken(system):
     system.put(GOOD)
-    path = system.root / f"{RUN}/images/{ID}"[1:]
-    system.router.run(f"ln {RUN}/images/{ID} /tmp/another")
+    path = system.root / IMAGE[1:]
+    system.router.run(f"ln {IMAGE} /tmp/another")
     assert "has another name" in system.flash()
-    for make in (f"ln -s /tmp/another {RUN}/images/{ID}", f"mkfifo {RUN}/images/{ID}",
-                 f"mkdir {RUN}/images/{ID}"):  # fmt: skip
+    for make in (f"ln -s /tmp/another {IMAGE}", f"mkfifo {IMAGE}", f"mkdir {IMAGE}"):
         system.router.run(make)
         assert system.flash() == "not now: the image is no file"
         assert not path.exists()
@@ -210,7 +208,7 @@ def test_link_another_name_and_a_pipe_in_the_place_of_the_image_are_not_taken(sy
 def test_too_little_memory_and_too_little_flash_are_said(system):
     system.memory(2047)
     system.refuses("not now: of memory 2047 KiB are available, not 2048")
-    assert (system.root / f"{RUN}/images/{ID}"[1:]).exists()  # it stays where it is
+    assert (system.root / IMAGE[1:]).exists()  # it stays where it is
     system.write("tmp/proc/meminfo", b"MemFree: 99999 kB\n")
     system.refuses("not now: of memory 0 KiB")
     mtd = (
@@ -237,7 +235,7 @@ def test_network_side_that_still_has_it_open_is_ended_and_all_is_verified_again(
 while [ ! -e /tmp/done ]; do sleep 0.05; done
 """
     )
-    evil = f"""exec 3<>{RUN}/images/{ID}
+    evil = f"""exec 3<>{IMAGE}
 : >/tmp/open
 while [ ! -e /tmp/go ]; do sleep 0.05; done
 printf evil >&3
@@ -246,7 +244,7 @@ sleep 987
 """
     system.put(GOOD)
     system.write("tmp/evil", evil.encode())
-    system.router.run(f"chown nobody {RUN}/images/{ID} && chmod 777 /tmp")
+    system.router.run(f"chown nobody {IMAGE} && chmod 777 /tmp")
     system.as_nobody("sh /tmp/evil")
     system.router.wait("ls /tmp/open")
     assert system.flash("tplink,wdr3600") == "not now: the image has changed"

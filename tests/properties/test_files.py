@@ -8,19 +8,16 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fuzz import targets
-from fuzz.given import CHUNK, INDEX, MANIFEST, PAYLOAD, SIGNATURES, TRUST, Log, join
+from fuzz.given import FILES, INDEX, MANIFEST, PAYLOAD, PID, PIECES, RID, SIGNATURES, join
 from fuzz.memory import Memory
 from fuzz.seeds import CONFIG
 from swdist import choose, config, uci
 from swdist.bits import to_hex
 from swdist.slots import MAX_FAILED, Slots
-from swdist.store import Store
-from swdist.ucryptolib import sha256
 from swdist.untar import Untar
 
 from .common import cut, flipped, quick
 
-RID = sha256(MANIFEST)
 ID = st.binary(min_size=32, max_size=32)
 
 
@@ -206,41 +203,36 @@ def test_state_cut_or_with_one_bit_changed_names_a_slot_that_is_whole():
 # --- store
 
 
-FILES = {"manifest": MANIFEST, "signatures": SIGNATURES, "index": INDEX, "payload": PAYLOAD}
-ORDER = ("manifest", "signatures", "index", "payload")
-
-
 def filled():
-    fs = Memory()
-    fs.mkdirs("/store")
-    store = Store(fs, "/store", TRUST, Log(), 1 << 20)
+    store, fs, _ = targets.store_with({})
+    store.load()
     release, why = store.add(MANIFEST, SIGNATURES)
-    assert why is None and store.put_index(release, INDEX) is None
-    for n in range(3):
-        assert store.put_chunk(release, n, PAYLOAD[n * CHUNK :][:CHUNK]) is None
-    return fs
+    assert why is None and store.put_index(PID, INDEX) is None
+    for piece in PIECES:
+        assert store.put(store.held(PID), memoryview(piece)) == (len(piece), None)
+    return release, fs
 
 
 def test_store_is_loaded_as_written():
-    fs = filled()
-    folder = "/store/" + to_hex(RID) + "/"
-    assert fs.files == {folder + name: data for name, data in FILES.items()}
-    store = Store(fs, "/store", TRUST, Log(), 1 << 20)
+    written, fs = filled()
+    assert fs.files == {"/store/" + name: data for name, data in FILES.items()}
+    store, _, _ = targets.store_with(FILES)
     store.load()
     (release,) = store.releases
-    assert (release.rid, release.held, release.complete) == (RID, 3, True)
+    (payload,) = release.manifest.payloads
+    assert release.rid == written.rid == RID and payload.pid == PID
+    assert store.held(PID).held == 4 and store.whole(payload)
 
 
 def test_store_with_a_file_cut_is_loaded_up_to_there():
-    for number, name in enumerate(ORDER):
-        lengths = range(len(FILES[name])) if name != "payload" else range(0, len(PAYLOAD), 61)
-        for n in lengths:
+    for number, held in enumerate(FILES.values()):
+        for n in range(0, len(held), 61 if held == PAYLOAD else 1):
             targets.read_store(join([(number + 8, n.to_bytes(2, "big"))]))
 
 
 def test_store_with_one_bit_changed_believes_nothing_of_it():
-    for number, name in enumerate(ORDER):
-        for _, data in flipped(FILES[name], 1 if name != "payload" else 509):
+    for number, held in enumerate(FILES.values()):
+        for _, data in flipped(held, 509 if held == PAYLOAD else 1):
             targets.read_store(join([(number, data)]))
     for _, data in flipped(INDEX):
         targets.read_index(data)
@@ -249,6 +241,7 @@ def test_store_with_one_bit_changed_believes_nothing_of_it():
 
 
 def test_name_in_the_store_with_one_bit_changed_is_nothing_or_another_part():
-    name = b"1/" + to_hex(RID).encode() + b"/manifest"
-    for data in (*cut(name), *(data for _, data in flipped(name))):
-        targets.ask_store(data)
+    for key, part in ((RID, b"/manifest"), (PID, b"/index"), (PID, b"/1-2")):
+        name = b"1/" + to_hex(key).encode() + part
+        for data in (*cut(name), *(data for _, data in flipped(name))):
+            targets.ask_store(data)

@@ -18,14 +18,38 @@ from .common import cut, flipped, quick
 U16 = st.integers(0, 65535)
 VERSION = st.tuples(U16, U16, U16)
 SECONDS = st.integers(0, 253402300799)
-WORD = st.text("abcdefghijklmnopqrstuvwxyz0123456789,._-", min_size=1, max_size=64)
+WORD = st.text("abcdefghijklmnopqrstuvwxyz0123456789,._-", min_size=1, max_size=64).filter(
+    lambda word: word != "any"
+)
 LINE = st.text([chr(c) for c in range(0x20, 0x7F)], min_size=1, max_size=512).filter(
     lambda text: text == text.strip(" ")
 )
 ID = st.binary(min_size=32, max_size=32)
+LOT = st.binary(min_size=16, max_size=16)
+KIND = st.sampled_from(("slot", "ipk", "apk", "image")) | st.text(
+    "abcxyz019-", min_size=1, max_size=16
+)
+GROUP = st.text("abcxyz019_-", min_size=1, max_size=32)
 
 
 # --- manifests
+
+
+@st.composite
+def payload(draw):
+    size = draw(st.integers(1, manifest.MAX_PAYLOAD_BYTES))
+    return {
+        "kind": draw(KIND),
+        "size": size,
+        "stored": draw(st.integers(1, size)),
+        "pid": draw(ID),
+        "boards": draw(st.none() | st.lists(WORD, min_size=1, max_size=5, unique=True).map(tuple)),
+    }
+
+
+def line(p):
+    words = (p["kind"], "%d" % p["size"], "%d" % p["stored"], p["pid"].hex())
+    return " ".join((*words, *(p["boards"] or ("any",))))
 
 
 @st.composite
@@ -40,11 +64,9 @@ def manifests(draw):
         "end_s": 0,
         "experimental": draw(st.booleans()),
         "withdrawn": draw(st.booleans()),
-        "boards": draw(st.none() | st.lists(WORD, min_size=1, max_size=5).map(tuple)),
+        "payloads": [],
         "description": draw(st.just("") | LINE),
     }
-    if says["boards"] == ("any",):
-        says["boards"] = None
     fields = [
         ("Network", says["network"].hex()),
         ("Version", "%d.%d.%d" % says["version"]),
@@ -52,31 +74,26 @@ def manifests(draw):
         ("Channel", "experimental" if says["experimental"] else "stable"),
         ("Signed-At", times.time_text(says["signed_at_s"])),
         ("Start", times.time_text(says["start_s"])),
-        ("Boards", " ".join(says["boards"] or ("any",))),
     ]
     if says["experimental"]:
         says["end_s"] = draw(st.integers(says["start_s"] + 1, 253402300799))
         fields.append(("End", times.time_text(says["end_s"])))
+        says["groups"] = draw(st.lists(GROUP, max_size=5, unique=True).map(tuple))
+        says["share"] = draw(st.integers(0, 1000))
+        if says["groups"]:
+            fields.append(("Groups", " ".join(says["groups"])))
+        if says["share"]:
+            fields.append(("Share", "%d" % says["share"]))
     if says["description"]:
         fields.append(("Description", says["description"]))
     if says["withdrawn"]:
-        fields += [("Payload", "none"), ("Withdrawn", "yes")]
+        fields.append(("Withdrawn", "yes"))
     else:
-        says["chunk_size"] = 4096 << draw(st.integers(0, 4))
-        says["chunks"] = draw(st.integers(1, manifest.MAX_CHUNKS))
-        size = says["chunks"] * says["chunk_size"] - draw(st.integers(0, says["chunk_size"] - 1))
-        says["payload_size"] = size
-        says["index_sha256"] = draw(ID)
-        says["payload"] = draw(st.sampled_from(("slot", "ipk", "image")))
-        fields += [
-            ("Payload", says["payload"]),
-            ("Payload-Size", "%d" % size),
-            ("Chunk-Size", "%d" % says["chunk_size"]),
-            ("Index-SHA256", says["index_sha256"].hex()),
-        ]
-        if says["payload"] == "image":
+        payloads = st.lists(payload(), min_size=1, max_size=6, unique_by=lambda p: p["pid"])
+        says["payloads"] = draw(payloads)
+        fields += [("Payload-%d" % n, line(p)) for n, p in enumerate(says["payloads"], 1)]
+        if any(p["kind"] == "image" for p in says["payloads"]):
             says["window_s"] = draw(st.integers(0, manifest.MAX_WINDOW_S))
-            says["critical"] = says["experimental"] or says["boards"] is None
             fields.append(("Window", "%d" % says["window_s"]))
     lines = ["%s: %s\n" % field for field in draw(st.permutations(fields))]
     return manifest.FORMAT + "".join(lines).encode(), says
@@ -89,7 +106,9 @@ def test_manifest_says_what_was_written(written):
     targets.read_manifest(data)
     m, why = manifest.parse(data)
     assert why is None
+    payloads = says.pop("payloads")
     assert {name: getattr(m, name) for name in says} == says
+    assert [vars(p) for p in m.payloads] == payloads
 
 
 def test_manifest_cut_anywhere_is_refused():
@@ -183,11 +202,12 @@ def test_time_is_read_as_told(counter, offset, error, synced, neighbours):
 
 
 @quick
-@given(ID, VERSION, U16, st.booleans(), st.lists(ID, max_size=20))
-@example(b"r" * 32, (1, 2, 3), 4, True, [b"f" * 32] * 17)  # one more than is told
-def test_active_is_read_as_told(rid, version, revision, experimental, failed):
-    data = ipc.pack_active(rid, version, revision, experimental, failed)
-    told = (ipc.ACTIVE, rid, version, revision, experimental, failed[: ipc.MAX_FAILED])
+@given(ID, VERSION, U16, st.booleans(), st.lists(ID, max_size=20), st.booleans(), LOT)
+@example(b"r" * 32, (1, 2, 3), 4, True, [b"f" * 32] * 17, True, bytes(16))  # one more than is told
+def test_active_is_read_as_told(rid, version, revision, experimental, failed, on_hold, lot):
+    data = ipc.pack_active(rid, version, revision, experimental, failed, on_hold, lot)
+    failed = failed[: ipc.MAX_FAILED]
+    told = (ipc.ACTIVE, rid, version, revision, experimental, failed, on_hold, lot)
     assert ipc.parse(data) == told
     dropped(data)
 
@@ -201,7 +221,7 @@ def dropped(data):
 def test_messages_with_one_bit_changed_are_read_or_dropped():
     for good in (
         ipc.pack_time(1, 2, 3, True, 4),
-        ipc.pack_active(b"r" * 32, (1, 2, 3), 4, True, []),
+        ipc.pack_active(b"r" * 32, (1, 2, 3), 4, True, [], False, b"l" * 16),
     ):
         for _, data in flipped(good):
             targets.read_ipc(data)

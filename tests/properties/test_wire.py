@@ -68,25 +68,37 @@ def test_beacon_is_read_as_written(nonce, says, echoes, pending, seed):
             assert said == (*pending, 7, 0xFFFFFFFF, 100, 0)
 
 
+RELEASES = st.lists(st.tuples(ID, VERSION, U16, U8), max_size=30)
+PAYLOADS = st.lists(st.tuples(ID, U8, U16, U16), max_size=30)
+
+
 @quick
-@given(
-    U64, st.binary(min_size=8, max_size=8), U16, st.lists(st.tuples(ID, VERSION, U16), max_size=30)
-)
-def test_announce_is_read_as_written(nonce, digest, port, releases):
+@given(U64, DIGEST, U16, RELEASES, PAYLOADS)
+def test_announce_is_read_as_written(nonce, digest, port, releases, payloads):
     w = datagram.Writer(NETWORK, nonce, dice())
     w.announce(digest, len(releases), port)
-    taken = [r for r in releases if w.release(*r, 3, 5, 2)]
+    taken = [r for r in releases if w.release(*r)]
     assert taken == releases[: len(taken)] and (len(taken) == len(releases) or len(taken) >= 20)
+    payloads_taken = [p for p in payloads if w.payload(*p)]
+    assert payloads_taken == payloads[: len(payloads_taken)]
     w.grease()
     assert datagram.kind(w.buf, w.n, NETWORK) == datagram.ANNOUNCE and w.n <= datagram.MAX_BYTES
     head = unpack_from(datagram.ANNOUNCE_FORM, w.buf, datagram.HEADER_BYTES)
     assert head == (nonce, digest, len(releases), port)
-    read = [
-        unpack_from(datagram.RELEASE_FORM, w.buf, at)
-        for what, at in tlvs(w.buf, w.n)
-        if what == datagram.TLV_RELEASE
+    read = {datagram.TLV_RELEASE: [], datagram.TLV_PAYLOAD: []}
+    forms = {
+        datagram.TLV_RELEASE: datagram.RELEASE_FORM,
+        datagram.TLV_PAYLOAD: datagram.PAYLOAD_FORM,
+    }
+    for what, at in tlvs(w.buf, w.n):
+        if what in forms:
+            read[what].append(unpack_from(forms[what], w.buf, at))
+    assert read[datagram.TLV_RELEASE] == [
+        (rid, *version, revision, flags, 0) for rid, version, revision, flags in taken
     ]
-    assert read == [(rid, *version, revision, 3, 0, 5, 2) for rid, version, revision in taken]
+    assert read[datagram.TLV_PAYLOAD] == [
+        (pid, flags, 0, total, held) for pid, flags, total, held in payloads_taken
+    ]
 
 
 def good_datagrams():

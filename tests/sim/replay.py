@@ -12,11 +12,11 @@ from swdist import choose, platform, verify
 from swdist.bits import to_hex, version
 from swdist.clock import Clock
 from swdist.node import Node
+from swdist.room import Room
 from swdist.store import Store
 from swdist.tftpget import Get
 from swdist.tftpserve import Serve
 
-BOARD = "sim"
 QUOTA_BYTES = 8192 * 1024
 DOWNLOADS = 2
 UPLOADS = 6
@@ -87,7 +87,7 @@ class Replay:
             failed = [unhexlify(f) for f in fields[6].split(",") if f != "-"]
             self.node.set_active(
                 now, unhexlify(fields[2]), version(fields[3]), int(fields[4]), fields[5] == "1",
-                failed,
+                failed, fields[7] == "1", unhexlify(fields[8]),
             )  # fmt: skip
         elif what == "P":
             self.put(now, [b"" if f == "-" else unhexlify(f) for f in fields[2:]])
@@ -97,14 +97,16 @@ class Replay:
     def boot(self, now, fields):
         log = Log()
         self.fs.mkdirs(self.root)
-        self.store = Store(self.fs, self.root, self.trust, log, QUOTA_BYTES)
+        factory = version(fields[5])
+        room = Room(choose.Here(fields[6]), factory, QUOTA_BYTES, QUOTA_BYTES)
+        self.store = Store(self.fs, self.root, self.trust, log, room)
         self.store.load()
         self.gets = [Get(self.sender("g", i), self.rand, 65536) for i in range(DOWNLOADS)]
         self.senders = [self.sender("s", i) for i in range(UPLOADS)]
         self.serve = Serve(self.put_datagram, self.store.open, self.rand, UPLOADS)
         self.clock = Clock(int(fields[3]), int(fields[4]), 4000000)
         self.node = Node(
-            self.trust.network, int(fields[2]), BOARD, choose.factory(version(fields[5])),
+            self.trust.network, int(fields[2]), choose.factory(factory),
             self.store, self.clock, self.gets, self.broadcast, self.rand, log,
         )  # fmt: skip
         self.clock.start(now, now)
@@ -139,14 +141,18 @@ class Replay:
             buf[i] = 0xA5
 
     def put(self, now, parts):
-        manifest, signatures, index, payload = parts
-        release, why = self.store.add(manifest, signatures)
+        release, why = self.store.add(parts[0], parts[1])
         assert release is not None, why
-        assert self.store.put_index(release, index) is None
-        size = release.manifest.chunk_size
-        for n in range(release.manifest.chunks):
-            chunk = memoryview(payload)[n * size : n * size + size]
-            assert self.store.put_chunk(release, n, chunk) is None
+        for n in range(2, len(parts), 2):
+            pid = hashlib.sha256(parts[n]).digest()
+            assert self.store.put_index(pid, parts[n]) is None
+            h = self.store.held(pid)
+            view = memoryview(parts[n + 1])
+            while not h.complete():
+                size = self.store.payloads.lengths(h, h.held, 1)[0]
+                taken, why = self.store.put(h, view[:size])
+                assert why is None, why
+                view = view[taken:]
         self.node.news(now)
 
 

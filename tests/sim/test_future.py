@@ -61,9 +61,8 @@ def later(sim, version, lines=(), kind="slot"):
     """A release with further lines, and a signature of another kind between those of the CA."""
     now_s = sim.now_s()
     data = sim.authority.payload(version, 40000)
-    swd = release.build(
-        sim.authority.network, version, now_s + 30, data=data, now_s=now_s, kind=kind
-    )
+    source = release.Source(kind, (), data)
+    swd = release.build(sim.authority.network, version, now_s + 30, (source,), now_s=now_s)
     manifest = swd.manifest + b"".join(line + b"\n" for line in lines)
     swd = dataclasses.replace(swd, manifest=manifest)
     first, second = sim.authority.keys[:2]
@@ -77,11 +76,26 @@ def later(sim, version, lines=(), kind="slot"):
 
 def held_alike(sim, swd):
     """Has each node all of it, every byte as it was signed?"""
+    (packed,) = swd.payloads
+    rid, pid = swd.rid.hex(), packed.pid.hex()
+    files = {
+        f"releases/{rid}/manifest": swd.manifest,
+        f"releases/{rid}/signatures": swd.signatures,
+        f"payloads/{pid}/index": packed.index,
+        f"payloads/{pid}/pages": b"".join(packed.pieces[: packed.pages]),
+        f"payloads/{pid}/payload": b"".join(packed.pieces[packed.pages :]),
+    }
     for s in sim.stations:
-        r = s.store.get(swd.rid)
-        assert r is not None and r.complete, s.number
-        for name in ("manifest", "signatures", "payload"):
-            path = f"{station.STORE}/{swd.rid.hex()}/{name}"
+        for name, data in files.items():
+            assert s.fs.read(f"{station.STORE}/{name}", 1 << 20) == data, (s.number, name)
+
+
+def known_to_all(sim, swd):
+    """What fits nowhere is passed on as a manifest, and its payload where somebody wants it."""
+    for s in sim.stations:
+        assert s.store.get(swd.rid) is not None, s.number
+        for name in ("manifest", "signatures"):
+            path = f"{station.STORE}/releases/{swd.rid.hex()}/{name}"
             assert s.fs.read(path, 1 << 20) == getattr(swd, name), (s.number, name)
 
 
@@ -110,7 +124,7 @@ def test_release_that_only_later_nodes_can_install_is_passed_on_and_not_run(line
     sim.inject(0, today)
     sim.inject(0, swd)
     sim.run(90)
-    held_alike(sim, swd)
+    known_to_all(sim, swd)
     held_alike(sim, today)
     assert active(sim) == {(1, 1, 0)}
 

@@ -53,10 +53,10 @@ def rekeyed(keep=True):
 
 def test_release_of_a_key_set_that_is_no_longer_in_force_is_noticed():
     sim, _ = rekeyed()
-    stolen = sim.authority.steal("9.0.0", sim.now_s(), sim.authority.payload("stolen", 20000))
+    stolen = sim.authority.steal("9.0.0", sim.now_s(), sim.payloads("stolen", 20000))
     s = sim.stations[1]
     assert "0 of the 2 needed" in sim.put(s, stolen)
-    s.store._trust._sets.reverse()  # the old one is in force again
+    s.trust._sets.reverse()  # the old one is in force again
     with pytest.raises(Violation) as caught:
         sim.put(s, stolen)
     assert caught.value.rule == "unverified" and "key set 1 is in force" in caught.value.text
@@ -93,7 +93,7 @@ def test_change_of_keys_that_does_not_reach_all_is_noticed(monkeypatch):
     monkeypatch.setattr(Trust, "_check_keys", lambda *_: "store: later")
     sim = mesh()
     change = sim.authority.rekey(sim.now_s())
-    trust = sim.stations[0].store._trust
+    trust = sim.stations[0].trust
     monkeypatch.setattr(trust, "_check_keys", lambda *_: None, raising=False)
     sim.inject(0, change)
     with pytest.raises(Violation) as caught:
@@ -137,6 +137,53 @@ def test_another_version_than_equal_sets_and_time_give_is_noticed():
     broken(sim, "agreement", 800)
 
 
+def test_payload_of_another_board_that_runs_is_noticed(monkeypatch):
+    sim = mesh(boards=2)
+    for s in sim.stations:
+        s.store.room.here.board = s.switch.here.board = "board0"
+    sim.inject(0, sim.release("1.1.0", size=20000, boards=2))
+    broken(sim, "board")
+
+
+def test_release_without_anything_for_a_board_that_runs_there_is_noticed():
+    sim = mesh(boards=2)
+    swd = sim.release("1.1.0", size=20000, boards=1)
+    sim.inject(0, swd)
+    sim.run(60)
+    sim.checks.truth(swd.rid).fits = lambda board: None
+    with pytest.raises(Violation) as caught:
+        sim.checks._slot(sim.stations[1], swd.rid)
+    assert caught.value.rule == "board"
+
+
+@pytest.mark.parametrize("share", (1, 0))
+def test_experiment_on_a_node_that_is_not_invited_is_noticed(monkeypatch, share):
+    from swdist.choose import Here
+
+    sim = mesh(group_every=2)
+    audience = {"share": share} if share else {"groups": ["testers"]}
+    now_s = sim.now_s()
+    sim.inject(0, sim.release("1.1.0", size=20000, end_s=now_s + 3600, **audience))
+    monkeypatch.setattr(Here, "invited", lambda *_: True)
+    broken(sim, "audience")
+
+
+def test_own_payload_that_is_given_up_is_noticed():
+    sim = mesh()
+    swd = covered(sim)
+    store = sim.stations[1].store
+    store._forget(swd.payloads[0].pid, "to make room")
+    broken(sim, "relay", 20)
+
+
+def test_switch_against_the_wish_of_the_owner_is_noticed():
+    sim = mesh()
+    covered(sim, start_s=sim.now_s() + 100)
+    sim.stations[1].set_hold()
+    sim.stations[1].switch.switcher.on_hold = False
+    broken(sim, "hold")
+
+
 @pytest.mark.parametrize("anew", (False, True))
 def test_clock_below_the_newest_signature_is_noticed(anew):
     sim = mesh()
@@ -151,7 +198,7 @@ def test_clock_below_the_newest_signature_is_noticed(anew):
 def test_table_that_grows_is_noticed():
     sim = mesh()
     row = sim.stations[1].node.neighbours.rows[0]
-    row.offers.update({bytes([i]) * 32: 0 for i in range(20)})
+    row.offers += [bytes([i]) * 32 for i in range(20)]
     broken(sim, "bounds", 5)
 
 
@@ -173,7 +220,7 @@ def test_chunk_that_was_flushed_and_is_lost_is_noticed():
     swd = covered(sim)
     s = sim.stations[1]
     s.down()
-    del s.fs.files["/store/" + swd.rid.hex() + "/payload"]
+    del s.fs.files[f"/store/payloads/{swd.payloads[0].pid.hex()}/payload"]
     with pytest.raises(Violation) as caught:
         s.boot()
     assert caught.value.rule == "durable"
@@ -201,9 +248,9 @@ def test_clock_that_is_led_astray_is_noticed():
 
 
 def test_exception_in_device_code_is_a_violation_with_its_place(monkeypatch):
-    from swdist.announce import Announce
+    from swdist import announce
 
-    monkeypatch.setattr(Announce, "say", lambda *_: 1 / 0)
+    monkeypatch.setattr(announce, "say", lambda *_: 1 / 0)
     s = scenario.parse({"duration": "20s", "topology": {"kind": "line", "nodes": 2}})
     done = runner.run(s)
     assert done.violation.rule == "crash" and "ZeroDivisionError" in done.violation.text

@@ -5,6 +5,7 @@ where that helps them to be believed.
 """
 
 import struct
+from dataclasses import replace
 
 from swdist import datagram, tftp
 from swdist.datagram import BEACON
@@ -38,6 +39,34 @@ class Lie:
 
     def close(self):
         pass
+
+
+def is_run(name):
+    return bytes(name).rpartition(b"/")[2].replace(b"-", b"").isdigit()
+
+
+def part_of(swd, name):
+    """What a file of a release has in it, by its TFTP name; None if it has no such."""
+    _, key, what = bytes(name).decode().split("/")
+    if key == swd.rid.hex():
+        return {"manifest": swd.manifest, "signatures": swd.signatures}.get(what)
+    for packed in swd.payloads:
+        if key == packed.pid.hex():
+            if what == "index":
+                return packed.index
+            first, _, last = what.partition("-")
+            return b"".join(packed.pieces[int(first) : int(last or first) + 1])
+    return None
+
+
+def say_all(w, swds):
+    """Announces releases and all of their payloads as held."""
+    for swd in swds:
+        m = swd.parsed
+        w.release(swd.rid, m.version, m.revision, 0)
+        for packed in swd.payloads:
+            pieces = len(packed.pieces)
+            w.payload(packed.pid, datagram.COMPLETE, pieces, pieces)
 
 
 class Attacker(Station):
@@ -75,7 +104,7 @@ class Garbage(Attacker):
 
     def open(self, name):
         file = self.store.open(name)
-        if file is None or not name.rpartition(b"/")[2].isdigit():
+        if file is None or not is_run(name):
             return file
         return self.change(file)
 
@@ -111,39 +140,30 @@ class Forger(Attacker):
             self.forged[swd.rid] = swd
         w = self.writer(self.node.nonce)
         w.announce(bytes([self.rand(256) for _ in range(8)]), len(self.forged), TFTP_PORT)
-        for rid, swd in self.forged.items():
-            m = swd.parsed
-            w.release(rid, m.version, m.revision, datagram.COMPLETE, m.chunks, m.chunks)
+        say_all(w, self.forged.values())
         self.shout(w)
 
     def forge(self):
         """A release with a high version that is active at once."""
         authority = self.sim.authority
         version = f"9.{self.rand(9)}.{self.rand(9)}"
-        data = authority.payload("forged", 20000)
+        payloads = self.sim.payloads("forged", 20000)
         now_s = self.sim.now_s()
         imposters = [keys.SecretKey(k.key_id, authority.stranger.seed) for k in authority.keys[:2]]
         how = self.rand(3)
         if how == 1 and authority.released:
             true = list(authority.released.values())[self.rand(len(authority.released))]
-            swd = authority.build(version, now_s, now_s, signers=imposters, data=data)
-            return type(swd)(swd.manifest, true.signatures, swd.index, swd.payload)
+            swd = authority.build(version, now_s, now_s, payloads, signers=imposters)
+            return replace(swd, signatures=true.signatures)
         signers = imposters if how == 0 else [authority.stranger]
-        return authority.build(version, now_s, now_s, signers=signers, data=data)
+        return authority.build(version, now_s, now_s, payloads, signers=signers)
 
     def open(self, name):
-        parts = bytes(name).split(b"/")
-        try:
-            swd = self.forged.get(bytes.fromhex(parts[1].decode()))
-        except (IndexError, ValueError):
-            swd = None
-        if swd is None:
-            return self.store.open(name)
-        what = parts[2].decode()
-        if what.isdigit():
-            size = swd.parsed.chunk_size
-            return Lie(swd.payload[int(what) * size : (int(what) + 1) * size])
-        return Lie(getattr(swd, what, b"")) if what in ("manifest", "signatures", "index") else None
+        for swd in self.forged.values():
+            part = part_of(swd, name)
+            if part is not None:
+                return Lie(part)
+        return self.store.open(name)
 
 
 class Thief(Forger):
@@ -156,7 +176,7 @@ class Thief(Forger):
     def forge(self):
         authority = self.sim.authority
         version = f"9.{self.rand(9)}.{self.rand(9)}"
-        return authority.steal(version, self.sim.now_s(), authority.payload("forged", 20000))
+        return authority.steal(version, self.sim.now_s(), self.sim.payloads("forged", 20000))
 
 
 class Replayer(Attacker):
@@ -170,20 +190,14 @@ class Replayer(Attacker):
     def attack(self):
         w = self.writer(self.node.nonce)
         w.announce(bytes([self.rand(256) for _ in range(8)]), 1, TFTP_PORT)
-        for swd in self._old():
-            m = swd.parsed
-            w.release(swd.rid, m.version, m.revision, datagram.COMPLETE, m.chunks, m.chunks)
+        say_all(w, self._old())
         self.shout(w)
 
     def open(self, name):
         for swd in self._old():
-            if bytes(name).startswith(b"1/" + swd.rid.hex().encode() + b"/"):
-                what = bytes(name).rpartition(b"/")[2].decode()
-                if what.isdigit():
-                    size = swd.parsed.chunk_size
-                    return Lie(swd.payload[int(what) * size : (int(what) + 1) * size])
-                if what in ("manifest", "signatures", "index"):
-                    return Lie(getattr(swd, what))
+            part = part_of(swd, name)
+            if part is not None:
+                return Lie(part)
         return self.store.open(name)
 
 
@@ -214,9 +228,9 @@ class FalseProgress(Attacker):
         if data[4] == datagram.ANNOUNCE:
             at = datagram.first_tlv(data)
             while at < n:
-                if data[at] == datagram.TLV_RELEASE:
-                    data[at + 3 + 40] |= datagram.COMPLETE
-                    data[at + 3 + 44 : at + 3 + 46] = data[at + 3 + 42 : at + 3 + 44]
+                if data[at] == datagram.TLV_PAYLOAD:
+                    data[at + 3 + 32] = datagram.COMPLETE
+                    data[at + 3 + 36 : at + 3 + 38] = data[at + 3 + 34 : at + 3 + 36]
                 at = datagram.next_tlv(data, at)
         super().broadcast(data, n)
 
@@ -232,7 +246,9 @@ class Flooder(Attacker):
             w.query()
         else:
             w.announce(self.rng.randbytes(8), 24, TFTP_PORT)
-            while w.release(self.rng.randbytes(32), (9, 9, self.rand(9)), 0, 1, 9, 9):
+            while w.release(self.rng.randbytes(32), (9, 9, self.rand(9)), 0, 0) and w.payload(
+                self.rng.randbytes(32), datagram.COMPLETE, 9, 9
+            ):
                 pass
         self.shout(w)
 
@@ -292,7 +308,7 @@ class Crowd(Attacker):
         w.beacon(now, true + DAY_US, 1000, 0, (9, 9, 9), 0, 1, TFTP_PORT, self.rand(1 << 32))
         self.shout(w, source)
         w.announce(self.rng.randbytes(8), 1, TFTP_PORT)
-        w.release(self.rng.randbytes(32), (9, 9, 9), 0, 1, 9, 9)
+        w.release(self.rng.randbytes(32), (9, 9, 9), 0, 0)
         self.shout(w, source)
 
 
@@ -309,7 +325,7 @@ class Spoofer(Attacker):
         w.beacon(now, -now, 1000, 0, (1, 0, 0), 0, 1, 9, self.rand(1 << 32))
         self.shout(w, address(victim))
         w.announce(self.rng.randbytes(8), 1, 9)
-        w.release(self.rng.randbytes(32), (8, 8, 8), 0, 1, 9, 9)
+        w.release(self.rng.randbytes(32), (8, 8, 8), 0, 0)
         self.shout(w, address(victim))
 
 
@@ -321,19 +337,35 @@ class Amplifier(Attacker):
 
     def attack(self):
         near = sorted(self.world.radio.links[self.number])
-        if len(near) < 2 or not self.store.releases:
+        held = list(self.store.payloads.held)
+        if len(near) < 2 or not held:
             return
         server = near[self.rand(len(near))]
         victim = near[self.rand(len(near))]
         if server == victim:
             return
-        r = self.store.releases[self.rand(len(self.store.releases))]
+        pid = held[self.rand(len(held))]
         out = bytearray(tftp.MAX_REQUEST_BYTES)
-        n = tftp.put_request(out, b"1/" + r.rid.hex().encode() + b"/0", 1428, 64)
+        n = tftp.put_request(out, b"1/" + pid.hex().encode() + b"/0-9", 1428, 64)
         self.spoofed_bytes += n
         self.world.radio.unicast(
             self.number, address(server), 9999, TFTP_PORT, bytes(out[:n]), address(victim)
         )
+
+
+class Beggar(Attacker):
+    """Says that it wants all payloads that there are, and that nobody gives them."""
+
+    gap_us = 2 * SECOND
+
+    def attack(self):
+        w = self.writer(self.node.nonce)
+        w.announce(self.rng.randbytes(8), 1, TFTP_PORT)
+        starved = datagram.WANTED | datagram.STARVED
+        for swd in list(self.sim.authority.released.values())[-8:]:
+            for packed in swd.payloads[:2]:
+                w.payload(packed.pid, starved, 0, 0)
+        self.shout(w)
 
 
 KINDS = {
@@ -352,4 +384,5 @@ KINDS = {
     "identities": Crowd,
     "spoof": Spoofer,
     "amplify": Amplifier,
+    "beggar": Beggar,
 }

@@ -12,10 +12,12 @@ from swdist_host import keys, release
 EPOCH_S = 1798761600  # true time at the start of each run: 2027-01-01T00:00:00Z
 SIGNERS = 3
 THRESHOLD = 2
+CHANGED_BYTES = 3000  # of a payload that is like another
 
 
 class Authority:
-    """released: {release id: Swd} of all that was ever signed, by: {release id: number of the key
+    """released: {release id: Swd} of all that was ever signed, payloads: {payload id: pack.Packed}
+    of these, by: {release id: number of the key
     set that has}. So the world knows the truth. keys: those in force; sets: also all before;
     chain: ids of the releases that brought each but the first; keep: what each lists."""
 
@@ -27,6 +29,7 @@ class Authority:
         text = b"swdist-network 1\nsimulated\n" + b"".join(founding)
         self.network = hashlib.sha256(text).digest()[:8]
         self.released = {}
+        self.payloads = {}
         self.by = {}
         self.sets = [self.keys]
         self.chain = []
@@ -41,9 +44,10 @@ class Authority:
         table = {k.key_id: k.public.key for k in self.sets[0]}
         return verify.Trust(table, THRESHOLD, self.network)
 
-    def payload(self, name, size):
-        """A ustar archive of about `size` bytes, the same for the same seed and name."""
-        rand = random.Random(f"{self._seed} {name}")
+    def payload(self, name, size, like=None):
+        """A ustar archive of about `size` bytes, the same for the same seed and name; like: the
+        name of another one, of which only a part of one file is another."""
+        rand = random.Random(f"{self._seed} {like or name}")
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
             left = max(size - 10240, 1)
@@ -52,13 +56,18 @@ class Authority:
                 info = tarfile.TarInfo(part)
                 info.size = n
                 info.mode = 0o755 if part.startswith("bin") else 0o644
-                archive.addfile(info, io.BytesIO(rand.randbytes(n)))
+                data = rand.randbytes(n)
+                if like and part.startswith("bin"):
+                    new = random.Random(f"{self._seed} {name}").randbytes(min(CHANGED_BYTES, n))
+                    data = data[: n // 2] + new + data[n // 2 + len(new) :]
+                archive.addfile(info, io.BytesIO(data[:n]))
                 left -= n
         return out.getvalue()
 
-    def build(self, version, start_s, now_s, *, signers=None, data=None, **more):
-        """Signed by the CA, or by others; what others sign does not count as released."""
-        swd = release.build(self.network, version, start_s, data=data, now_s=now_s, **more)
+    def build(self, version, start_s, now_s, payloads=(), *, signers=None, **more):
+        """Signed by the CA, or by others; what others sign does not count as released. payloads:
+        release.Source of each."""
+        swd = release.build(self.network, version, start_s, payloads, now_s=now_s, **more)
         for key in signers or self.keys[:THRESHOLD]:
             swd = release.sign(swd, key)
         if signers is None:
@@ -81,14 +90,15 @@ class Authority:
         self.signed(swd, n)
         return swd
 
-    def steal(self, version, now_s, data):
+    def steal(self, version, now_s, payloads):
         """What a thief makes of the founding keys, that is of no worth any more where the change is
         known, and as good as any where it is not."""
-        swd = self.build(version, now_s, now_s, signers=self.sets[0][:THRESHOLD], data=data)
+        swd = self.build(version, now_s, now_s, payloads, signers=self.sets[0][:THRESHOLD])
         self.signed(swd, 0)
         return swd
 
     def signed(self, swd, by):
         """Somebody has signed it, with the keys of set number `by`."""
         self.released[swd.rid] = swd
+        self.payloads.update((packed.pid, packed) for packed in swd.payloads)
         self.by[swd.rid] = by

@@ -1,6 +1,6 @@
-"""Pure crypto, computed once for all nodes: equal bytes have equal digests and signatures.
+"""Pure functions, computed once for all nodes: equal bytes have equal digests and signatures.
 
-Installed into the device modules from outside; their answers do not change.
+Installed into the modules from outside; their answers do not change.
 """
 
 import hashlib
@@ -10,10 +10,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from swdist import ucryptolib
+from swdist_host import pack
 
 MAX_KEPT = 65536  # answers; beyond that all are forgotten
+MAX_PACKED = 64  # payloads
 _digests = {}  # {id of a bytes object: (the object, so that the id stays its own, digest)}
 _checks = {}  # {(key, signature, message): bool}
+_packed = {}  # {(payload, may it be deflated?): pack.Packed}
 
 
 def sha256(data):
@@ -42,17 +45,30 @@ def verify(key, signature, message):
     return _checks[call]
 
 
+def packed(data, deflate=True):
+    """Runs with one seed have the same payloads, and to cut one takes a second."""
+    found = _packed.get((data, deflate))
+    if found is None:
+        if len(_packed) >= MAX_PACKED:
+            _packed.clear()
+        found = _packed[data, deflate] = _PACK(data, deflate)
+    return found
+
+
 _DEVICE_SHA256 = ucryptolib.sha256
+_PACK = pack.pack
 
 
 def install():
     ucryptolib.use("memo", verify)
     _replace(_DEVICE_SHA256, sha256)
+    pack.pack = packed
 
 
 def uninstall():
     ucryptolib.use(None, None)
     _replace(sha256, _DEVICE_SHA256)
+    pack.pack = _PACK
 
 
 def _replace(old, new):

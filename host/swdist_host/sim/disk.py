@@ -49,7 +49,9 @@ class Inode:
                 return data
             if offset + size <= start + len(data):
                 return data[offset - start : offset - start + size]
-        return self.whole()[offset : offset + size]
+            end = bisect_right(self.starts, offset + size)
+            return b"".join(self.pieces[i:end])[offset - start : offset - start + size]
+        return b""
 
     def overwrite(self, offset, data):
         if self.kept is None:

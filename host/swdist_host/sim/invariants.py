@@ -4,6 +4,7 @@ The truth comes from the CA (`authority`), and from docs/protocol.md read once m
 nothing here asks the device's own opinion of what it should do.
 """
 
+import hashlib
 import io
 import tarfile
 from collections import deque
@@ -11,9 +12,10 @@ from collections import deque
 import networkx as nx
 
 from swdist.bits import time_s, to_hex
+from swdist.catalogue import MAX_VERSIONS
 from swdist.choose import FACTORY
-from swdist.neighbours import MAX_NEIGHBOURS, MAX_OFFERS
-from swdist.store import MAX_VERSIONS
+from swdist.neighbours import MAX_NEIGHBOURS, MAX_OFFERS, MAX_PAYLOADS
+from swdist.relay import MAX_RELAYED
 from swdist_host.sim import bounds
 from swdist_host.sim.world import SECOND
 
@@ -21,7 +23,7 @@ SETTLE_US = 180 * SECOND  # a node has prepared and switched by then, if nothing
 END_SLACK_S = 1
 NAMES = (
     "unverified", "experiment", "agreement", "floor", "bounds", "factory", "durable", "liveness",
-    "clock", "amplification", "expected", "crash",
+    "clock", "amplification", "board", "audience", "relay", "hold", "expected", "crash",
 )  # fmt: skip
 AMPLIFY = 3
 UNASKED_BYTES = 100000  # per node: what comes late, to a port that was closed, is no attack
@@ -40,7 +42,8 @@ class _Seen:
     """What is known of one station."""
 
     def __init__(self):
-        self.releases = {}  # rid: (held, indexed, complete)
+        self.releases = {}  # rid: does it hold what it needs of it?
+        self.payloads = {}  # pid: pieces held
         self.floor_us = 0
         self.active = None
         self.changed_t = 0  # when its set, its clock's state or its switch last changed
@@ -54,10 +57,12 @@ class Checks:
         self._every = every_event
         self._seen = {}
         self._truth = {}  # rid: Truth
+        self._payloads = {}  # pid: Packed of all that was ever signed
+        self._offsets = {}  # pid: where each piece begins
         self._changed_t = 0  # when a node or link last came or went
         self._measured = 0
-        self.holders = {}  # rid: {number: when it had all of it}
-        self.first_fetch = {}  # rid: when somebody first held its manifest
+        self.holders = {}  # rid: {number: when it had all of it that it needs}
+        self.owners = {}  # pid: {number: when it had all of it}
         self.verified = {}  # rid: {number: when}
         self.injections = []  # (t, number, swd)
         self.history = deque(maxlen=HISTORY)
@@ -93,12 +98,19 @@ class Checks:
         if not s.honest:
             return
         seen = self.seen(s)
+        for pid, h in s.store.payloads.held.items():
+            if seen.payloads.get(pid) != h.held:
+                self._pieces(s, seen, h)
+        for pid in [p for p in seen.payloads if p not in s.store.payloads.held]:
+            del seen.payloads[pid]
+            self.owners.get(pid, {}).pop(s.number, None)
+            self._lost(s, pid)
         releases = s.store.releases
         known = seen.releases
         for r in releases:
-            was = known.get(r.rid)
-            if was is None or was[0] != r.held or was[1] != r.indexed or was[2] != r.complete:
-                self._release(s, seen, r, was)
+            has = self.has(s, r.rid)
+            if known.get(r.rid) is not has:
+                self._release(s, seen, r, known.get(r.rid), has)
         if len(known) != len(releases):
             self._dropped(s, seen)
         clock = s.clock
@@ -110,43 +122,92 @@ class Checks:
         if self._every:
             self._bounds(s)
 
-    def _release(self, s, seen, r, was):
-        """Something of a release has changed: it is compared with what the CA has signed."""
+    def has(self, s, rid):
+        """Does a station hold whole what it needs of a release? What fits, the truth says."""
+        truth = self.truth(rid)
+        line = None if truth is None else truth.fits(s.board)
+        if line is None:
+            return True
+        h = s.store.payloads.held.get(line.pid)
+        return h is not None and 0 < h.total == h.held
+
+    def _pieces(self, s, seen, h):
+        """More of a payload counts as held: it is compared with what the CA has signed."""
+        packed = self._payloads.get(h.pid)
+        if packed is None:
+            for swd in self._sim.authority.released.values():
+                self._payloads.update({p.pid: p for p in swd.payloads})
+            packed = self._payloads.get(h.pid)
+        name = to_hex(h.pid[:4])
+        if packed is None:
+            self.fail("unverified", s, f"holds payload {name}, which the CA has never signed")
+        first = min(seen.payloads.get(h.pid, 0), h.held)
+        pages = s.fs.files.get(h.path + "/pages")
+        chunks = s.fs.files.get(h.path + "/payload")
+        for n in range(first, h.held):
+            piece = packed.pieces[n]
+            inode = pages if n < packed.pages else chunks
+            at = self._offset(packed, n)
+            got = None if inode is None else inode.piece(at, len(piece))
+            if got is not piece and got != piece:
+                self.fail(
+                    "unverified", s, f"piece {n} of {name} counts as held, and is not the CA's"
+                )
+        if h.total and h.held == h.total and h.total != len(packed.pieces):
+            self.fail("unverified", s, f"{name} counts as complete, and is not")
+        seen.payloads[h.pid] = h.held
+        if h.complete():
+            self.owners.setdefault(h.pid, {}).setdefault(s.number, self._sim.world.now)
+        else:
+            self.owners.get(h.pid, {}).pop(s.number, None)
+
+    def _lost(self, s, pid):
+        """A payload is not held any more. Nobody gives up what is his own for what is others'."""
+        own = {}
+        for r in s.store.releases:
+            truth = self.truth(r.rid)
+            line = None if truth is None else truth.fits(s.board)
+            if line is not None:
+                own[line.pid] = line.stored
+        if pid in own and sum(own.values()) <= s.settings.quota_kib * 1024:
+            self.fail("relay", s, f"has dropped payload {to_hex(pid[:4])}, which is its own")
+
+    def _offset(self, packed, n):
+        """Where piece n begins in the file that it lies in."""
+        found = self._offsets.get(packed.pid)
+        if found is None:
+            found = self._offsets[packed.pid] = []
+            at = 0
+            for i, piece in enumerate(packed.pieces):
+                at = 0 if i == packed.pages else at
+                found.append(at)
+                at += len(piece)
+        return found[n]
+
+    def _release(self, s, seen, r, was, has):
+        """Something of a release has changed."""
         t = self._sim.world.now
         truth = self.truth(r.rid)
-        name = to_hex(r.rid[:4])
         if truth is None:
-            self.fail("unverified", s, f"holds {name}, which the CA has never signed")
+            self.fail("unverified", s, f"holds {to_hex(r.rid[:4])}, which the CA has never signed")
+        seen.changed_t = t
         if was is None:
             self._vouched(s, truth)
-        path = s.store._dir(r)
-        if was is None:
-            seen.changed_t = t
+            if not truth.end_s and (truth.groups or truth.share):
+                self.fail("audience", s, f"holds {truth.name}, which is stable, and not for all")
             seen.floor_us = max(seen.floor_us, truth.signed_at_s * SECOND)
             self.verified.setdefault(r.rid, {})[s.number] = t
             self._say(s, f"holds manifest of {truth.name}")
+            path = s.store.catalogue.folder(r.rid)
             if s.fs.read(path + "/manifest", 4096) != truth.swd.manifest:
-                self.fail("unverified", s, f"the manifest of {name} on flash is not the CA's")
-        first = 0 if was is None or was[0] > r.held else was[0]
-        inode = s.fs.files.get(path + "/payload")
-        for n in range(first, r.held):
-            chunk = truth.chunks[n]
-            got = None if inode is None else inode.piece(n * truth.chunk_size, len(chunk))
-            if got is not chunk and got != chunk:
-                self.fail(
-                    "unverified", s, f"chunk {n} of {name} counts as held, and is not the CA's"
-                )
-        if r.complete != bool(was and was[2]):
-            seen.changed_t = t
-            holders = self.holders.setdefault(r.rid, {})
-            if r.complete:
-                if r.held != len(truth.chunks):
-                    self.fail("unverified", s, f"{name} counts as complete, and is not")
-                holders[s.number] = t
-                self._say(s, f"has all of {truth.name}")
-            else:
-                holders.pop(s.number, None)
-        seen.releases[r.rid] = (r.held, r.indexed, r.complete)
+                self.fail("unverified", s, f"the manifest of {truth.name} on flash is not the CA's")
+        holders = self.holders.setdefault(r.rid, {})
+        if has:
+            holders[s.number] = t
+            self._say(s, f"has all of {truth.name}")
+        else:
+            holders.pop(s.number, None)
+        seen.releases[r.rid] = has
 
     def _vouched(self, s, new):
         """What it holds is vouched for by the key set that its own releases lead to; after a new
@@ -154,7 +215,7 @@ class Checks:
         n = self.key_set(r.rid for r in s.store.releases)
         for r in s.store.releases:
             truth = self.truth(r.rid)
-            looked_at = truth is not None and (truth is new or new.kind == "keys")
+            looked_at = truth is not None and (truth is new or new.is_keys)
             if looked_at and not self.vouches(n, truth):
                 text = f"holds {truth.name} of key set {truth.by}, and key set {n} is in force"
                 self.fail("unverified", s, text)
@@ -169,7 +230,7 @@ class Checks:
 
     def vouches(self, n, truth):
         """docs/protocol.md, section 2.6, once more."""
-        if truth.kind == "keys":
+        if truth.is_keys:
             return truth.by <= n
         return truth.by == n or (truth.by < n and truth.rid in self._sim.authority.keep[n])
 
@@ -211,6 +272,8 @@ class Checks:
         if active.rid == FACTORY:
             return
         truth = self.truth(active.rid)
+        if not truth.invites(s):
+            self.fail("audience", s, f"runs {truth.name}, which is not for it")
         if truth.end_s and switcher.next_at > now:
             # Whatever the device believes about its End: the manifest's text says when it is.
             if not switcher.synced:
@@ -225,16 +288,24 @@ class Checks:
         truth = self.truth(rid)
         if truth is None:
             self.fail("unverified", s, f"runs {to_hex(rid[:4])}, which the CA has never signed")
+        line = truth.fits(s.board)
+        if line is None:
+            self.fail("board", s, f"runs {truth.name}, which has nothing for {s.board}")
+        files = truth.files(line)
         root = s.switch.slots.path(rid) + "/"
-        here = {p[len(root) :] for p in s.fs.files if p.startswith(root)}
-        if here != set(truth.files):
-            self.fail("unverified", s, f"the slot of {truth.name} has other files than its payload")
-        for name, data in truth.files.items():
-            if s.fs.files[root + name].whole() != data:
-                self.fail("unverified", s, f"{name} in the active slot of {truth.name} is another")
+        paths = [p for p in s.fs.files if p.startswith(root)]
+        here = {p[len(root) :]: s.fs.files[p].whole() for p in paths}
+        if here == files:
+            return
+        if any(here == truth.files(other) for other in truth.lines if other.kind == "slot"):
+            self.fail("board", s, f"runs what {truth.name} has for another board")
+        names = sorted(n for n in {*here, *files} if here.get(n) != files.get(n))
+        self.fail("unverified", s, f"{names[0]} in the active slot of {truth.name} is another")
 
     def switched(self, s, record):
         if s.honest:
+            if s.hold and record["reason"] in ("start", "late"):
+                self.fail("hold", s, f"switches to {record['to']} against its owner's wish")
             seen = self.seen(s)
             seen.changed_t = self._sim.world.now
             self._say(s, f"switched from {record['from']} to {record['to']}: {record['reason']}")
@@ -245,9 +316,10 @@ class Checks:
         self.changed()
         if not s.honest:
             return
-        held = {r.rid: r.held for r in s.store.releases}
+        held = {r.rid: None for r in s.store.releases}
+        pieces = {pid: h.held for pid, h in s.store.payloads.held.items()}
         active = s.switch.switcher.active.rid if hasattr(s, "switch") else FACTORY
-        self.seen(s).before = (held, active, s.in_switch)
+        self.seen(s).before = (held, active, s.in_switch, pieces)
         self._say(s, "down")
 
     def booted(self, s):
@@ -264,11 +336,15 @@ class Checks:
         self._slot(s, rid)
         if seen.before is None:
             return
-        held, active, in_switch = seen.before
-        now_held = {r.rid: r.held for r in s.store.releases}
-        for r, n in held.items():
-            if r in now_held and now_held[r] < n:
-                self.fail("durable", s, f"{n} chunks were flushed, {now_held[r]} are left")
+        held, active, in_switch, pieces = seen.before
+        now_held = {r.rid for r in s.store.releases}
+        named = s.store.lines()
+        for pid, n in pieces.items():
+            h = s.store.payloads.held.get(pid)
+            left = 0 if h is None else h.held
+            if pid in named and left < n:
+                self.fail("durable", s, f"{n} pieces were flushed, {left} are left")
+        for r in held:
             if r not in now_held and self.truth(r) is not None:
                 self._dropped(s, seen)
         if rid != active and not in_switch and active in (FACTORY, *now_held):
@@ -289,7 +365,11 @@ class Checks:
             if not s.honest:
                 continue
             if s.node is not None and s.up:
-                s.offers = [row.offers for row in s.node.neighbours.rows]
+                rows = s.node.neighbours.rows
+                s.offers = [row.offers for row in rows]
+                most = max(max(len(row.pieces), len(row.wants)) for row in rows)
+                if most > MAX_PAYLOADS or len(s.store.relayed) > MAX_RELAYED:
+                    self.fail("bounds", s, "more payloads are known of others than there may be")
                 self._bounds(s)
                 factory = s.switch.switcher._factory
                 if factory.rid != FACTORY or FACTORY in s.switch.slots.failed():
@@ -328,25 +408,30 @@ class Checks:
         groups = {}
         for s in sim.honest():
             seen = self.seen(s)
-            if not s.up or s.fails or sim.world.now - seen.changed_t < SETTLE_US:
+            if not s.up or s.fails or s.hold or sim.world.now - seen.changed_t < SETTLE_US:
                 continue
             now = s.counter(sim.world.now)
             switcher = s.switch.switcher
             if switcher.change_at is not None and switcher.change_at - now < SETTLE_US:
                 continue
-            held = {r.rid: r.complete for r in s.store.releases}
+            held = {r.rid: self.has(s, r.rid) for r in s.store.releases}
             if any(self._changing(rid, switcher.now_s(now)) for rid in held):
                 continue
             wanted = reference(
-                [self.truth(rid) for rid in held], held, s.switch.slots.failed(),
+                s, [self.truth(rid) for rid in held], held, s.switch.slots.failed(),
                 switcher.now_s(now), switcher.synced,
             )  # fmt: skip
             active = switcher.active.rid
             if active != wanted:
                 names = self._name(active), self._name(wanted)
                 self.fail("agreement", s, "runs %s; by its set and time it must be %s" % names)
-            phase = tuple(
-                (rid, complete, self.truth(rid).phase(switcher.now_s(now)))
+            phase = (s.board,) + tuple(
+                (
+                    rid,
+                    complete,
+                    self.truth(rid).invites(s),
+                    self.truth(rid).phase(switcher.now_s(now)),
+                )
                 for rid, complete in sorted(held.items())
             )
             other = groups.setdefault((phase, switcher.synced), (s.number, active))
@@ -377,7 +462,7 @@ class Checks:
         sim = self._sim
         graph = None
         newest_set = self.key_set(swd.rid for _, _, swd in self.injections)
-        for t, number, swd in self.injections:
+        for t, _, swd in self.injections:
             truth = self.truth(swd.rid)
             since = max(t, self._changed_t)
             if self._superseded(truth) or not self.vouches(newest_set, truth):
@@ -386,23 +471,28 @@ class Checks:
                 continue
             if graph is None:
                 graph = sim.connected()
-            have = (
-                self.verified.get(swd.rid, {}) if truth.withdrawn else self.holders.get(swd.rid, {})
-            )
-            roots = [n for n in have if n in graph and have[n] <= since]
-            if number in graph and not roots:
-                continue  # it was lost with its only holder
-            if not roots:
+            for line in truth.distinct() or (None,):
+                self._spread(graph, since, truth, line)
+
+    def _spread(self, graph, since, truth, line):
+        """Has each node that needs a payload it? line None: the manifest. Where boards are mixed, a
+        payload comes also over nodes that it is not for."""
+        sim = self._sim
+        have = self.verified.get(truth.rid, {}) if line is None else self.owners.get(line.pid, {})
+        roots = [n for n in have if n in graph and have[n] <= since]
+        if not roots:
+            return  # it was lost with its only holder
+        size = sum(other.size for other in truth.distinct())
+        hops = nx.multi_source_dijkstra_path_length(graph, set(roots), weight=None)
+        for n, far in hops.items():
+            s = sim.stations[n]
+            if n in have or (line is not None and truth.fits(s.board) is not line):
                 continue
-            hops = nx.multi_source_dijkstra_path_length(graph, set(roots), weight=None)
-            for n, far in hops.items():
-                if n in have:
-                    continue
-                limit = bounds.spread_us(sim, truth.size, truth.chunk_size, far, len(graph))
-                if sim.world.now - since > limit:
-                    times = ((sim.world.now - since) // SECOND, limit // SECOND)
-                    text = f"lacks {truth.name}, {far} hops from it, after %d s; allowed are %d"
-                    self.fail("liveness", sim.stations[n], text % times)
+            limit = bounds.spread_us(sim, size, far)
+            if sim.world.now - since > limit:
+                times = ((sim.world.now - since) // SECOND, limit // SECOND)
+                text = f"lacks {truth.name}, {far} hops from it, after %d s; allowed are %d"
+                self.fail("liveness", s, text % times)
 
     def _superseded(self, truth):
         return any(
@@ -410,6 +500,15 @@ class Checks:
             and self.truth(swd.rid).revision > truth.revision
             for _, _, swd in self.injections
         )
+
+
+class Line:
+    """A payload as the manifest names it."""
+
+    def __init__(self, kind, size, stored, pid, boards):
+        self.kind, self.size, self.stored = kind, int(size), int(stored)
+        self.pid = bytes.fromhex(pid)
+        self.is_for = lambda board: boards == "any" or board in boards.split(" ")
 
 
 class Truth:
@@ -426,19 +525,39 @@ class Truth:
         self.end_s = time_s(fields["End"]) if fields["Channel"] == "experimental" else 0
         self.signed_at_s = time_s(fields["Signed-At"])
         self.withdrawn = fields.get("Withdrawn") == "yes"
-        self.kind = fields["Payload"]
-        self.size = len(swd.payload)
-        self.chunk_size = int(fields.get("Chunk-Size", 1))
-        self.chunks = [
-            pieces.share(swd.payload[i : i + self.chunk_size])
-            for i in range(0, self.size, self.chunk_size)
-        ]
-        self.files = {}
-        if self.kind == "slot":
-            with tarfile.open(fileobj=io.BytesIO(swd.payload)) as archive:
+        self.is_keys = "CA-Threshold" in fields
+        self.groups = fields.get("Groups", "").split()
+        self.share = int(fields.get("Share", 0))
+        self.lines = [Line(*fields[f"Payload-{n}"].split(" ", 4))
+                      for n in range(1, 17) if f"Payload-{n}" in fields]  # fmt: skip
+        self._files = {}
+
+    def distinct(self):
+        """One line for each payload id."""
+        return list({line.pid: line for line in reversed(self.lines)}.values())
+
+    def fits(self, board):
+        """The line of a board, or None."""
+        return next((x for x in self.lines if x.kind == "slot" and x.is_for(board)), None)
+
+    def invites(self, station):
+        """Is a station in its audience?"""
+        if not self.groups and not self.share:
+            return True
+        data = station.switch.here.lot + b"".join(n.to_bytes(2, "big") for n in self.version)
+        lot = int.from_bytes(hashlib.sha256(data).digest()[:4], "big") % 1000
+        return bool(set(self.groups) & set(station.groups)) or lot < self.share
+
+    def files(self, line):
+        """{name: bytes} of what a payload unpacks to."""
+        if line.pid not in self._files:
+            found = self._files[line.pid] = {}
+            data = next(p for p in self.swd.payloads if p.pid == line.pid).inflated()
+            with tarfile.open(fileobj=io.BytesIO(data)) as archive:
                 for member in archive:
                     if member.isfile():
-                        self.files[member.name] = archive.extractfile(member).read()
+                        found[member.name] = archive.extractfile(member).read()
+        return self._files[line.pid]
 
     def order(self):
         return (self.version, self.revision, self.rid)
@@ -447,17 +566,17 @@ class Truth:
         return (self.start_s <= now_s, bool(self.end_s) and self.end_s <= now_s)
 
 
-def reference(truths, held, failed, now_s, synced):
-    """docs/protocol.md, section 5, once more: the release id that must be active. held: {rid: is
-    the payload whole?}"""
+def reference(station, truths, held, failed, now_s, synced):
+    """docs/protocol.md, section 5, once more: the release id that must be active on a station.
+    held: {rid: is what it needs whole?}"""
     newest = {}
     for t in sorted(truths, key=Truth.order):
         newest[t.version] = t
     candidates = [
         t
         for t in newest.values()
-        if not t.withdrawn
-        and t.kind == "slot"
+        if t.fits(station.board)
+        and t.invites(station)
         and held[t.rid]
         and t.rid not in failed
         and t.start_s <= now_s

@@ -127,6 +127,9 @@ class Runner:
         elif what == "hook-fails":
             for n in self._chosen(action.get("nodes", "10%")):
                 sim.stations[n].fails = True
+        elif what == "hold":
+            for n in self._chosen(action.get("nodes", "10%")):
+                sim.stations[n].set_hold()
 
     def _chosen(self, value):
         stations = self.sim.stations
@@ -148,7 +151,7 @@ class Runner:
             return
         wanted = action.get("node", 0)
         swd = self._release(action["release"])
-        keys = sim.authority.by[swd.rid] - (swd.parsed.payload == "keys")
+        keys = sim.authority.by[swd.rid] - (swd.parsed.is_keys)
         up = [s.number for s in sim.stations if s.up and s.honest
               and sim.checks.key_set(r.rid for r in s.store.releases) >= keys]  # fmt: skip
         if not up:
@@ -174,16 +177,20 @@ class Runner:
         more = {}
         if "end" in row:
             more["end_s"] = self._true_s(row["end"])
-        if "chunk_size" in row:
-            more["chunk_size"] = row["chunk_size"]
+        for key in ("groups", "share"):
+            if key in row:
+                more[key] = row[key]
         if row.get("withdraw"):
             more["withdraw"] = True
         elif "same_as" in row:
-            more["payload_of"] = self._release(row["same_as"])
+            more["same_as"] = self._release(row["same_as"])
+        elif "like" in row:
+            more["like"] = self.scenario.releases[row["like"]]["version"]
         self.made[name] = self.sim.release(
             row["version"],
             start_s=start_s,
             size=row["size"],
+            boards=self.scenario.node.get("boards", 1),
             revision=row.get("revision", 0),
             **more,
         )
@@ -270,7 +277,7 @@ class Runner:
         up = set(graph)
         for name in expect.get("covered", []):
             swd = self._release(name)
-            have = sim.checks.verified if not swd.payload else sim.checks.holders
+            have = sim.checks.verified if not swd.payloads else sim.checks.holders
             have = have.get(swd.rid, {})
             # Whoever has attackers only for neighbours can't have it.
             near = set().union(*(nx.node_connected_component(graph, n) for n in have if n in graph))

@@ -26,13 +26,16 @@ _WHAT = {  # action: its keys
     "heal": set(),
     "join": {"count", "links"},
     "hook-fails": {"nodes"},
+    "hold": {"nodes"},
 }
 _RELEASE = {
     "name",
     "version",
     "revision",
     "size",
-    "chunk_size",
+    "like",
+    "groups",
+    "share",
     "start",
     "end",
     "withdraw",
@@ -181,6 +184,11 @@ def _release(read, s, row):
         raise read.bad(where, "version", "give three numbers like 1.1.0")
     if "same_as" in row and row["same_as"] not in s.releases:
         raise read.bad(where, "same_as", "give the name of an earlier release")
+    if "like" in row and row["like"] not in s.releases:
+        raise read.bad(where, "like", "give the name of an earlier release")
+    for key in ("groups", "share"):
+        if key in row and "end" not in row:
+            raise read.bad(where, key, "only what ends has an audience")
     done = dict(row)
     done["keys"] = keys
     done["size"] = read.size(row, "size", 65536, where)

@@ -4,6 +4,7 @@ import random
 
 import networkx as nx
 
+from swdist_host import release
 from swdist_host.sim import crypto, disk, radio, station
 from swdist_host.sim.attackers import KINDS
 from swdist_host.sim.authority import EPOCH_S, Authority
@@ -27,6 +28,7 @@ class Simulation:
         self.authority = Authority(seed)
         self.trust = self.authority.trust()  # of a node that has just begun
         world = self.world = World()
+        world.seed = seed
         world.pieces = crypto.Pieces()
         world.radio = radio.Radio(world, air or radio.Settings(), self._stream("radio"))
         world.stations = world.radio.stations
@@ -101,15 +103,31 @@ class Simulation:
             # The counter starts somewhere: what counts is the time at the boot.
             s.save_soft_start(self.true_us() + off)
 
-    def release(self, version, *, start_s=None, size=65536, **more):
-        """A release, signed now."""
+    def release(self, version, *, start_s=None, size=65536, boards=1, like=None, same_as=None,
+                **more):  # fmt: skip
+        """A release, signed now, with a payload for each of so many boards; same_as: a Swd whose
+        payloads it has; like: the version of one from which they differ in a few bytes only."""
         now_s = self.now_s()
-        data = None if more.get("withdraw") else self.authority.payload(version, size)
-        if "payload_of" in more:
-            data = more.pop("payload_of").payload
-        return self.authority.build(
-            version, now_s if start_s is None else start_s, now_s, data=data, **more
-        )
+        if same_as is not None:
+            payloads = sources(same_as)
+        elif more.get("withdraw"):
+            payloads = ()
+        else:
+            payloads = self.payloads(version, size, boards, like)
+        start_s = now_s if start_s is None else start_s
+        return self.authority.build(version, start_s, now_s, payloads, **more)
+
+    def payloads(self, version, size, boards=1, like=None):
+        """A release.Source for each board; the first nodes' is for any where it is the only one."""
+        made = self.authority.payload
+        if boards == 1:
+            return (release.Source("slot", (), made(version, size, like)),)
+        found = []
+        for n in range(boards):
+            base = f"{like} {n}" if like else None
+            data = made(f"{version} {n}", size, base)
+            found.append(release.Source("slot", (station.board_name(n),), data))
+        return tuple(found)
 
     def inject(self, number, swd):
         """As `swdist inject` on that node: through its store, by its own checks."""
@@ -123,17 +141,13 @@ class Simulation:
         self.checks.injected(number, swd)
 
     def put(self, s, swd):
-        release, why = s.store.add(swd.manifest, swd.signatures)
-        if release is None:
+        found, why = s.store.add(swd.manifest, swd.signatures)
+        if found is None:
             return why
-        if swd.payload and not release.complete:
-            s.store.put_index(release, swd.index)
-            size = release.manifest.chunk_size
-            for n in range(release.held, release.manifest.chunks):
-                chunk = self.world.pieces.share(swd.payload[n * size : n * size + size])
-                why = s.store.put_chunk(release, n, memoryview(chunk))
-                if why is not None:
-                    return why
+        for packed in swd.payloads:
+            why = self._put_payload(s.store, packed)
+            if why is not None:
+                return why
         now = s.counter(self.world.now)
         if s.tap is not None:
             s.tap.put(swd, now)
@@ -142,6 +156,15 @@ class Simulation:
         s._tell_switch()
         s.turn(now)
         return None
+
+    def _put_payload(self, store, packed):
+        """None, or why not."""
+        why = store.put_index(packed.pid, packed.index)
+        held = store.held(packed.pid)
+        while why is None and held is not None and not held.complete():
+            piece = self.world.pieces.share(packed.pieces[held.held])
+            _, why = store.put(held, memoryview(piece))
+        return why
 
     def down(self, numbers, cut=True):
         self.note(f"down: {_names(numbers)}")
@@ -218,6 +241,15 @@ class Simulation:
 
     def digest(self):
         return self.world.trace.digest()
+
+
+def sources(swd):
+    """What a release was built of."""
+    found = []
+    for line in swd.parsed.payloads:
+        data = swd.packed(line).inflated()
+        found.append(release.Source(line.kind, line.boards or (), data))
+    return tuple(found)
 
 
 def _names(numbers):

@@ -4,6 +4,7 @@ What the two daemons do with sockets is done here with the world's events: one d
 datagram, then one turn of the loop.
 """
 
+import random
 from collections import deque
 from dataclasses import dataclass
 from zlib import crc32
@@ -12,6 +13,7 @@ from swdist import choose, ipc, switchd
 from swdist.clock import Clock
 from swdist.datagram import PORT
 from swdist.node import Node
+from swdist.room import Room
 from swdist.store import Store
 from swdist_host.sim import disk, transfer
 from swdist_host.sim.world import BOOT, DOWN, SWITCH
@@ -20,10 +22,12 @@ TFTP_PORT = 27183
 LOG_LINES = 40
 SOCKETS_HOLD = 128  # datagrams that wait unread; more are dropped
 FRESH_BEACONS = 6
+GROUP = "testers"
 SAVE_TIME_US = 3600000000
 STORE = "/store"
 STATE = "/state"
 RUN = "/run"
+LOT = STATE + "/lot"
 _scratch = bytearray(2048)
 _GARBAGE = b"\xa5" * 2048
 
@@ -41,10 +45,14 @@ class Settings:
     sync_us: int = 2000
     flash_kib: int = 0  # 0: without limit
     quota_kib: int = 8192
+    relay_kib: int = 8192
     confirm_s: int = 300
     boot_horizon_s: int = 43200
     beacon_ms: int = 0
-    board: str = "sim"
+    boards: int = 1  # so many are in the mesh: node n has board n modulo that,
+    boards_drawn: bool = False  # or any of them, by the seed
+    group_every: int = 0  # each so manieth node is of the group "testers"; 0: none
+    hold_every: int = 0  # and the owner of each so manieth one wants no switch
     factory_version: tuple = (1, 0, 0)
     clock: str = "none"  # at the start: none (1970), saved (an hour old), or right
 
@@ -111,12 +119,15 @@ class Conf:
     user = ""
     set_clock = False
     store, state, run = STORE, STATE, RUN
+    images_kb = 0
 
     def __init__(self, station):
         s = station.settings
-        self.board = s.board
+        self.board = station.board
+        self.groups = station.groups
         self.factory_version = s.factory_version
         self.confirm_s = s.confirm_s
+        self.hold = station.hold
 
 
 class Switch(switchd.Switchd):
@@ -126,9 +137,15 @@ class Switch(switchd.Switchd):
         station.fs.mkdirs(RUN)
         station.fs.mkdirs(STATE)
         station.fs.open(RUN + ".switchd", "ab")
-        super().__init__(Conf(station), station.log, station.fs, trust, Counter(station))
         self._station = station
+        super().__init__(Conf(station), station.log, station.fs, trust, Counter(station))
         self.ipc.station = station
+
+    def _lot(self):
+        """Drawn by the seed."""
+        if self.fs.size(LOT) is None:
+            self.fs.write_atomic(LOT, self._station.lot)
+        return super()._lot()
 
     def begin(self, now):
         """As Switchd.run up to its loop."""
@@ -161,8 +178,11 @@ class Switch(switchd.Switchd):
         m = r.manifest
         self.ipc.send_to(
             None,
-            ipc.pack_active(r.rid, m.version, m.revision, m.experimental, self.slots.failed()),
-        )
+            ipc.pack_active(
+                r.rid, m.version, m.revision, m.experimental, self.slots.failed(),
+                self.conf.hold, self.here.lot,
+            ),
+        )  # fmt: skip
 
     def _hook(self, release, name):
         return self._station.hook(release, name)
@@ -189,15 +209,21 @@ class Station:
         self.epoch = 0
         self.up = False
         self.in_switch = False  # is the switch side at work? A cut may come in the midst of it
+        own = random.Random(f"{world.seed} {number}")  # what a node is from its first day on
+        self.lot = own.randbytes(16)
+        board = own.randrange(settings.boards) if settings.boards_drawn else number
+        self.board = board_name(board % settings.boards)
+        self.groups = (GROUP,) if _each(number, settings.group_every) else ()
+        self.hold = _each(number, settings.hold_every)  # does its owner want no switch?
         self.fails = False  # does hooks/health of what it switches to fail?
         self.unasked_bytes = 0  # that came to ports where nobody had asked for anything
         self.switches = []
         self.log = Log(self)
         self.rng = rng
-        random = rng.random
+        draw = rng.random
 
         def rand(n):
-            return int(random() * n)
+            return int(draw() * n)
 
         self.rand = rand
         kib = settings.flash_kib
@@ -252,13 +278,16 @@ class Station:
         try:
             self.fs.mkdirs(STORE)
             self.trust = self._new_trust()
-            self.store = Store(self.fs, STORE, self.trust, self.log, s.quota_kib * 1024)
+            here = choose.Here(self.board, ("slot",), self.groups)
+            quotas = s.quota_kib * 1024, s.relay_kib * 1024
+            room = Room(here, s.factory_version, *quotas)
+            self.store = Store(self.fs, STORE, self.trust, self.log, room)
             self.store.load()
             self.transfer = transfer.SIDES[s.fidelity](self)
             self.nonce = self.rng.getrandbits(64)
             self.clock = Clock(self._saved_us(), s.boot_horizon_s * 1000000, 4000000)
             self.node = Node(
-                self.trust.network, self.nonce, s.board,
+                self.trust.network, self.nonce,
                 choose.factory(s.factory_version), self.store, self.clock, self.transfer.gets,
                 self.broadcast, self.rand, self.log,
             )  # fmt: skip
@@ -486,6 +515,12 @@ class Station:
                 self.tap.active(now, message[1:])
             self.node.set_active(now, *message[1:])
 
+    def set_hold(self):
+        """Its owner wants no switch, from now on."""
+        self.hold = True
+        if self.up:
+            self.switch.conf.hold = self.switch.switcher.on_hold = True
+
     def hook(self, release, name):
         return 1 if self.fails and name == "health" else 0
 
@@ -493,6 +528,15 @@ class Station:
         self.switches.append((self.world.now, record["to"], record["reason"]))
         self.world.trace.note(self.world.now, self.number, SWITCH, crc32(record["id"].encode()))
         self.world.checks.switched(self, record)
+
+
+def board_name(number):
+    return f"board{number}"
+
+
+def _each(number, every):
+    """Is it the last of so many? Node 0, where releases come in, is none."""
+    return bool(every) and number % every == every - 1
 
 
 def address(number):

@@ -17,6 +17,7 @@ SHRINK_S = 120  # of CPU time for making a violation small
 HONEST_LIMIT_S = 3  # no clock may be that wrong where nobody lies
 LIAR_LIMIT_S = 200  # what a liar may win where nobody believes him alone: the budget, twice
 CLOCK_FROM_S = 900
+BOARDS_SHARE = 0.3
 KEYS_SHARE = 0.25  # of the scenarios with a change of keys
 TIME_LIARS = ("time-constant", "time-drift", "time-two-faced")
 
@@ -73,6 +74,7 @@ def draw(seed):
     _events(rand, data, minutes * 60)
     _attackers(rand, data, nodes)
     _keys(random.Random(f"swarm keys {seed}"), data, minutes * 60)
+    _boards(random.Random(f"swarm boards {seed}"), data)
     return data
 
 
@@ -98,8 +100,8 @@ def _releases(rand, data, end_s):
             "size": f"{rand.choice((16, 40, 100, 200))}K",
             "start": f"{rand.randrange(end_s * 3 // 4)}s",
         }
-        if rand.random() < 0.5:
-            row["chunk_size"] = rand.choice((4096, 16384, 65536))
+        if i and rand.random() < 0.5:
+            row["like"] = f"r{rand.randrange(i)}"
         if i and rand.random() < 0.6:
             begin = rand.randrange(end_s // 2)
             row["start"] = f"{begin}s"
@@ -134,6 +136,21 @@ def _keys(rand, data, end_s):
                            "node": rand.randrange(4)})  # fmt: skip
     if data["topology"]["nodes"] >= 5 and rand.random() < 0.5:
         data["attacker"].append({"kind": "thief"})
+
+
+def _boards(rand, data):
+    """In some there are several boards, audiences, nodes on hold, or little room to relay."""
+    if rand.random() < BOARDS_SHARE:
+        data["node"]["boards"] = rand.choice((2, 2, 3))
+        data["node"]["relay_kib"] = rand.choice((256, 8192))
+    if rand.random() < 0.3:
+        data["node"]["group_every"] = rand.choice((2, 3, 5))
+        for row in data["release"]:
+            if "end" in row:
+                row["groups"] = ["testers"]
+                row["share"] = rand.choice((1, 100, 1000))
+    if rand.random() < 0.2:
+        data["do"].append({"at": f"{rand.randrange(300)}s", "what": "hold", "nodes": "10%"})
 
 
 def _events(rand, data, end_s):

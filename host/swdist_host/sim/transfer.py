@@ -122,6 +122,7 @@ class ChunkGet:
         self.state = IDLE
         self.view = memoryview(b"")
         self.length = 0
+        self.mark = 0
         self.took_us = 0
         self.reason = ""
         self.next_at = None

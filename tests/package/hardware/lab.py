@@ -218,7 +218,7 @@ class Lab:
 
     def cut_in_mid_write(self, router):
         """Cuts the power as soon as a part of a payload is on flash; how many bytes that was."""
-        written = "cat /usr/share/swdist/store/*/payload 2>/dev/null | wc -c"
+        written = "cat /usr/share/swdist/store/payloads/*/payload 2>/dev/null | wc -c"
         end = time.monotonic() + 120
         while (size := int(router.run(written))) == 0 and time.monotonic() < end:
             time.sleep(0.1)

@@ -1,0 +1,96 @@
+"""Plain archives (ustar, POSIX.1-1988), as a release's file and most payloads are."""
+
+import tarfile
+
+from swdist_host.errors import Refused
+
+BLOCK = tarfile.BLOCKSIZE
+
+
+def members(data):
+    """[(its header's prefix and name, begin, end)] of an archive's members, in bytes with their
+    headers; none if it is no archive. What is behind the last one belongs to no member."""
+    found = []
+    at = 0
+    while data[at + 257 : at + 263] == b"ustar\0":
+        digits = data[at + 124 : at + 136].strip(b"\0 ")
+        if digits.strip(b"01234567"):  # 8 GiB or more, or damaged
+            break
+        end = at + BLOCK + -(-int(digits or b"0", 8) // BLOCK) * BLOCK
+        if end > len(data):
+            break
+        found.append((data[at + 345 : at + 500] + data[at : at + 100], at, end))
+        at = end
+    return found
+
+
+def contents(data):
+    """{name: header and bytes} of an archive's files."""
+    found = {}
+    for fields, begin, end in members(data):
+        prefix, name = (field.split(b"\0")[0] for field in (fields[:155], fields[155:]))
+        path = prefix + b"/" + name if prefix else name
+        if not path.endswith(b"/"):
+            found[path.decode("ascii", "replace")] = data[begin:end]
+    return found
+
+
+class Reader:
+    """Takes the members of a release's file in the order that they have to have. tarfile would
+    go on behind much that is no plain archive."""
+
+    def __init__(self, data):
+        self._data = data
+        self._at = 0
+        self._last = None  # name of the member that was taken last
+
+    def _cut(self):
+        where = f"after '{self._last}'" if self._last else "at its beginning"
+        return Refused(f"cut off or damaged {where}; get the file anew")
+
+    def _head(self):
+        """The next member, or None where two blocks of zeros end the archive."""
+        head = self._data[self._at : self._at + BLOCK]
+        if len(head) < BLOCK:
+            raise self._cut()
+        if not any(head):
+            return None
+        if head[257:265] != b"ustar\x0000":
+            raise Refused("not a release: not a plain ustar archive")
+        try:
+            return tarfile.TarInfo.frombuf(head, "ascii", "strict")
+        except (tarfile.HeaderError, UnicodeError):
+            raise self._cut() from None
+
+    def name(self):
+        head = self._head()
+        return None if head is None else head.name
+
+    def take(self, name, most):
+        """The bytes of the next member, which must have that name."""
+        head = self._head()
+        if head is None:
+            raise Refused(f"not a release: it has no '{name}'")
+        if head.name != name:
+            raise Refused(f"not a release: it has {head.name[:80]!a} in the place of '{name}'")
+        if head.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+            raise Refused(f"'{name}' is not a regular file")
+        if not 0 < head.size <= most:
+            raise Refused(f"'{name}' has {head.size} bytes, which can't be")
+        begin = self._at + BLOCK
+        data = self._data[begin : begin + head.size]
+        if len(data) < head.size:
+            raise Refused(f"cut off in '{name}'; get the file anew")
+        self._last = name
+        self._at = begin + -(-head.size // BLOCK) * BLOCK
+        if any(self._data[begin + head.size : self._at]):
+            raise self._cut()
+        return data
+
+    def end(self):
+        head = self._head()
+        if head is not None:
+            raise Refused(f"not a release: it has a member {head.name[:80]!a} too many")
+        left = len(self._data) - self._at
+        if not 2 * BLOCK <= left <= 2 * BLOCK + tarfile.RECORDSIZE or any(self._data[self._at :]):
+            raise self._cut()

@@ -1,0 +1,169 @@
+"""The verified releases that a node holds, of each version only the highest (revision, id).
+
+On flash each is a folder of its id with `manifest` and `signatures`. It begins as ID.new, flushed,
+then renamed; after a power cut `load` verifies everything again, and ID.new is thrown away.
+"""
+
+from swdist.bits import from_hex, to_hex
+from swdist.manifest import MAX_BYTES, parse
+from swdist.ucryptolib import sha256
+from swdist.usign import MAX_BYTES as MAX_SIGNATURES_BYTES
+
+MAX_VERSIONS = 64  # key sets not counted
+
+
+def write_head(fs, path, manifest, signatures):
+    """The folder of a release, whole or not at all."""
+    fs.rmtree(path)  # left where only the last flush failed
+    fs.rmtree(path + ".new")
+    fs.mkdirs(path + ".new")
+    for name, data in (("/manifest", manifest), ("/signatures", signatures)):
+        with fs.open(path + ".new" + name, "wb") as f:
+            f.write(data)
+            fs.sync(f)
+    fs.sync_dir(path + ".new")
+    fs.rename(path + ".new", path)
+
+
+class Catalogue:
+    """releases: in order. on_fault(e) is told of each OSError, and gives the text of it."""
+
+    def __init__(self, fs, path, trust, log, on_fault):
+        self.releases = []
+        self._fs = fs
+        self._path = path
+        self._trust = trust
+        self._log = log
+        self._on_fault = on_fault
+        self._digest = None
+
+    def folder(self, rid):
+        return self._path + "/" + to_hex(rid)
+
+    def load(self):
+        """Verifies all that is held again."""
+        names = []
+        for name in self._fs.listdir(self._path):
+            path = self._path + "/" + name
+            if name.endswith(".new") and from_hex(name[:-4], 32) is not None:
+                self._remove(path)
+                continue
+            if from_hex(name, 32) is None:
+                continue
+            m, _ = parse(self._read(path)[0])
+            names.append((m.version if m else (65536,), name))
+        found = []
+        for _, name in sorted(names):  # keys come first: they are of versions 0.0.N
+            release = self._check(name)
+            if release is not None:
+                found.append(release)
+                self._trust.adopt(release)
+        self.releases = []
+        for release in sorted(found, key=lambda r: r.sort_key()):
+            if self.releases and self.releases[-1].manifest.version == release.manifest.version:
+                self._remove(self.folder(self.releases.pop().rid))
+            self.releases.append(release)
+        self._digest = None
+        for change in self._trust.baked:
+            if self.get(sha256(change[0])) is None:
+                self.add(*change)
+
+    def _read(self, path):
+        """(manifest, signatures), unverified."""
+        return (
+            self._fs.read(path + "/manifest", MAX_BYTES) or b"",
+            self._fs.read(path + "/signatures", MAX_SIGNATURES_BYTES) or b"",
+        )
+
+    def _check(self, name):
+        """The Release of a folder, or None: then that is removed."""
+        path = self._path + "/" + name
+        release, why = self._trust.check(*self._read(path))
+        if release is not None and to_hex(release.rid) == name:
+            return release
+        why = why or "manifest: digest is not the id"
+        self._log.warn("store: removed %s: %s" % (name[:8], why))
+        self._remove(path)
+        return None
+
+    def get(self, rid):
+        for release in self.releases:
+            if release.rid == rid:
+                return release
+        return None
+
+    def shown(self):
+        """Those that are announced and counted: key sets, and the 64 highest versions. What a node
+        runs or may fall back to it keeps besides."""
+        keys = [r for r in self.releases if r.manifest.is_keys]
+        return keys + [r for r in self.releases if not r.manifest.is_keys][-MAX_VERSIONS:]
+
+    def digest(self):
+        """The set digest (docs/protocol.md, section 3.4)."""
+        if self._digest is None:
+            self._digest = sha256(b"".join(sorted([r.rid for r in self.shown()])))[:8]
+        return self._digest
+
+    def add(self, manifest, signatures, pinned=()):
+        """(Release, None), or (None, why not). Reasons that begin with `store:` are ours, all
+        others are the sender's fault. pinned: ids of what is kept though it be the lowest."""
+        release, why = self._trust.check(manifest, signatures)
+        if release is None:
+            return None, why
+        held = self.get(release.rid)
+        if held is not None:
+            return held, None
+        why = self.superseded(release.manifest.version, release.sort_key())
+        if why is None and not release.manifest.is_keys:
+            why = self._full(release)
+        if why is not None:
+            return None, "store: " + why
+        try:
+            write_head(self._fs, self.folder(release.rid), manifest, signatures)
+        except OSError as e:
+            self._remove(self.folder(release.rid) + ".new")
+            return None, self._on_fault(e)
+        for r in self.releases:
+            if r.manifest.version == release.manifest.version:
+                self._drop(r)
+                break
+        self.releases.append(release)
+        self.releases.sort(key=lambda r: r.sort_key())
+        if self._trust.adopt(release):
+            self._log.info("CA keys changed by release %s" % release.name())
+            self.releases = [
+                r for r in self.releases if self._trust.trusts(r.rid) or self._check(to_hex(r.rid))
+            ]
+        self._trim(pinned)
+        self._digest = None
+        return release, None
+
+    def superseded(self, version, sort_key):
+        """Why a release of that order is not taken, or None."""
+        for r in self.releases:
+            if r.manifest.version == version and r.sort_key() > sort_key:
+                return "a later revision of it is held"
+        return None
+
+    def _full(self, release):
+        others = [r for r in self.releases if not r.manifest.is_keys]
+        if len(others) >= MAX_VERSIONS and release.sort_key() < others[-64].sort_key():
+            return "full of later versions"
+        return None
+
+    def _trim(self, pinned):
+        shown = self.shown()
+        for r in self.releases[:]:
+            if r not in shown and r.rid not in pinned:
+                self._log.info("dropped release %s: the store is full" % r.name())
+                self._drop(r)
+
+    def _drop(self, release):
+        self._remove(self.folder(release.rid))
+        self.releases.remove(release)
+
+    def _remove(self, path):
+        try:
+            self._fs.rmtree(path)
+        except OSError as e:
+            self._on_fault(e)

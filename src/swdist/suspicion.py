@@ -1,0 +1,39 @@
+"""What was wrong before: so that no lie is looked at twice, and bad signatures, which cost a node
+most, take a bounded share of its time whoever sends them (docs/protocol.md, section 6)."""
+
+REFUSED = 64  # (neighbour, object) pairs remembered
+BAD = 16  # digests of refused signatures remembered, so that no other neighbour costs a check
+CHECKS = 8  # signature checks that may turn out bad at once; then one each
+CHECK_US = 10000000
+
+
+class Suspicion:
+    def __init__(self):
+        self._at = 0
+        self._until = 0  # how far the time for bad signatures is spent
+        self.forgive()
+
+    def forgive(self):
+        """The keys have changed, so what was refused may be good now."""
+        self._refused = [None] * REFUSED
+        self._bad = [None] * BAD
+
+    def refused(self, peer, key):
+        """Has this neighbour lied about a release or payload before?"""
+        return (peer, key) in self._refused
+
+    def refuse(self, peer, key):
+        self._refused[self._at] = (peer, key)
+        self._at = (self._at + 1) % REFUSED
+
+    def is_bad(self, digest):
+        return digest in self._bad
+
+    def was_bad(self, digest, now):
+        """Signatures of that digest did not verify."""
+        self._bad = self._bad[1:] + [digest]
+        self._until = max(self._until, now) + CHECK_US
+
+    def check_at(self):
+        """Counter from which on signatures may be checked again."""
+        return self._until - (CHECKS - 1) * CHECK_US
