@@ -33,7 +33,7 @@ SHARED = set(
     "error file find floor free fs get group idle index info into keys last lines link listdir "
     "load log main name next opcode open order out own path place poller port put puts rate read "
     "recv register release remove rename reset row run send serve server sha256 size socket start "
-    "state step stop sync threshold time unregister use version view wait VERSION".split()
+    "state step stop sync sync_dir threshold time unregister use version view wait VERSION".split()
 )
 FUNCTIONS = (ast.FunctionDef, ast.Lambda)
 IMPORTS = (ast.Import, ast.ImportFrom)

@@ -12,4 +12,4 @@ for name in $packages; do
 	apt-get -q download "$name" >/dev/null 2>&1 && dpkg -x "$name"_*.deb "$name" && rm "$name"_*.deb ||
 		echo "setup: no $name: tests with it are skipped" >&2
 done
-echo "$packages" >done
+echo "$packages" >"done"

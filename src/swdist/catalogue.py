@@ -4,10 +4,10 @@ On flash each is a folder of its id with `manifest` and `signatures`. It begins 
 then renamed; after a power cut `load` verifies everything again, and ID.new is thrown away.
 """
 
+from swdist import usign
 from swdist.bits import from_hex, to_hex
 from swdist.manifest import MAX_BYTES, parse
 from swdist.ucryptolib import sha256
-from swdist.usign import MAX_BYTES as MAX_SIGNATURES_BYTES
 
 MAX_VERSIONS = 64  # key sets not counted
 
@@ -72,7 +72,7 @@ class Catalogue:
         """(manifest, signatures), unverified."""
         return (
             self._fs.read(path + "/manifest", MAX_BYTES) or b"",
-            self._fs.read(path + "/signatures", MAX_SIGNATURES_BYTES) or b"",
+            self._fs.read(path + "/signatures", usign.MAX_BYTES) or b"",
         )
 
     def _check(self, name):

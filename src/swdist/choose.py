@@ -35,8 +35,8 @@ class Here:
         installed. None: the release is not for this node."""
         for p in m.payloads:
             if p.kind in self.kinds and (p.boards is None or self.board in p.boards):
-                # A router can't keep two images, nor unpack one in RAM, nor know whether one for any
-                # board is for it.
+                # A router can't keep two images, nor unpack one in RAM, nor know whether one
+                # for any board is for it.
                 plain = p.boards is not None and p.stored == p.size
                 if p.kind != "image" or (plain and not m.experimental):
                     return p

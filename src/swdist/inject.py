@@ -1,17 +1,17 @@
-"""A release file (docs/protocol.md, section 2.4) into the store, beside the network side that runs.
+"""A release file (docs/protocol.md, section 2.4) into the store, beside the network side that
+runs.
 
-Each file is written under another name, flushed and renamed, each payload's index behind the rest of
-it, and the release behind its payloads: the network side finds it whole at its next start, and judges
-it like everything else there.
+Each file is written under another name, flushed and renamed, each payload's index behind the rest
+of it, and the release behind its payloads: the network side finds it whole at its next start, and
+judges it like everything else there.
 """
 
-from swdist import index
+from swdist import index, usign
 from swdist.bits import from_hex, to_hex
 from swdist.catalogue import write_head
 from swdist.index import DIGEST_BYTES, ENTRY_BYTES, HEAD_BYTES
 from swdist.manifest import MAX_BYTES, MAX_PAYLOADS
 from swdist.ucryptolib import sha256
-from swdist.usign import MAX_BYTES as MAX_SIGNATURES_BYTES
 
 MAX_MEMBERS = 2 + 2 * MAX_PAYLOADS
 _NOT = "is not a whole release file; make it with swdist release build, and copy it again"
@@ -62,7 +62,7 @@ def put(fs, store, trust, f, quota_bytes):
     if parts is None:
         return None, _NOT
     manifest = _read(f, parts, "manifest", MAX_BYTES)
-    signatures = _read(f, parts, "signatures", MAX_SIGNATURES_BYTES)
+    signatures = _read(f, parts, "signatures", usign.MAX_BYTES)
     if manifest is None or signatures is None:
         return None, _NOT
     release, why = trust.check(manifest, signatures)

@@ -104,8 +104,8 @@ def gap(payloads, h, n, most):
 
 
 def take(payloads, h, buf):
-    """A view, into buf where it fits, with the next pieces, as many as another payload has in the same
-    order and buf holds, unverified; None if there are none."""
+    """A view, into buf where it fits, with the next pieces, as many as another payload has in the
+    same order and buf holds, unverified; None if there are none."""
     found = h.twins.of(payloads, h.held) if h.twins is not None else None
     if found is None:
         return None

@@ -1,5 +1,5 @@
-"""Payloads and releases made by hand, on any Python: none of them can pack, so what is deflated here
-was packed beforehand."""
+"""Payloads and releases made by hand, on any Python: none of them can pack, so what is deflated
+here was packed beforehand."""
 
 from binascii import unhexlify
 from struct import pack
@@ -25,8 +25,8 @@ def entry(piece, size=None, encoding=STORED):
 
 
 class Made:
-    """chunks: [(as sent, inflated, encoding)], or bytes to be cut into stored chunks. whole: what the
-    index says that all of it hashes to, if that is not true."""
+    """chunks: [(as sent, inflated, encoding)], or bytes to be cut into stored chunks. whole: what
+    the index says that all of it hashes to, if that is not true."""
 
     def __init__(self, chunks, size=CHUNK, per_page=PAGE_ENTRIES, whole=None):
         if isinstance(chunks, bytes):

@@ -162,9 +162,9 @@ def experiment(more):
 
 def test_audience_is_who_is_in_a_named_group():
     invited = experiment("Groups: alpha beta\n")
-    assert picked(choose.Here("b", groups=("gamma", "beta")), invited) == 1
-    assert picked(choose.Here("b", groups=("gamma",)), invited) is None
-    assert picked(choose.Here("b", lot=bytes(16)), invited) is None
+    assert picked(choose.Here("b", ("slot",), ("gamma", "beta")), invited) == 1
+    assert picked(choose.Here("b", ("slot",), ("gamma",)), invited) is None
+    assert picked(choose.Here("b", ("slot",), (), bytes(16)), invited) is None
     assert picked(choose.Here("b"), experiment("")) == 1
 
 
@@ -172,11 +172,11 @@ def test_audience_is_a_share_of_the_nodes_by_lot():
     lots = [bytes([i & 255, i >> 8] * 8) for i in range(600)]
     for share in (1, 100, 500, 1000):
         invited = experiment("Share: %d\n" % share)
-        count = len([x for x in lots if picked(choose.Here("b", lot=x), invited) == 1])
+        count = len([x for x in lots if picked(choose.Here("b", ("slot",), (), x), invited) == 1])
         assert abs(count - 600 * share // 1000) <= 40, (share, count)
     assert picked(choose.Here("b"), experiment("Share: 1000\n")) is None  # its lot is not known
     both = experiment("Share: 1\nGroups: alpha\n")
-    assert picked(choose.Here("b", groups=("alpha",), lot=lots[0]), both) == 1
+    assert picked(choose.Here("b", ("slot",), ("alpha",), lots[0]), both) == 1
 
 
 def test_larger_share_has_all_of_the_smaller_one():
@@ -184,7 +184,7 @@ def test_larger_share_has_all_of_the_smaller_one():
     before = set()
     for share in (100, 300, 900):
         invited = experiment("Share: %d\n" % share)
-        now = {x for x in lots if choose.Here("b", lot=x).invited(invited)}
+        now = {x for x in lots if choose.Here("b", ("slot",), (), x).invited(invited)}
         assert before <= now
         before = now
 
@@ -196,7 +196,7 @@ def test_draw_is_of_the_lot_and_the_version_alone():
     one, two = [parsed("1.1.0", [line(1)], revision=i, more="Share: 500\n",
                        end="2026-11-30T00:00:00Z") for i in (0, 1)]  # fmt: skip
     for i in range(100):
-        here = choose.Here("b", lot=bytes([i] * 16))
+        here = choose.Here("b", ("slot",), (), bytes([i] * 16))
         assert here.invited(one) == here.invited(two)
 
 

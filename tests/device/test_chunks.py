@@ -98,7 +98,8 @@ def test_sizes_other_than_the_manifest_s_are_refused_and_never_exceeded():
         made = Made(A + B)
         pid = made.line().split(" ")[3]
         for size, stored, n in (
-            (CHUNK + 101, CHUNK + 100, 2), (CHUNK + 99, CHUNK + 99, 1), (CHUNK, CHUNK, 1), (9, 9, 0),
+            (CHUNK + 101, CHUNK + 100, 2), (CHUNK + 99, CHUNK + 99, 1), (CHUNK, CHUNK, 1),
+            (9, 9, 0),
             (CHUNK + 100, CHUNK + 99, 2),
         ):  # fmt: skip
             found, why = read(folder, made, "slot %d %d %s any" % (size, stored, pid))

@@ -233,10 +233,10 @@ def fetching(neighbours=1, held=1, has=101, slots=2):
     return w
 
 
-def test_pieces_are_asked_for_in_runs_of_16_kib_one_behind_the_other():
+def test_pieces_are_asked_for_in_runs_of_12_kib_one_behind_the_other():
     w = fetching(2)
-    assert [get.pieces() for get in w.gets] == [(1, 4), (5, 8)]
-    assert [get.limit for get in w.gets] == [4 * CHUNK] * 2
+    assert [get.pieces() for get in w.gets] == [(1, 3), (4, 6)]
+    assert [get.limit for get in w.gets] == [3 * CHUNK] * 2
     w = fetching(held=0)
     assert w.gets[0].pieces() == (0, 0) and w.gets[0].limit == 21  # what is behind is not known
     w = fetching(held=99)
@@ -272,7 +272,7 @@ def test_pieces_are_kept_while_the_rest_of_a_run_is_on_its_way():
     assert w.store.payload.held == 3 and get.state == RUNNING
     get.give(data)
     w.tick()
-    assert w.store.payload.held == 5 and get.pieces() == (5, 8)
+    assert w.store.payload.held == 4 and get.pieces() == (4, 6)
 
 
 def test_run_that_breaks_off_keeps_what_held():
@@ -314,7 +314,7 @@ def test_server_that_sends_fewer_pieces_is_not_blamed_and_asked_for_the_rest():
     w.gets[0].give(w.gets[0].run()[: 2 * CHUNK])
     w.tick()
     assert w.store.payload.held == 3 and w.f.refusals == 0 and w.table.rows[0].faults == 0
-    assert w.gets[0].state == RUNNING and w.gets[0].pieces() == (3, 6)
+    assert w.gets[0].state == RUNNING and w.gets[0].pieces() == (3, 5)
 
 
 def test_pieces_that_somebody_else_was_faster_with_are_passed_over():
@@ -325,7 +325,7 @@ def test_pieces_that_somebody_else_was_faster_with_are_passed_over():
     w.tick()
     w.gets[0].give(data)
     w.tick()
-    assert w.store.payload.held == 5 and w.f.refusals == 0
+    assert w.store.payload.held == 4 and w.f.refusals == 0
 
 
 def test_later_run_waits_for_the_earlier_one():
@@ -336,7 +336,7 @@ def test_later_run_waits_for_the_earlier_one():
     assert w.store.payload.held == 1 and second.state == DONE
     first.give(first.run())
     w.tick()
-    assert w.store.payload.held == 9 and w.f.refusals == 0
+    assert w.store.payload.held == 7 and w.f.refusals == 0
 
 
 def test_runs_that_all_wait_for_a_piece_that_is_gone_again_end():
@@ -383,7 +383,7 @@ def test_crowd_that_offers_what_nobody_has_leaves_one_download_to_others():
             if s.what == fetch.RUN:
                 s.get.give(s.get.run())
         w.tick()
-    assert w.store.payload.held == 21
+    assert w.store.payload.held == 16
 
 
 def test_full_table_lets_newcomers_in_now_and_then_but_keeps_who_gave():

@@ -78,7 +78,8 @@ def test_what_is_not_whole_or_not_signed_leaves_nothing():
     index, pieces = payload(OTHER)
     with Folder() as path:
         for data in (
-            b"", b"garbage", bytes(512), bytes(2000), short[:600], short[:3000], short[: len(short) // 2],
+            b"", b"garbage", bytes(512), bytes(2000), short[:600], short[:3000],
+            short[: len(short) // 2],
             changed(pieces[0], pieces[1][:-1]), changed(pieces[0], pieces[1] + b"x"),
             changed(pieces[0], b"x" + pieces[1][1:]), changed(pieces[0], pieces[1][:-1] + b"x"),
             changed(index[0], index[1][:-1]), changed(index[0], b"x" + index[1][1:]),

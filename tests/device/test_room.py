@@ -11,13 +11,11 @@ from swdist.verify import Release
 COUNT = [0]
 
 
-def payload(size, **more):
+def payload(size, kind="slot", boards="any"):
     """A line of a payload that nobody has."""
     COUNT[0] += 1
     pid = to_hex(bytes([COUNT[0]] * 32))
-    return "%s %d %d %s %s" % (
-        more.get("kind", "slot"), size, size, pid, more.get("boards", "any"),
-    )  # fmt: skip
+    return "%s %d %d %s %s" % (kind, size, size, pid, boards)
 
 
 def release(version, *lines, **more):
@@ -29,9 +27,8 @@ def pids(*releases):
     return [p.pid for r in releases for p in r.manifest.payloads]
 
 
-def room(quota=1000, relay=1000, **more):
-    kinds = more.pop("kinds", ("slot", "image"))
-    return Room(Here(BOARD, kinds), (1, 0, 0), quota, relay, **more)
+def room(quota=1000, relay=1000, kinds=("slot", "image"), ram=None, keep_all=False):
+    return Room(Here(BOARD, kinds), (1, 0, 0), quota, relay, ram, keep_all)
 
 
 class Ram:

@@ -326,7 +326,8 @@ def test_names_of_the_tftp_server():
         assert get("2") == PAYLOAD.chunks[1]
         for rest in (
             "3", "01", "-1", "", "payload", "pages", "manifest", "signatures", "index/", "../x",
-            "99999999999", "65535", "1-", "-", "2-1", "1-02", "1-2-2", "1-2 ", "1-x", "1-99999999999",
+            "99999999999", "65535", "1-", "-", "2-1", "1-02", "1-2-2", "1-2 ", "1-x",
+            "1-99999999999",
             "3-3", "3-9", "1-65535",
         ):  # fmt: skip
             assert get(rest) is None, rest

@@ -132,7 +132,8 @@ class World:
         self.log = Log()
         self.slots = Slots(FS, self.store, self.state)
         self.switcher = Switcher(
-            self.slots, choose.Here("b", ("slot", "ipk", "image")), choose.factory((1, 0, 0)), 0, self.confirm_s * 1000000,
+            self.slots, choose.Here("b", ("slot", "ipk", "image")), choose.factory((1, 0, 0)), 0,
+            self.confirm_s * 1000000,
             lambda r, name: self.hooks.get((r.manifest.version, name), 0),
             self.records.append, self.log,
         )  # fmt: skip

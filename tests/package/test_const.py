@@ -25,6 +25,7 @@ LEFT_OUT = {
     "test_script_that_says_nothing_and_one_that_is_missing_have_a_reason_too",
     "test_index_that_the_network_side_has_changed_is_not_used",
     "test_files_are_bounded_in_number_and_in_all_by_the_archives_size",
+    "test_image_that_is_packed_is_not_flashed",
 }
 
 

@@ -78,7 +78,7 @@ def test_signs_and_verifies_as_the_normal_tool_does(bare, tmp_path):
     )
     # One byte of the payload less true.
     data = bytearray((bare / "home/one.swd").read_bytes())
-    data[data.index(b"exit 0")] ^= 1
+    data[data.index(b"/pieces\0") // 512 * 512 + 512 + 21] ^= 1  # behind a page of one entry
     (bare / "home/bad.swd").write_bytes(data)
     bad = run(bare, "release", "verify", "bad.swd", "--ca", "ca", check=False)
     assert bad.returncode == 1
