@@ -9,7 +9,6 @@ DEFAULT_FILE = "/etc/config/swdist"
 BOARD_FILE = "/tmp/sysinfo/board_name"
 VERSION_FILE = "/usr/lib/swdist/version"  # of the image: configuration outlives sysupgrade
 MAX_INTERFACES = 8
-SCRIPTS = "/usr/lib/swdist/"
 OPKG = ("/bin/opkg", "/usr/bin/opkg", "/bin/ipkg", "/usr/bin/ipkg")
 
 _INTERFACE_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
@@ -232,11 +231,10 @@ def _groups(conf, names):
 def kinds(conf, fs):
     """The kinds of payloads that can be installed here."""
     found = ["slot"]
-    if fs.size(SCRIPTS + "install") is not None:
-        if [p for p in OPKG if fs.size(p) is not None]:
-            found.append("ipk")
-        if conf.images_kb:
-            found.append("image")
+    if [p for p in OPKG if fs.size(p) is not None]:
+        found.append("ipk")
+    if conf.images_kb:
+        found.append("image")
     return tuple(found)
 
 

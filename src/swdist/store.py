@@ -194,6 +194,7 @@ class Store:
         for r in reversed(self.releases):
             if pid in [p.pid for p in r.manifest.payloads]:
                 return r.name()
+        return None
 
     def wanted(self):
         """Ids of the payloads that are to be fetched, own ones first."""

@@ -37,6 +37,7 @@ def release(row):
     if not row.withdrawn:
         p = manifest.Payload()
         p.kind = "image" if row.image else "slot"
+        p.size = p.stored = 1
         p.boards = ("b",) if row.fits else ("other",)
         m.payloads = (p,)
     made = verify.Release(m)

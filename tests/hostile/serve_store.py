@@ -4,18 +4,23 @@ import sys
 
 from drive import Server, any_interface, serve
 from logs import Log
-from test_store import Trust, add, fill
+from made import Trust, fill
+from test_store import BOARD, PAYLOAD, add
 
 from swdist import net
+from swdist.choose import Here
 from swdist.platform import Fs
+from swdist.room import Room
 from swdist.store import Store
 
 
 def main(port, folder):
     net.udp = any_interface
-    store = Store(Fs(), folder, Trust(), Log(), 1 << 16)
+    room = Room(Here(BOARD), (0, 0, 0), 1 << 16, 0)
+    store = Store(Fs(), folder, Trust(), Log(), room)
     store.load()
-    fill(store, add(store))
+    add(store, lines=[PAYLOAD.line()])
+    fill(store, PAYLOAD)
     serve(Server(port, folder, store.open))
 
 

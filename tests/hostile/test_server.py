@@ -20,13 +20,13 @@ from wire import (
 
 pytestmark = pytest.mark.slow
 SECRET = b"nobody outside may read this"
-PAYLOAD = bytes(i * 7 % 251 for i in range(4096))  # chunk 0 of the release in test_store.py
+PAYLOAD = bytes(i * 7 % 251 for i in range(4096))  # chunk 0 of the payload in test_store.py
 RETRIES_S = 2.5  # a slot sends again after 0.25, 0.75, 1.75 ... s
 
 
 @pytest.fixture(params=peers.INTERPRETERS)
 def server(request, tmp_path):
-    """Its address, the name of its first release's folder, and its store."""
+    """Its address, the name of its one payload's folder, and the folder of payloads."""
     (tmp_path / "secret").write_bytes(SECRET)
     store = tmp_path / "store"
     store.mkdir()
@@ -34,8 +34,8 @@ def server(request, tmp_path):
     words, environment = peers.drive(request.param)
     words[-1] = str(peers.ROOT / "tests/hostile/serve_store.py")
     with peers.running([*words, str(port), str(store)], environment):
-        (release,) = store.iterdir()
-        yield (peers.HOST, port), release.name.encode(), store
+        (payload,) = (store / "payloads").iterdir()
+        yield (peers.HOST, port), payload.name.encode(), store / "payloads"
 
 
 def ask(server, name, op=1, source=peers.HOST, **options):
@@ -56,7 +56,7 @@ def answer(server, peer, name, **options):
 
 
 def chunk(server, n=0):
-    return b"1/%s/%d" % (server[1], n)
+    return b"1/%s/%d" % (server[1], n + 1)  # piece 0 is the page
 
 
 def refused(server, name, **more):
@@ -88,7 +88,7 @@ def test_symbolic_links_lead_nowhere(server):
     store, rid = server[2], server[1].decode()
     (store / "1").symlink_to(store.parent)
     (store / ("ab" * 32)).symlink_to(store / rid)
-    for name in ("secret", "3", "x"):
+    for name in ("secret", "9", "x"):
         (store / rid / name).symlink_to(store.parent / "secret")
         assert refused(server, f"1/{rid}/{name}".encode()) == 1
     for name in ("1/secret", "1/1/secret", f"1/{'ab' * 32}/manifest"):

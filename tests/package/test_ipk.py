@@ -112,7 +112,7 @@ def test_every_device_module_is_in_it_compiled(packages):
     for package, stems in (
         ("swdist-install", ["install"]),
         ("swdist-sntp", ["sntp"]),
-        ("swdist-utils", ["inject", "tool"]),
+        ("swdist-utils", ["inject", "texts", "tool"]),
     ):
         own = {f"./usr/lib/micropython/swdist/{stem}.mpy" for stem in stems}
         assert own <= {m.name for m in members(parts(packages[package])["./data.tar.gz"])}
