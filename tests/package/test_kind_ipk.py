@@ -324,6 +324,7 @@ def test_daemons_install_the_packages_of_a_release_and_take_them_back(
     extra = simple(tmp_path / "e.ipk", {"Package": "extra", "Version": "1"}, {}, {"usr/bin/e": "e"})
     one = released(tmp_path, ca, "1.swd", "--package", extra)
     node.install(packages["swdist-utils"])
+    node.run("swdist restart; sleep 1")  # what can be installed here is found out at the start
     (node.root / "tmp/1.swd").write_bytes(one.read_bytes())
     node.run("swdist inject /tmp/1.swd")
     node.wait("swdist log | grep 'failed: archive: kind ipk takes package swdist-install'")
