@@ -113,11 +113,11 @@ def ours(interpreter, folder):
         yield port
 
 
-def fetch(interpreter, port, name, path, blksize, window=16, host=HOST):
+def fetch(interpreter, port, name, path, blksize, window=16, host=HOST, limit_s=LIMIT_S):
     """Our client; the finished process."""
     arguments, environment = drive(interpreter, "get", host, port, name, path, blksize, window)
     return subprocess.run(
-        arguments, env=environment, text=True, capture_output=True, timeout=LIMIT_S
+        arguments, env=environment, text=True, capture_output=True, timeout=limit_s
     )
 
 

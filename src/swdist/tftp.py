@@ -39,8 +39,10 @@ RTO_FIRST_US = 250000  # neighbours are one hop away
 RTO_AGAIN_US = 100000  # for a request to a peer that answered before
 RTO_MIN_US = 20000
 RTO_MAX_US = 1000000
+STOCK_RTO_MAX_US = 8000000  # so long a stock client waits as well
 
 STALL_US = 10000000  # a transfer without progress ends after that
+STOCK_STALL_US = 31000000  # and a stock client's, which asks again after 5 s, or 1, 3, 7 and 15 s
 TRICKLE_US = 15000000  # a transfer may last that long ...
 TRICKLE_US_PER_KIB = 300000  # ... and this longer for each KiB that has arrived
 
@@ -78,8 +80,8 @@ class Timer:
         """What comes earlier after a transmission is no answer to it."""
         return self.srtt_us * 3 // 4 if self.srtt_us else RTO_MIN_US
 
-    def back_off(self):
-        self.rto_us = min(self.rto_us * 2, RTO_MAX_US)
+    def back_off(self, most_us):
+        self.rto_us = min(self.rto_us * 2, most_us)
 
     def answered_late(self, elapsed_us):
         """An answer after a retransmission is no sample (Karn), but the round trip is no longer
@@ -161,15 +163,16 @@ def strings(buf, at, n):
 
 
 def options(words):
-    """{lower-case name: number} of name, value, name, value ..., or None. What is not a decimal
-    number of up to 9 digits is left out, as an unknown option (RFC 2347 allows that)."""
+    """{lower-case name: number} of name, value, name, value ..., or None, also where one comes
+    twice. What is not a decimal number of up to 9 digits is left out, as an unknown option
+    (RFC 2347 allows that)."""
     if len(words) % 2:
         return None
     found = {}
     for i in range(0, len(words), 2):
         name = words[i].lower()
         value = words[i + 1]
-        if name in found:
+        if not name or name in found:
             return None
         if 0 < len(value) <= 9 and value.isdigit():
             found[name] = int(value)
@@ -177,14 +180,17 @@ def options(words):
 
 
 def request(buf, n):
-    """(RRQ or WRQ, name, options) of a well-formed request in mode octet, or None."""
+    """(RRQ or WRQ, name, options) of a well-formed request in mode octet; (ERROR, code, why not) of
+    another; None of what is no request."""
     op = opcode(buf, n)
     if op != RRQ and op != WRQ:
         return None
     words = strings(buf, 2, n)
     if words is None or len(words) < 2 or not 0 < len(words[0]) <= MAX_NAME_BYTES:
         return None
+    if words[1].lower() != b"octet":
+        return ERROR, E_ILLEGAL, b"mode octet only"
     found = options(words[2:])
-    if found is None or words[1].lower() != b"octet":
-        return None
+    if found is None:
+        return ERROR, E_OPTION, b"half an option, or one twice"
     return op, words[0], found

@@ -113,10 +113,12 @@ class Get:
         if self.state != RUNNING or now < self.next_at:
             return
         self._tries += 1
-        if self._tries > TRIES or now - self.progress_at >= tftp.STALL_US:
+        # A stock server may send no sooner than by its own timer, whatever we say.
+        stock = self._port and not self._keeps
+        if now - self.progress_at >= tftp.STALL_US or (self._tries > TRIES and not stock):
             self.give_up()
             return
-        self._timer.back_off()
+        self._timer.back_off(tftp.RTO_MAX_US)
         if self._port:
             self._ack(now)
         else:

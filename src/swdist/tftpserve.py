@@ -15,6 +15,7 @@ PER_PEER = 2  # slots that one neighbour may hold
 BRISK = 3  # transfers at once that go well: more would share the same air, and all be late
 LONG_US = 5000000  # after that a transfer does not go well
 HALF_OPEN_US = 250000  # after that a slot that was never acknowledged can be taken by another
+IDLE_US = 1000000  # and one of which nothing more has arrived
 OWED_US = 1000000  # between two DATA 1 that go beyond AMPLIFY
 TRIES = 9
 LAST_TRIES = 6  # for the last window: mostly the client has it, and its ACK was lost
@@ -32,6 +33,7 @@ class Slot:
         self.timer = tftp.Timer()
         self.wake_at = 0
         self.proven = False  # has last_peer acknowledged anything since it got a block for nothing?
+        self.acked = self.last = self.sent_at = 0
 
     def begin(self, peer, port, name, file, now):
         if peer == self.last_peer:
@@ -39,6 +41,9 @@ class Slot:
         else:
             self.timer.reset()
             self.proven = False
+        # Who begins anew what it has not ended holds the slot for as long as before.
+        if peer != self.last_peer or self.acked >= self.last or now - self.sent_at > LONG_US:
+            self.began_at = self.gained_at = now
         self.peer = self.last_peer = peer
         self.port = port
         self.name = name
@@ -46,7 +51,6 @@ class Slot:
         self.oack = None
         self.heard = False  # has the peer acknowledged anything?
         self.steady = False  # has a round trip been measured since something was sent again?
-        self.slow_at = now + tftp.TRICKLE_US  # from then on too slow a peer is looked for
         self.credit = 0  # bytes that may be sent before that
         self.acked = 0
         self.sent = 0  # last block on its way
@@ -54,7 +58,7 @@ class Slot:
         self.again = -1  # highest block that was sent more than once
         self.tries = 0  # of the timer, without progress
         self.asked_again = 0  # repeated acknowledgements that were followed, without progress
-        self.began_at = self.progress_at = self.sent_at = now
+        self.progress_at = self.sent_at = now
 
     def finishing(self, now):
         """Has all been sent, and should the last ACK be here by now?"""
@@ -100,6 +104,10 @@ class Serve:
         if words is None:
             return tftp.REJECT_MALFORMED
         op, name, options = words
+        if op == tftp.ERROR:
+            if AMPLIFY * n > tftp.HEAD_BYTES + len(options):
+                self._refuse(-1, peer, port, name, options, now)
+            return tftp.REJECT_MALFORMED
         if op == tftp.WRQ:
             return self._refuse(-1, peer, port, tftp.E_ACCESS, b"nobody writes here", now)
         i = self._known(peer, port)
@@ -144,8 +152,9 @@ class Serve:
                     free = i
                 continue
             age = now - s.began_at
-            brisk += s.heard and age <= LONG_US
-            if age > (LONG_US if s.heard else HALF_OPEN_US):
+            idle = now - s.gained_at > (IDLE_US if s.heard else HALF_OPEN_US)
+            brisk += s.heard and not idle and age <= LONG_US
+            if idle or age > LONG_US:
                 if oldest < 0 or s.began_at < self._slots[oldest].began_at:
                     oldest = i
             if s.peer == peer:
@@ -208,7 +217,7 @@ class Serve:
         s.keep, at = grant(out, at, options, tftp.KEEP, 1, 1, 1)
         s.blksize = s.blksize or tftp.DEFAULT_BLKSIZE
         s.window = s.window or 1
-        if b"tsize" in options:
+        if b"tsize" in options and s.file.size:  # there are clients that refuse a size of 0
             at = tftp.put_option(out, at, b"tsize", s.file.size)
         s.last = s.file.size // s.blksize + 1  # number of the last block, which is short
         if at > 2:
@@ -241,7 +250,7 @@ class Serve:
             return 0
         acked = s.acked
         block = acked + ((buf[2] << 8 | buf[3]) - acked & 0xFFFF)
-        if block > s.sent:
+        if block > s.high:
             return tftp.REJECT_STALE
         if block == acked:
             return self._asked_again(s, i, now)
@@ -253,12 +262,14 @@ class Serve:
             s.timer.sample(now - s.sent_at)
             s.steady = True
         s.acked = block  # if it is not the last one sent, the next was lost
+        if block > s.sent:
+            s.sent = block  # it came late: we had gone back already
         s.tries = s.asked_again = 0
         s.progress_at = now
+        if block > 0:
+            s.gained_at = now
         if block >= s.last:
             self.served += 1
-            self._close(s)
-        elif now >= s.slow_at and tftp.too_slow(now - s.began_at, block * s.blksize):
             self._close(s)
         elif block == s.sent:
             self._send_window(s, i, now)
@@ -348,11 +359,12 @@ class Serve:
             if s.file is None or now < s.wake_at:
                 continue
             s.tries += 1
-            tries = LAST_TRIES if s.sent == s.last else TRIES
-            if s.tries > tries or now - s.progress_at >= tftp.STALL_US:
+            if now - s.progress_at >= (tftp.STALL_US if s.keep else tftp.STOCK_STALL_US) or (
+                s.keep and s.tries > (LAST_TRIES if s.sent == s.last else TRIES)
+            ):
                 self._close(s)
                 continue
-            s.timer.back_off()
+            s.timer.back_off(tftp.RTO_MAX_US if s.keep else tftp.STOCK_RTO_MAX_US)
             self._send_again(s, i, now)
         self._wake()
 

@@ -627,3 +627,126 @@ def test_no_packet_makes_a_machine_allocate_more_than_a_datagram():
         assert (pipe.most > 0 or not MICROPYTHON) and pipe.most <= limit, (window, pipe.most)
         # The options fall into some twenty words, once for each transfer.
         assert pipe.asked <= 2 * limit, pipe.asked
+
+
+def test_plain_client_whose_first_acknowledgement_is_late_gets_block_2():
+    """Ours has asked for an answer again by then, and may send nothing more for nothing."""
+    for late_us in (400000, 3000000, 5500000):
+        wire = Wire(data=PAYLOAD[:600])
+        request = b"\x00\x01" + NAME + b"\x00octet\x00"
+        sent = []
+        serve = tftpserve.Serve(
+            lambda *a, sent=sent: sent.append(bytes(a[3][:4])), wire.open, wire.rand, 4
+        )
+        serve.request(A, 3000, request, len(request), wire.now)
+        now = wire.now
+        while now < wire.now + late_us:
+            now += 10000
+            serve.tick(now)
+        assert serve.receive(0, A, 3000, b"\x00\x04\x00\x01", 4, now) == 0, late_us
+        assert sent == [b"\x00\x03\x00\x01", b"\x00\x03\x00\x02"]
+
+
+def test_stock_client_that_asks_again_after_5_s_is_still_served():
+    """atftp asks again after 5 s each, tftp-hpa after 1, 3 and 7 s: with two such silences in a
+    row the transfer goes on, and costs no more than a few blocks meanwhile."""
+    wire = Wire(data=PAYLOAD[:2000])
+    request = b"\x00\x01" + NAME + b"\x00octet\x00"
+    sent = []
+    serve = tftpserve.Serve(lambda *a: sent.append(bytes(a[3][:4])), wire.open, wire.rand, 4)
+    serve.request(A, 3000, request, len(request), wire.now)
+    now = wire.now + 2000
+    serve.receive(0, A, 3000, b"\x00\x04\x00\x01", 4, now)
+    sent.clear()
+    end = now + 10500000
+    while now < end:
+        now += 10000
+        serve.tick(now)
+    assert set(sent) == {b"\x00\x03\x00\x02"} and len(sent) <= 20
+    assert serve.receive(0, A, 3000, b"\x00\x04\x00\x02", 4, now) == 0
+    assert sent[-1] == b"\x00\x03\x00\x03"
+    while not serve.idle(0):
+        now += 100000
+        serve.tick(now)
+    assert now - end < 40000000
+
+
+def test_our_client_outlasts_a_stock_server_that_sends_again_after_7_s():
+    """tftpd-hpa sends a block again after 1, 3 and 7 s, and hears no repeated acknowledgement."""
+    wire = Wire()
+    oack = b"\x00\x06blksize\x00512\x00"
+    wire.get.start(B, SERVER, NAME, 65536, wire.now)
+    wire.get.receive(B, 50000, oack, len(oack), wire.now + 2000)
+    block = b"\x00\x03\x00\x01" + PAYLOAD[:512]
+    wire.get.receive(B, 50000, block, len(block), wire.now + 4000)
+    now = wire.now + 4000
+    while now < wire.now + 7004000:
+        now += 10000
+        wire.get.tick(now)
+    block = b"\x00\x03\x00\x02" + PAYLOAD[512:600]
+    assert wire.get.receive(B, 50000, block, len(block), now) == 0
+    assert wire.get.state == DONE, wire.get.reason
+
+
+def test_requests_that_are_not_taken_are_told_why():
+    wire = Wire()
+    sent = []
+    serve = tftpserve.Serve(
+        lambda *a: sent.append((a[0], bytes(a[3][: a[4]]))), wire.open, wire.rand, 4
+    )
+    name = b"\x00\x01" + NAME
+    for tail, code, word in (
+        (b"\x00netascii\x00", 4, b"octet"),
+        (b"\x00octet\x00blksize\x00512\x00blksize\x00512\x00", 8, b"twice"),
+        (b"\x00octet\x00blksize\x00512\x00\x00\x00", 8, b"option"),
+        (b"\x00octet\x00blksize\x00", 8, b"option"),
+    ):
+        request = name + tail
+        sent.clear()
+        assert serve.request(A, 3000, request, len(request), wire.now) == tftp.REJECT_MALFORMED
+        assert len(sent) == 1, tail
+        slot, error = sent[0]
+        assert slot == -1 and error[:4] == bytes([0, 5, 0, code]) and word in error, (tail, error)
+        assert len(error) <= tftpserve.AMPLIFY * len(request)
+        assert serve.idle(0)
+    sent.clear()
+    for noise in (
+        b"",
+        b"\x00",
+        b"\x00\x01",
+        b"\x00\x03\x00\x01x",
+        b"hello",
+        name,
+        name + b"\x00octet",
+    ):
+        serve.request(A, 3000, noise, len(noise), wire.now)
+    assert not sent
+
+
+def test_slots_that_are_asked_for_again_without_progress_bar_nobody():
+    """Two addresses take all slots, and ask for something else each time before theirs is old."""
+    wire = Wire()
+    wire.files = {b"1/x/%d" % i: PAYLOAD for i in range(10)}
+    request = b"\x00\x01" + b"1/x/%d" + b"\x00octet\x00blksize\x00512\x00"
+    sent = []
+    serve = tftpserve.Serve(lambda *a: sent.append(a[:2]), wire.open, wire.rand, 4)
+    now = wire.now
+    got = None
+    peers = (b"1" * 20, b"2" * 20)
+    for step in range(100):
+        now += 100000
+        serve.tick(now)
+        for peer in peers:
+            for port in (3000, 3001):
+                data = request % (step % 10)
+                serve.request(peer, port, data, len(data), now)
+                slot = sent[-1][0]
+                if slot >= 0 and step % 2:  # acknowledged, and then never again
+                    serve.receive(slot, peer, port, b"\x00\x04\x00\x00", 4, now)
+        sent.clear()
+        data = request % 1
+        serve.request(A, 4000, data, len(data), now)
+        if sent and sent[-1] == (sent[-1][0], A) and sent[-1][0] >= 0:
+            got = step
+            break
+    assert got is not None and got <= 10, got

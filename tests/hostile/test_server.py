@@ -213,7 +213,7 @@ def test_at_most_three_bytes_for_one_until_the_peer_has_answered(server):
 def test_noise_is_not_answered_and_harms_nothing(server):
     with Peer() as peer:
         for op in range(256):
-            for rest in (b"", b"\0", b"\xff" * 600, b"x\0octet", b"x\0netascii\0", b"\0octet\0"):
+            for rest in (b"", b"\0", b"\xff" * 600, b"x\0octet", b"x\0", b"\0octet\0"):
                 peer.sendto(struct.pack("!H", op) + rest, server[0])
         assert peer.take(0.2) is None
     with ask(server, chunk(server), source="127.0.0.3") as peer:
