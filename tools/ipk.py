@@ -1,8 +1,8 @@
-"""Makes swdist_VERSION_all.ipk, with --ca also swdist-keyring_VERSION_all.ipk. For `make ipk`.
+"""Makes the packages, each as .ipk and as .apk; with --ca also the keyring. For `make ipk`.
 
 The same commit gives the same bytes: one order, owners 0, one time for all (SOURCE_DATE_EPOCH,
-else that of the last commit). The form is OpenWrt's, a gzip'd tar of debian-binary, data and
-control; ipkg of 2005 and opkg read it alike (docs/packaging.md).
+else that of the last commit). The form of an .ipk is OpenWrt's, a gzip'd tar of debian-binary, data
+and control; ipkg of 2005 and opkg read it alike (docs/packaging.md). apk.py makes the .apk.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import apk
 import ipk_const
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,22 +32,25 @@ FILES = ROOT / "files"
 SCRIPTS = ROOT / "package/swdist/scripts"
 MPY_CROSS = ROOT / "build/runtime/bin/mpy-cross"
 MODULES = "usr/lib/micropython/swdist"
-# Packages of what a router works without: {name: (description, modules, files)}.
+# Packages of what a router works without: {name: (description, modules, files, postinst)}.
 OPTIONAL = {
     "swdist-install": (
         "Releases of swdist that are packages or whole images",
         ("install",),
         ("usr/lib/swdist/flash", "usr/lib/swdist/install"),
+        "part-postinst",
     ),
     "swdist-sntp": (
         "NTP: the mesh's time for stock clients, stock servers' for the mesh",
         ("sntp",),
         (),
+        "part-postinst",
     ),
     "swdist-utils": (
         "What people ask of swdist on a router: commands, ubus, Prometheus",
         ("inject", "texts", "tool"),
         ("usr/libexec/rpcd/swdist", "etc/uci-defaults/50-swdist-utils"),
+        "utils-postinst",
     ),
 }
 CONFFILES = ("etc/config/swdist",)
@@ -61,6 +65,8 @@ class Package:
     name: str
     architecture: str
     description: str
+    version: str = f"{VERSION}-r{RELEASE}"
+    maintainer: str = "The swdist authors"
     depends: str = ""
     provides: str = ""
     conflicts: str = ""
@@ -70,11 +76,7 @@ class Package:
     conffiles: tuple = ()
 
     def filename(self):
-        return f"{self.name}_{version()}_{self.architecture}.ipk"
-
-
-def version():
-    return f"{VERSION}-r{RELEASE}"
+        return f"{self.name}_{self.version}_{self.architecture}.ipk"
 
 
 def source_epoch():
@@ -150,7 +152,7 @@ def tar_gz(entries, epoch):
 def control(package, epoch):
     fields = {
         "Package": package.name,
-        "Version": version(),
+        "Version": package.version,
         "Depends": package.depends,
         "Provides": package.provides,
         "Conflicts": package.conflicts,
@@ -158,7 +160,7 @@ def control(package, epoch):
         "Section": "net",
         "Require-User": package.user,
         "SourceDateEpoch": str(epoch),
-        "Maintainer": "The swdist authors",
+        "Maintainer": package.maintainer,
         "Architecture": package.architecture,
         "Installed-Size": str(sum(len(data) for _, data in package.files.values())),
         "Description": package.description,
@@ -252,7 +254,7 @@ def swdist(compiled):
 
 def optional(compiled):
     found = files()
-    for name, (description, stems, paths) in OPTIONAL.items():
+    for name, (description, stems, paths, postinst) in OPTIONAL.items():
         own = {p: f for p, f in compiled.items() if Path(p).stem in stems}
         yield Package(
             name=name,
@@ -260,12 +262,14 @@ def optional(compiled):
             description=description,
             depends="swdist",
             files={**own, **{path: found[path] for path in paths}},
+            scripts={"postinst": script(postinst)},
         )
 
 
 def keyring(ca):
     """The public keys of a community. They are no conffiles: after sysupgrade those of the new
-    image count, not the old ones."""
+    image count, not the old ones. The version is their own: it grows with each change of keys, or
+    no package manager would take them."""
     try:
         trust = load_ca(platform.Fs(), str(ca))  # refuses what is no public key
     except (ValueError, OSError) as error:
@@ -277,23 +281,27 @@ def keyring(ca):
         name="swdist-keyring",
         architecture="all",
         description="The keys whose signatures swdist trusts on this router",
+        version=f"1.{len(trust.baked)}-r{RELEASE}",
         files={f"etc/swdist/ca/{path}": (0o644, data) for path, (_, data) in files.items()},
-        scripts={"postinst": script("keyring-postinst")},
+        scripts={"postinst": script("part-postinst")},
     )
 
 
 def write(package, out, epoch):
-    data = ipk(package, epoch)
     out.mkdir(parents=True, exist_ok=True)
-    path = out / package.filename()
-    temporary = path.with_suffix(f".{os.getpid()}")
-    temporary.write_bytes(data)
-    temporary.rename(path)
-    print(f"ipk: {path.name}, {len(data):,} bytes")
+    made = {
+        package.filename(): ipk(package, epoch),
+        apk.filename(package): apk.apk(package, epoch, in_order, squeeze),
+    }
+    for name, data in made.items():
+        temporary = out / f".{name}.{os.getpid()}"
+        temporary.write_bytes(data)
+        temporary.rename(out / name)
+        print(f"ipk: {name}, {len(data):,} bytes")
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Makes the .ipk files.")
+    parser = argparse.ArgumentParser(description="Makes the .ipk and .apk files.")
     parser.add_argument("--ca", type=Path, help="also the keyring: this CA directory (public keys)")
     parser.add_argument("--modules", choices=("mpy", "py"), default="mpy")
     parser.add_argument("--out", type=Path, default=OUT)

@@ -28,7 +28,7 @@ import ipk
 ROOT = Path(__file__).resolve().parent.parent
 DEVICE = ROOT / "src/swdist"
 BIN = ROOT / "build/runtime/bin"
-LINES_BUDGET = 6_110  # docs/decisions/0004-size.md
+LINES_BUDGET = 6_600  # docs/decisions/0004-size.md
 PACKED_BUDGET_BYTES = 60 * 1024
 RSS_BUDGET_BYTES = 2 * 1024 * 1024
 HEAP = "1M"
@@ -135,7 +135,7 @@ def measure():
         rows = modules(Path(folder))
         packed = packed_bytes()
         memory = {daemon: memory_of(daemon, Path(folder)) for daemon in DAEMONS}
-    optional = {stem for _, stems, _ in ipk.OPTIONAL.values() for stem in stems}
+    optional = {stem for _, stems, *_ in ipk.OPTIONAL.values() for stem in stems}
     lines = sum(row["lines"] for row in rows if row["module"] not in optional)
     size = sum(row["mpy_bytes"] for row in rows)
     budgets = [

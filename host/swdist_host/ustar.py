@@ -2,6 +2,7 @@
 
 import tarfile
 
+from swdist import untar
 from swdist_host.errors import Refused
 
 BLOCK = tarfile.BLOCKSIZE
@@ -49,48 +50,49 @@ class Reader:
         return Refused(f"cut off or damaged {where}; get the file anew")
 
     def _head(self):
-        """The next member, or None where two blocks of zeros end the archive."""
+        """(name, type, size) of the next member, or None where zeros end the archive."""
         head = self._data[self._at : self._at + BLOCK]
         if len(head) < BLOCK:
             raise self._cut()
         if not any(head):
             return None
-        if head[257:265] != b"ustar\x0000":
+        why, name, size = untar.header(head)
+        if why == untar.FOREIGN:
             raise Refused("not a release: not a plain ustar archive")
-        try:
-            return tarfile.TarInfo.frombuf(head, "ascii", "strict")
-        except (tarfile.HeaderError, UnicodeError):
-            raise self._cut() from None
+        if why is not None:
+            raise self._cut()
+        return name.decode("ascii", "replace"), head[156:157], size
 
     def name(self):
         head = self._head()
-        return None if head is None else head.name
+        return None if head is None else head[0]
 
     def take(self, name, most):
         """The bytes of the next member, which must have that name."""
         head = self._head()
         if head is None:
             raise Refused(f"not a release: it has no '{name}'")
-        if head.name != name:
-            raise Refused(f"not a release: it has {head.name[:80]!a} in the place of '{name}'")
-        if head.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+        found, kind, size = head
+        if found != name:
+            raise Refused(f"not a release: it has {found[:80]!a} in the place of '{name}'")
+        if kind not in (tarfile.REGTYPE, tarfile.AREGTYPE):
             raise Refused(f"'{name}' is not a regular file")
-        if not 0 < head.size <= most:
-            raise Refused(f"'{name}' has {head.size} bytes, which can't be")
+        if not 0 < size <= most:
+            raise Refused(f"'{name}' has {size} bytes, which can't be")
         begin = self._at + BLOCK
-        data = self._data[begin : begin + head.size]
-        if len(data) < head.size:
+        data = self._data[begin : begin + size]
+        if len(data) < size:
             raise Refused(f"cut off in '{name}'; get the file anew")
         self._last = name
-        self._at = begin + -(-head.size // BLOCK) * BLOCK
-        if any(self._data[begin + head.size : self._at]):
+        self._at = begin + -(-size // BLOCK) * BLOCK
+        if any(self._data[begin + size : self._at]):
             raise self._cut()
         return data
 
     def end(self):
         head = self._head()
         if head is not None:
-            raise Refused(f"not a release: it has a member {head.name[:80]!a} too many")
-        left = len(self._data) - self._at
-        if not 2 * BLOCK <= left <= 2 * BLOCK + tarfile.RECORDSIZE or any(self._data[self._at :]):
+            raise Refused(f"not a release: it has a member {head[0][:80]!a} too many")
+        left = self._data[self._at :]
+        if len(left) < 2 * BLOCK or len(left) % BLOCK or any(left):
             raise self._cut()

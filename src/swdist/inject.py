@@ -7,43 +7,48 @@ judges it like everything else there.
 """
 
 from swdist import index, usign
-from swdist.bits import from_hex, to_hex
-from swdist.catalogue import write_head
+from swdist.bits import to_hex
+from swdist.catalogue import merge, write_head
 from swdist.index import DIGEST_BYTES, ENTRY_BYTES, HEAD_BYTES
 from swdist.manifest import MAX_BYTES, MAX_PAYLOADS
 from swdist.ucryptolib import sha256
+from swdist.untar import header
 
 MAX_MEMBERS = 2 + 2 * MAX_PAYLOADS
 _NOT = "is not a whole release file; make it with swdist release build, and copy it again"
 
 
 def members(f):
-    """{name: (offset, size)} of an uncompressed ustar archive, or None."""
-    found = {}
+    """[(name, offset, size)] of an uncompressed ustar archive, or None."""
+    found = []
     at = 0
-    while True:
+    while len(found) <= MAX_MEMBERS:
         f.seek(at)
         head = f.read(512)
         if len(head) == 512 and head == bytes(512):
-            return found
-        if len(head) != 512 or head[257:262] != b"ustar" or head[156] not in b"0\0":
+            return found if _is_end(f) else None
+        if len(head) != 512 or head[156] not in b"0\0":
             return None
-        try:
-            name = str(head[:100].split(b"\0")[0], "ascii")
-            size = int(str(head[124:136].split(b"\0")[0], "ascii").strip() or "0", 8)
-        except ValueError:
+        why, name, size = header(head)
+        if why is not None:
             return None
-        if name in found or not _known(name) or len(found) == MAX_MEMBERS:
+        fill = -size % 512
+        f.seek(at + 512 + size)
+        if f.read(fill) != bytes(fill):
             return None
-        found[name] = (at + 512, size)
-        at += 512 + (size + 511) // 512 * 512
+        found.append((name, at + 512, size))
+        at += 512 + size + fill
+    return None
 
 
-def _known(name):
-    folder, slash, file = name.partition("/")
-    if not slash:
-        return name in ("manifest", "signatures")
-    return from_hex(folder, 32) is not None and file in ("index", "pieces")
+def _is_end(f):
+    """Is there one more block of zeros, and nothing else behind it?"""
+    block = f.read(512)
+    while len(block) == 512 and block == bytes(512):
+        block = f.read(512)
+        if not block:
+            return True
+    return False
 
 
 def _read(f, parts, name, limit):
@@ -58,18 +63,19 @@ def _read(f, parts, name, limit):
 
 def put(fs, store, trust, f, quota_bytes):
     """(Release, None), or (None, what is wrong)."""
-    parts = members(f)
-    if parts is None:
+    found = members(f)
+    if found is None:
         return None, _NOT
-    manifest = _read(f, parts, "manifest", MAX_BYTES)
-    signatures = _read(f, parts, "signatures", usign.MAX_BYTES)
+    parts = {name: (at, size) for name, at, size in found}
+    manifest = _read(f, parts, b"manifest", MAX_BYTES)
+    signatures = _read(f, parts, b"signatures", usign.MAX_BYTES)
     if manifest is None or signatures is None:
         return None, _NOT
-    release, why = trust.check(manifest, signatures)
+    release, kept = trust.check(manifest, signatures)
     if release is None:
-        return None, why
+        return None, kept
     lines = {p.pid: p for p in release.manifest.payloads}
-    if len(parts) != 2 + 2 * len(lines):
+    if [name for name, _, _ in found] != _names(release.manifest):
         return None, _NOT
     if [p for p in release.manifest.payloads if p.kind == "image"]:
         return None, "has an image, which has no room in the store; swdist seed it from a laptop"
@@ -79,8 +85,9 @@ def put(fs, store, trust, f, quota_bytes):
         return None, why
     path = store + "/releases/" + to_hex(release.rid)
     if fs.is_dir(path):
-        return None, "is in the store already; swdist releases says how much of it"
+        return _better(fs, path, trust, manifest, signatures)
     made = []
+    why = None
     try:
         for p in lines.values():
             folder = store + "/payloads/" + to_hex(p.pid)
@@ -90,7 +97,7 @@ def put(fs, store, trust, f, quota_bytes):
                 why = _NOT
                 break
         if why is None:
-            write_head(fs, path, manifest, signatures)
+            write_head(fs, path, manifest, kept)
     except OSError as e:
         why = "can't be written to the store: %s" % e
     if why is None:
@@ -100,11 +107,32 @@ def put(fs, store, trust, f, quota_bytes):
     return None, why
 
 
+def _names(m):
+    """Of the members of a release's file, in order."""
+    names = [b"manifest", b"signatures"]
+    for p in m.payloads:
+        name = to_hex(p.pid).encode()
+        if name + b"/index" not in names:
+            names += [name + b"/index", name + b"/pieces"]
+    return names
+
+
+def _better(fs, path, trust, manifest, signatures):
+    """Of a release that is held only the signatures can be better: see merge."""
+    try:
+        release = merge(fs, path, trust, manifest, signatures)
+    except OSError as e:
+        return None, "can't be written to the store: %s" % e
+    if release is None:
+        return None, "is in the store already; swdist releases says how much of it"
+    return release, None
+
+
 def _put_payload(fs, folder, f, parts, p):
     """False if the archive does not hold all of it."""
-    name = to_hex(p.pid)
-    data = _read(f, parts, name + "/index", index.MAX_INDEX_BYTES)
-    at, size = parts.get(name + "/pieces", (0, 0))
+    name = to_hex(p.pid).encode()
+    data = _read(f, parts, name + b"/index", index.MAX_INDEX_BYTES)
+    at, size = parts[name + b"/pieces"]
     counts = index.pages(data) if data is not None and sha256(data) == p.pid else None
     if counts is None or size != counts[1] * ENTRY_BYTES + p.stored:
         return False

@@ -7,6 +7,7 @@ archive. Nothing is ever written outside the root, and no set-id bit is ever set
 MAX_ENTRIES = 4096
 MAX_NAME_BYTES = 255
 MAX_PARTS = 32  # how deep: whoever removes a tree goes down it by recursion
+FOREIGN = "it is not ustar"
 _BLOCK = 512
 
 
@@ -68,19 +69,6 @@ class Untar:
         if self._mode & 0o100:
             self._fs.chmod(self._path, 0o755)
 
-    def _octal(self, at, n):
-        """A number field, or None."""
-        text = bytes(self._head[at : at + n]).rstrip(b"\0 ")
-        value = 0
-        for c in text:
-            if not 0x30 <= c <= 0x37:
-                return None
-            value = value * 8 + c - 0x30
-        return value
-
-    def _text(self, at, n):
-        return bytes(self._head[at : at + n]).split(b"\0")[0]
-
     def _entry(self):
         """Takes a header. Returns what is wrong, or None."""
         head = self._head
@@ -90,20 +78,15 @@ class Untar:
             return None
         if self._zeros:
             return "its end is not the end"
-        stored = self._octal(148, 8)
-        if stored != total - sum(head[148:156]) + 8 * 0x20:
-            return "a wrong checksum"
-        if bytes(head[257:265]) != b"ustar\x0000":
-            return "it is not ustar"
+        why, name, size = header(head)
+        if why is not None:
+            return why
         self._entries += 1
         if self._entries > MAX_ENTRIES:
             return "too many entries"
-        name = self._text(0, 100)
-        prefix = self._text(345, 155)
-        if prefix:
-            name = prefix + b"/" + name
-        size = self._octal(124, 12)
-        self._mode = self._octal(100, 8)
+        self._mode = _octal(head[100:108])
+        if self._mode is None:
+            return "a number is not octal"
         kind = head[156]
         if size is None or self._mode is None:
             return "a number is not octal"
@@ -142,6 +125,28 @@ class Untar:
         if not size:
             self._finish_file()
         return None
+
+
+def header(head):
+    """(None, name, size) of a member, or what is wrong with its header, first."""
+    if bytes(head[257:265]) != b"ustar\x0000":
+        return FOREIGN, b"", 0
+    if _octal(head[148:156]) != sum(head) - sum(head[148:156]) + 8 * 0x20:
+        return "a wrong checksum", b"", 0
+    name, prefix = [bytes(field).split(b"\0")[0] for field in (head[:100], head[345:500])]
+    size = _octal(head[124:136])
+    why = "a number is not octal" if size is None else None
+    return why, prefix + b"/" + name if prefix else name, size
+
+
+def _octal(field):
+    """A number, or None."""
+    value = 0
+    for c in bytes(field).rstrip(b"\0 "):
+        if not 0x30 <= c <= 0x37:
+            return None
+        value = value * 8 + c - 0x30
+    return value
 
 
 def _name_fault(name):

@@ -33,7 +33,8 @@ def swd(members=MEMBERS):
         head = bytearray(512)
         head[: len(name)] = name.encode()
         head[124:136] = b"%011o\0" % len(data)
-        head[257:263] = b"ustar\0"
+        head[257:265] = b"ustar\x0000"
+        head[148:156] = b"%06o\0 " % (sum(head) + 8 * 0x20)
         out += bytes(head) + data + bytes(-len(data) % 512)
     return out + bytes(1024)
 
