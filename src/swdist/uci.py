@@ -1,104 +1,118 @@
-"""UCI configuration files, the part that swdist needs: config, option, list, package, comments."""
+"""UCI configuration files, as libuci reads them: config, option, list, package, comments."""
 
 MAX_BYTES = 65536
-MAX_LINES = 1024
 MAX_SECTIONS = 64
 MAX_OPTIONS = 128  # keys of one section type
-MAX_LIST = 64
-MAX_VALUE = 1024
+MAX_LIST = 128
+MAX_VALUE = 2048
 
-_SPACE = " \t\r"
-_NAME_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-."
+_ENDS = " \t\r\v\f\n;#"  # of a word that no quote holds together
+_NAME_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
 
 
 def parse(text):
     """({type: {key: value, or list of values}}, None), or (None, reason with the line's number).
 
-    Sections of one type are merged: a later option replaces an earlier one, lists grow."""
+    Sections of one type are merged: a later option replaces an earlier one, an empty one is
+    none, lists grow."""
     if len(text) > MAX_BYTES:
         return None, "longer than %d bytes" % MAX_BYTES
-    lines = text.split("\n")
-    if len(lines) > MAX_LINES:
-        return None, "more than %d lines" % MAX_LINES
     types = {}
+    names = {}
     current = None
     sections = 0
-    for i in range(len(lines)):
-        words, why = _words(lines[i])
-        if why is None and words:
-            if words[0] == "config":
-                sections += 1
-                why = _section(words, types)
-                if why is None and sections > MAX_SECTIONS:
-                    why = "more than %d sections" % MAX_SECTIONS
-                if why is None:
-                    current = types[words[1]]
-            elif words[0] in ("option", "list"):
-                why = _option(words, current)
-            elif words[0] != "package" or len(words) != 2:
-                why = "'%s' is not config, option or list" % words[0]
+    for line, words in _commands(text):
+        why = None
+        if isinstance(words, str):
+            why = words
+        elif words[0] in ("config", "c"):
+            sections += 1
+            why = _section(words, types, names)
+            if why is None and sections > MAX_SECTIONS:
+                why = "more than %d sections" % MAX_SECTIONS
+            if why is None:
+                current = types[words[1]]
+        elif words[0] in ("option", "o", "list", "l"):
+            why = _option(words, current)
+        elif words[0] not in ("package", "p") or len(words) != 2:
+            why = "'%s' is not config, option or list" % words[0]
         if why is not None:
-            return None, "line %d: %s" % (i + 1, why)
+            return None, "line %d: %s" % (line, why)
     return types, None
 
 
-def _words(line):
-    """([word, ...], None), or (None, reason)."""
+def _commands(text):
+    """Yields (number of its first line, [word, ...]); (number, reason) if it fails, the last."""
     words = []
-    word = None  # None: between words
+    word = None  # between words
+    plain = True  # the word stands there as it is
     quote = ""
-    escaped = False
-    for c in line:
+    escaped = skip = False
+    line = first = 1
+    for c in text + "\n\n":  # a backslash may eat the one
+        if c == "\n":
+            line += 1
+        elif skip:
+            continue
         if escaped:
-            word += c
-            escaped = False
+            escaped = c == "\r"
+            if c in "\r\n":
+                continue
+        elif c == "\\" and quote != "'":
+            escaped = True
+            plain = False
+            word = word or ""
+            continue
         elif quote:
             if c == quote:
                 quote = ""
-            elif c == "\\" and quote == '"':
-                escaped = True
-            else:
-                word += c
-        elif c in _SPACE:
+                continue
+        elif c in _ENDS:
+            # Behind a plain word libuci loses the rest of the line with the semicolon.
+            skip = c == "#" or c == ";" and plain and word is not None
             if word is not None:
-                words.append(word)
+                words.append(word if words or plain else "'%s'" % word)
                 word = None
-        elif c == "#" and word is None:
-            break
-        else:
-            if word is None:
-                word = ""
-            if c in "'\"":
-                quote = c
-            elif c == "\\":
-                escaped = True
-            else:
-                word += c
-    if quote or escaped:
-        return None, "a quote is not closed"
-    if word is not None:
-        words.append(word)
-    for w in words:
-        if len(w) > MAX_VALUE:
-            return None, "a value is longer than %d characters" % MAX_VALUE
-    return words, None
+                plain = True
+            if c == ";" and not skip and len(words) < 3:
+                words.append("")  # it takes it for the missing word
+            elif c == "\n" or c == ";" and not skip:
+                if words:
+                    yield first, words
+                    words = []
+                first = line
+            continue
+        elif c in "'\"":
+            quote = c
+            plain = False
+            word = word or ""
+            continue
+        word = (word or "") + c
+        if len(word) > MAX_VALUE:
+            yield first, "a value is longer than %d characters" % MAX_VALUE
+    if quote:
+        yield first, "a quote is not closed"
 
 
 def _is_name(text):
-    if not 0 < len(text) <= 64:
-        return False
     for c in text:
         if c not in _NAME_CHARS:
             return False
-    return True
+    return 0 < len(text) <= 64
 
 
-def _section(words, types):
+def _section(words, types, names):
     """Returns what is wrong, or None."""
-    if not 2 <= len(words) <= 3 or not _is_name(words[1]):
-        return "not of the form: config TYPE ['NAME']"
-    if words[1] not in types:
-        types[words[1]] = {}
+    kind = words[1] if 2 <= len(words) <= 3 else ""
+    name = words[2] if len(words) == 3 else ""
+    for c in kind:
+        if not "!" <= c <= "~":
+            kind = ""
+    if not 0 < len(kind) <= 64 or name and not _is_name(name):
+        return "not of the form: config TYPE ['NAME'], the name of letters, digits and _"
+    if name and names.setdefault(name, kind) != kind:
+        return "'%s' is a section of type %s already" % (name, names[name])
+    types.setdefault(kind, {})
     return None
 
 
@@ -106,21 +120,21 @@ def _option(words, section):
     """Returns what is wrong, or None."""
     if section is None:
         return "%s before the first config" % words[0]
-    if len(words) != 3 or not _is_name(words[1]):
-        return "not of the form: %s KEY 'VALUE'" % words[0]
-    key, value = words[1], words[2]
-    if key not in section and len(section) >= MAX_OPTIONS:
-        return "more than %d options" % MAX_OPTIONS
-    if words[0] == "option":
-        section[key] = value
-        return None
+    if not 2 <= len(words) <= 3 or not _is_name(words[1]):
+        return "not of the form: %s KEY 'VALUE', KEY of letters, digits and _" % words[0]
+    key, value = words[1], words[2] if len(words) == 3 else ""
     held = section.get(key)
-    if held is None:
-        section[key] = [value]
+    if words[0][0] == "o":
+        if value:  # else libuci leaves it as it was
+            section[key] = value
     elif isinstance(held, str):
         section[key] = [held, value]
+    elif held is None:
+        section[key] = [value]
     elif len(held) >= MAX_LIST:
         return "more than %d values of %s" % (MAX_LIST, key)
     else:
         held.append(value)
+    if len(section) > MAX_OPTIONS:
+        return "more than %d options" % MAX_OPTIONS
     return None

@@ -1,10 +1,13 @@
 """Releases of packages and of images, as an operator makes them."""
 
+import base64
+import contextlib
 import gzip
 import io
 import json
 import sys
 import tarfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "package"))
 from packing import simple
 from test_kind_image import BODY, GOOD, linksys, trx
 
-from swdist_host import release
+from swdist_host import kinds, release
+from swdist_host.errors import Refused
 from swdist_host.pack import pack
 from swdist_host.release import Source
 
@@ -230,14 +234,47 @@ def test_packages_of_apk_and_of_opkg_make_one_release_for_both(folder):
     assert [line["holds"] for line in lines] == [["olsrd 0.9 (all)"], ["olsrd 0.9-r2 (noarch)"]]
 
 
-def test_package_of_apk_of_form_3_goes_by_its_file_s_name(folder):
-    (folder / "luci-app-x-1.2.3-r4.apk").write_bytes(b"ADBd" + bytes(99))
-    good(*BUILD, "--package", "luci-app-x-1.2.3-r4.apk", cwd=folder)
-    assert shown(folder)["payloads"][0]["holds"] == ["luci-app-x ? (?)"]
+# What `apk mkpkg` of apk-tools 3.0.5 makes of babeld 1.13-r1 for x86_64, with a file usr/y.
+FORM_3 = base64.b64decode(
+    "QURCZHN0cdIrSM5OF2FkAAMWRoYHbEmJSak5KeyGeobGukWGbBUWZvFmJixF+fklDCxANW8ZGQTkGBgaQJgZoo1BhYHh"
+    "AWOlgnPokmzJyx539MMPuP14n3wluG/35ASGzyffTfVSd+O9kcqga8ObDTJjCZIZbEC+A5DOAJrBxMAgkMLAoOAEMru0"
+    "uAjIZ6gAioP0TACKgeyZAsQifxrO9Dfsn2bU+Exl5u0njL9qXk55B1TDC8QcQHX8QLwGiEFuE4fS2ADIPpAfTIBmzgFi"
+    "EPsIkP4BxCB5PqBekBtAwWPIxcAAAA=="
+)
+OPENED = b"ADB." + zlib.decompress(FORM_3[4:], -15)[4:]
+
+
+def test_package_of_apk_of_form_3_says_what_it_is(folder):
+    for packed in (FORM_3, OPENED, b"ADBc\1\x06" + FORM_3[4:]):
+        (folder / "renamed.apk").write_bytes(packed)
+        good(*BUILD, "--package", "renamed.apk", cwd=folder)
+        assert shown(folder)["payloads"][0]["holds"] == ["babeld 1.13-r1 (x86_64)"]
+        (folder / "r.swd").unlink()
+
+
+def test_spoilt_package_of_form_3_is_refused_and_never_raises():
+    whole = OPENED[:300]
+    for n in range(len(whole)):
+        turned = whole[:n] + bytes([whole[n] ^ 0xFF]) + whole[n + 1 :]
+        for spoilt in (whole[:n], turned, whole + whole[:n]):
+            with contextlib.suppress(Refused):
+                assert len(kinds.packages("apk", tarred(spoilt))) == 1
+    for spoilt in (b"ADBd" + bytes(99), b"ADBz" + FORM_3[4:], b"ADBc\2\x06" + FORM_3[4:]):
+        with pytest.raises(Refused, match="is no .apk"):
+            kinds.packages("apk", tarred(spoilt))
+
+
+def tarred(data):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        info = tarfile.TarInfo("a.apk")
+        info.size = len(data)
+        archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
 
 
 def test_package_of_apk_that_no_node_installs_is_refused(folder):
-    (folder / "swdist-1.0-r1.apk").write_bytes(b"ADB." + bytes(99))
+    (folder / "swdist-1.0-r1.apk").write_bytes(OPENED.replace(b"\6babeld", b"\6swdist"))
     (folder / "garbage-1.apk").write_bytes(b"\x1f\x8b garbage")
     for name, why in (("swdist-1.0-r1", "is what swdist itself runs on"), ("garbage-1", "no .apk")):
         done = swdist(*BUILD, "--package", f"{name}.apk", cwd=folder)

@@ -4,10 +4,13 @@ That is a stand-in, which says nothing of versions and images: it holds the reci
 `make ipk`. (Escaping is as there: recipes are expanded twice, package scripts once.)
 """
 
+import itertools
 import re
+import shutil
 import subprocess
 from importlib import metadata
 
+import packing
 import pytest
 from packing import ROOT
 from router import BIN
@@ -24,22 +27,33 @@ INSTALL_BIN := install -m0755
 CP := cp -fpR
 qstrip = $(strip $(subst ",,$(1)))
 """
+# What says whether a package is built again: OpenWrt's own lines, in short.
 PACKAGE = """
 PKG_BUILD_DIR := $(OUT)/build
+find_md5 = find $(wildcard $(1)) -type f -printf "%p%T@\\n" | sort | md5sum
+confvar = $(shell echo '$(foreach v,$(1),$(v)=$($(v)))' | md5sum)
 define BuildPackage
-$(eval $(call BuildTarget,$(1)))
+$(eval VERSION := $(PKG_VERSION)-r$(PKG_RELEASE))
+$(eval $(Package/$(1)))
+$(eval $(call BuildTarget,$(1),$(VERSION),$(URL)))
 endef
+stamps:
+	@echo prepared $(shell $(call find_md5,$(CURDIR) $(PKG_FILE_DEPENDS))) \
+		configured $(call confvar,$(PKG_CONFIG_DEPENDS))
 define BuildTarget
 .PHONY: $(1)
 $(1):
 	$(call Build/Prepare)
 	$(call Build/Compile)
 	$(call Package/$(1)/install,$(OUT)/$(1))
-export SCRIPT_$(subst -,_,$(1)) := $$(Package/$(1)/postrm)$$(Package/$(1)/postinst)
-version:
-	@echo $(PKG_VERSION)-r$(PKG_RELEASE)
-$(1)-script:
-	@echo "$$$$SCRIPT_$(subst -,_,$(1))"
+export POSTRM_$(subst -,_,$(1)) := $$(Package/$(1)/postrm)
+export POSTINST_$(subst -,_,$(1)) := $$(Package/$(1)/postinst)
+$(1)-about:
+	@echo '$(1) $(2) $(3) $(PKG_MAINTAINER) $(PKG_LICENSE)'
+$(1)-postrm:
+	@echo "$$$$POSTRM_$(subst -,_,$(1))"
+$(1)-postinst:
+	@echo "$$$$POSTINST_$(subst -,_,$(1))"
 endef
 """
 
@@ -52,11 +66,11 @@ def make(tmp_path):
     tools.mkdir(parents=True)
     (tools / "mpy-cross").symlink_to((BIN / "mpy-cross").resolve())
 
-    def run(target, **variables):
+    def run(target, top=ROOT, **variables):
         known = {"TOPDIR": tmp_path, "OUT": tmp_path, "STAGING_DIR": tmp_path / "staging"}
         words = [f"{key}={value}" for key, value in {**known, **variables}.items()]
         return subprocess.run(
-            ["make", "-C", ROOT / "package/swdist", *words, target],
+            ["make", "--no-print-directory", "-C", top / "package/swdist", *words, target],
             capture_output=True,
             text=True,
         )
@@ -104,30 +118,114 @@ def test_recipe_packs_a_community_s_keys_and_no_others(make, tmp_path, packages,
     assert set(installed(tmp_path / "swdist-keyring")) == {m.name for m in ipk} - {"."}
 
 
-@pytest.mark.parametrize("name", ["swdist", "swdist-keyring"])
+@pytest.fixture
+def project(tmp_path):
+    """A copy to edit, with nothing but what the recipe needs."""
+    for folder in ("package", "files", "src/swdist"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / folder, tmp_path / "project" / folder, ignore=ignored)
+    (tmp_path / "project/tools").mkdir()
+    shutil.copy(ROOT / "tools/ipk_const.py", tmp_path / "project/tools")
+    return tmp_path / "project"
+
+
+def test_recipe_needs_nothing_else_of_the_project(make, project, tmp_path):
+    done = make("swdist", top=project)
+    assert done.returncode == 0, done.stderr
+
+
+def test_recipe_builds_anew_what_has_changed(make, project, tmp_path, ca):
+    def stamps(keys=ca[0]):
+        done = make("stamps", top=project, CONFIG_SWDIST_CA=f'"{keys}"')
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("-") == 2, done.stdout  # both digests
+        return done.stdout
+
+    def appended(path):
+        with path.open("a") as file:
+            file.write("\n# changed\n")
+        return path
+
+    seen = [stamps()]
+    assert stamps() == seen[0]
+    (project / "src/swdist/__pycache__").mkdir()
+    (project / "src/swdist/__pycache__/x.pyc").write_text("")
+    assert stamps() == seen[0]
+    for path in ("src/swdist/netd.py", "files/usr/bin/swdist", "tools/ipk_const.py"):
+        appended(project / path)
+        seen.append(stamps())
+    (project / "src/swdist/another.py").write_text("")
+    seen.append(stamps())
+    cross = tmp_path / "staging/host/lib/micropython/mpy-cross/build/mpy-cross"
+    cross.unlink()
+    shutil.copy(BIN / "mpy-cross", cross)
+    seen.append(stamps())
+    other = shutil.copytree(ca[0], tmp_path / "other")  # as it is, with its dates
+    seen.append(stamps(other))
+    appended(other / "network")
+    seen.append(stamps(other))
+    (tmp_path / "link").symlink_to(other)
+    assert stamps(tmp_path / "link") != stamps("")
+    assert len(set(seen)) == len(seen)
+
+
+NAMES = ("swdist", "swdist-install", "swdist-keyring", "swdist-sntp", "swdist-utils")
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_scripts_of_the_recipe_are_shell(make, name):
-    script = make(f"{name}-script", MAKEFLAGS="").stdout
-    script = script[script.index("#!/bin/sh") :]
-    script = re.sub(r"(?m)^make.*$", "", script)
-    assert "${IPKG_INSTROOT}" in script
-    done = subprocess.run(["shellcheck", "-"], input=script, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
-    subprocess.run(["busybox", "ash", "-n"], input=script, text=True, check=True)
+    found = [make(f"{name}-{which}", MAKEFLAGS="").stdout for which in ("postinst", "postrm")]
+    found = [script for script in found if script.strip()]
+    assert len(found) == {"swdist": 2, "swdist-utils": 0}.get(name, 1)
+    for script in found:
+        assert script.startswith("#!/bin/sh\n") and "${IPKG_INSTROOT}" in script
+        done = subprocess.run(["shellcheck", "-"], input=script, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+        subprocess.run(["busybox", "ash", "-n"], input=script, text=True, check=True)
+
+
+def test_recipe_says_who_answers_for_each_package(make):
+    for name in NAMES:
+        said = make(f"{name}-about").stdout
+        assert re.search(r" https://\S+ The swdist authors <\S+@\S+> MIT$", said.strip()), said
 
 
 def test_version_is_said_once_and_orders_alike_for_opkg_and_apk(make, packages):
     """src/swdist/__init__.py is the place; the recipe and the host's package read it there."""
-    said = make("version").stdout.splitlines()
-    (version,) = [line for line in said if not line.startswith("make: ")]
-    assert version == f"{VERSION}-r{ipk_runtime.ipk.RELEASE}"
+    version = f"{VERSION}-r{ipk_runtime.ipk.RELEASE}"
     assert metadata.version("swdist-host") == VERSION
-    for name in ("swdist", "swdist-keyring", "swdist-utils", "swdist-sntp", "swdist-install"):
+    for name in set(NAMES) - {"swdist-keyring"}:
+        assert make(f"{name}-about").stdout.split()[:2] == [name, version]
         assert packages[name].name == f"{name}_{version}_all.ipk"
     # No suffix: what comes before a release is `~rc1` to opkg and `_rc1` to apk.
     assert re.fullmatch(r"\d+\.\d+\.\d+-r\d+", version)
     older, newer = "0.8.10-r9", "1.0.0-r1"
-    for a, b in ((older, version), (version, newer)):  # opkg has taken over dpkg's rules
+    ordered(older, version, newer)
+
+
+def ordered(*versions):
+    """As opkg has it, which has taken over dpkg's rules, and as apk has it where there is one."""
+    for a, b in itertools.pairwise(versions):
         assert subprocess.run(["dpkg", "--compare-versions", a, "lt", b]).returncode == 0, (a, b)
+        if shutil.which("apk"):
+            done = subprocess.run(["apk", "version", "-t", a, b], capture_output=True, text=True)
+            assert done.stdout == "<\n", (a, b, done)
+
+
+def test_keyring_has_a_version_of_its_own_that_grows_with_each_change_of_keys(make, tmp_path):
+    def version():
+        said = make("swdist-keyring-about", CONFIG_SWDIST_CA=f'"{keys}"').stdout.split()[1]
+        assert ipk_runtime.ipk.keyring(keys).version == said
+        return said
+
+    keys, _ = packing.make_ca(tmp_path)
+    seen = [version()]
+    for n in (1, 2):
+        packing.change_keys(tmp_path, n)
+        seen.append(version())
+    assert seen == ["1.0-r1", "1.1-r1", "1.2-r1"]
+    ordered("0.9.0-r1", *seen, "1.9-r1", "1.10-r1")
+    assert make("swdist-keyring-about").stdout.split()[1] == "1.0-r1"  # as feeds are listed
 
 
 def test_version_is_that_of_the_tag_where_there_is_one():

@@ -1,5 +1,5 @@
 # Sourced by /etc/init.d/swdist and /usr/bin/swdist; runs nothing by itself.
-# shellcheck shell=sh disable=SC2034  # whoever sources this uses them
+# shellcheck shell=sh disable=SC2034,SC2317  # whoever sources this uses them
 
 SWDIST_RUN=/var/run/swdist
 # Not in SWDIST_RUN: that is the network side's, which could name any process there.
@@ -18,10 +18,26 @@ swdist_pid() {
 	esac
 }
 
-# swdist_option NAME DEFAULT: its value in the configuration.
+# swdist_values NAME: those of an option or list in the configuration, a line for each section.
+swdist_values() (
+	# shellcheck source=/dev/null
+	[ ! -f /lib/functions.sh ] || . /lib/functions.sh
+	if command -v config_load >/dev/null; then
+		swdist_value() {
+			config_get value "$1" "$2"
+			[ -z "$value" ] || echo "$value"
+		}
+		config_load swdist
+		config_foreach swdist_value swdist "$1"
+	else # older than that is OpenWrt before 12.09
+		sed -n "s/^[[:space:]]*[a-z]*[[:space:]]*['\"]*$1['\"]*[[:space:]]\{1,\}['\"]*\([^'\"#[:space:]]*\).*/\1/p" \
+			/etc/config/swdist 2>/dev/null
+	fi
+)
+
+# swdist_option NAME DEFAULT: its value, the last one if there are several.
 swdist_option() {
-	value=$(sed -n "s/^[[:space:]]*option[[:space:]]*['\"]*$1['\"]*[[:space:]]\{1,\}['\"]*\([^'\"#[:space:]]*\).*/\1/p" \
-		/etc/config/swdist 2>/dev/null | tail -n 1)
+	value=$(swdist_values "$1" | tail -n 1)
 	echo "${value:-$2}"
 }
 
