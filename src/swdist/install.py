@@ -5,7 +5,7 @@ The network side keeps an image in RAM. Two scripts do the work, as root: `insta
 `flash` checks an image and calls sysupgrade.
 """
 
-from swdist.bits import to_hex, version_text
+from swdist.bits import plain, to_hex, version_text
 from swdist.index import HEAD_BYTES, MAX_INDEX_BYTES
 from swdist.ucryptolib import sha256
 
@@ -14,6 +14,10 @@ LIMIT_S = 86400  # they limit what they start themselves: nothing may end sysupg
 MARGIN_BYTES = 2097152  # of memory that is left
 WAIT_US = 60000000  # a neighbour may lack the last chunks yet
 MAX_FAILED = 16  # as in slots
+TRIES = 3  # so often sysupgrade is given one image
+BEGUN = ".image/begun"  # beside RUN, in RAM: sysupgrade was called in this boot
+NOTHING = b" sysupgrade has begun 3 times, and it is still the old image that runs"
+_IMAGE = ("/proc/version", "/proc/mtd", "/rom/usr/lib/opkg/status", "/rom/lib/apk/db/installed")
 
 
 class Ram:
@@ -36,8 +40,7 @@ class Ram:
 
     def _available(self):
         """Bytes of memory; 0 where the kernel does not say (before Linux 3.14)."""
-        with self._fs.open("/proc/meminfo", "rb") as f:
-            text = f.read(512)
+        text = _head(self._fs, "/proc/meminfo")
         at = text.find(b"MemAvailable:")
         return int(text[at + 13 : text.find(b"k", at)]) * 1024 if at >= 0 else 0
 
@@ -45,23 +48,27 @@ class Ram:
 class Flash:
     """When an image is flashed: at a random instant of its window, which begins when it should run
     and is here. Who flashes later can give it to those who lack it.
-    rand(n): 0..n-1. hook: as the switcher's; `flash` does not come back where it went well."""
+    rand(n): 0..n-1. hook: as the switcher's, and for `flash`: what comes back from it is never that
+    all went well, for then this system is gone."""
 
     def __init__(self, fs, conf, rand, switcher, hook, log):
         self.next_at = 0
         self._fs = fs
         self._path = conf.run + "/images/"
+        self._begun = conf.run + ".image/image"  # sysupgrade was given that one
         self._rand = rand
         self._switcher = switcher
         self._hook = hook
         self._log = log
         self._image = None  # the release that is to replace all of this,
         self._flash_at = 0  # and when
+        self._said = None  # what was wrong last
 
     def _here(self, r, p):
         """Is an image all here, going by its size?"""
+        size = self._fs.size
         path = self._path + to_hex(p.pid) + "/payload"
-        return p.kind == "image" and self._fs.size(path) == p.stored
+        return p.kind == "image" and p.stored in (size(path), size(self._begun))
 
     def _kind(self, r):
         p = self._switcher.here.takes(r.manifest)
@@ -87,30 +94,69 @@ class Flash:
         elif now >= self._flash_at:
             self._image = None
             why = str(self._hook(r, "flash"))
-            self._log.error("release %s is not flashed: %s" % (r.name(), why))
+            line = "release %s is not flashed: %s" % (r.name(), why)
+            if line != self._said:
+                self._log.error(line)
+            self._said = line
             if not why.startswith("not now"):
                 s.remember(r, why)
         if self._image is not None:
             self.next_at = min(self.next_at, self._flash_at)
 
 
-def flashed(fs, state, version):
-    """At a start. Of two files that are written before sysupgrade is called, `flashing` outlives
-    it, `flashing.old` does not: then the image has come, and must be of the release's version. If
-    it is not, it would be flashed again and again."""
-    words = (fs.read(state + "/flashing", 99) or b"").split()
-    if not words or fs.size(state + "/flashing.old") is not None:
+def image_here(fs, version):
+    """16 hex digits that tell the image that runs from others, by what only an image brings: its
+    version, kernel, partitions, packages, and the superblock of its squashfs, which has sizes to
+    the byte."""
+    said = version.encode()
+    for path in _IMAGE:
+        said += b"%d " % (fs.size(path) or 0) + _head(fs, path)
+    for line in _head(fs, "/proc/mtd").split(b"\n"):
+        if line.endswith(b'"rootfs"'):
+            said += _head(fs, "/dev/" + plain(line.split(b":")[0]))[:96]
+    return to_hex(sha256(said)[:8])
+
+
+def _head(fs, path):
+    """What a file begins with, also one without a size; nothing where there is none."""
+    try:
+        with fs.open(path, "rb") as f:
+            return f.read(4096) or b""
+    except OSError:
+        return b""
+
+
+def flashed(fs, conf):
+    """At a start: what has come of an image. Whatever sysupgrade answers, and whoever survives it,
+    only the next boot can tell, by `flashing`: the release, its version, a dot for each time, and
+    which image was running. Written before sysupgrade is called, it outlives it."""
+    path = conf.state + "/flashing"
+    words = (fs.read(path, 199) or b"").split()
+    if len(words) != 4 or fs.size(conf.run + BEGUN) is not None:
         return
-    if words[1:] != [version.encode()]:
-        lines = (fs.read(state + "/failed", 8192) or b"").split(b"\n")[-MAX_FAILED:-1]
-        lines.append(words[0] + b" flashed, and the image here says it is " + version.encode())
-        fs.write_atomic(state + "/failed", b"\n".join(lines) + b"\n")
-    fs.remove(state + "/flashing")
+    version = version_text(conf.factory_version)
+    why = None
+    if words[1] != version.encode():
+        why = b" flashed, and the image here says it is " + version.encode()
+        if words[3] == image_here(fs, version).encode():
+            if len(words[2]) < TRIES:
+                return
+            why = NOTHING
+    # It may have been given up before it came.
+    lines = (fs.read(conf.state + "/failed", 8192) or b"").split(b"\n")[-MAX_FAILED:-1]
+    lines = [line for line in lines if not line.startswith(words[0])]
+    if why is not None:
+        lines.append(words[0] + why)
+    try:
+        fs.write_atomic(conf.state + "/failed", b"".join([line + b"\n" for line in lines]))
+        fs.remove(path)
+    except OSError:
+        pass  # at the next start, then
 
 
 def script(run, fs, conf, release, p, name, slot):
-    """0, or why not. run(words, limit_s): its exit status. p: the payload that fits here, or
-    None."""
+    """0, or why not. run(words, limit_s): a command's exit status. p: the payload that fits here,
+    or None."""
     kind = p.kind if p is not None else "none"
     why = conf.run + ".why"
     path = SCRIPTS + ("flash" if name == "flash" else "install")
@@ -125,9 +171,15 @@ def script(run, fs, conf, release, p, name, slot):
         if digest is None:
             return "not now: the index does not hold"
         words += (version_text(release.manifest.version), str(p.size), to_hex(p.pid), digest)
-    status = run(words, LIMIT_S)
-    said = fs.read(why, 999) or b"it exited with %d" % status
-    return status and "".join([chr(c) for c in said if 32 <= c < 127])
+        words += (image_here(fs, version_text(conf.factory_version)), "." * TRIES)
+    if fs.size(why) is not None:
+        fs.remove(why)
+    status = run(("sh",) + words, LIMIT_S)
+    if not status:
+        return 0
+    # Without a last word sysupgrade has ended it, or somebody: no verdict on the image.
+    ended = (b"not now: " if name == "flash" else b"") + b"it exited with %d" % status
+    return plain(fs.read(why, 999) or ended)
 
 
 def _digest(fs, path, p):

@@ -170,21 +170,53 @@ class Fs:
             run(("chown", "%d:%d" % (uid, gid), path), 10)
 
 
-_TIMEOUTS = ("timeout -s KILL %d", "timeout -s KILL -t %d")  # the second: busybox before 1.30
-_timeout = None  # that which works here; "" if none does
+# What limits a command is this shell's own, for OpenWrt's busybox has no `timeout`, and older ones
+# no `setsid`. All that a command has started is known by a word in its environment, also what has
+# left its process group, or whose parent is gone; a second look finds what was started during the
+# first. The command itself ends last, for then nobody looks any more. Nor is there a trap, or one
+# long `sleep`: not each shell hears a signal that comes just before its `wait`. procd
+# has what it starts preload a library, and what a hook starts would do so too.
+_RUN = """unset LD_PRELOAD
+end() {
+for p in /proc/[0-9]*;do
+[ $p = /proc/$c ]||case " $(tr '\\0' ' ' <$p/environ) " in
+*" SWDIST_TASK=%s "*) kill -9 ${p#/proc/};;esac
+done
+}
+SWDIST_TASK=%s %s&c=$!
+{ n=0
+while [ $n -lt %d ];do sleep 1;n=$((n+1));done
+kill -STOP $c;end;end;kill -9 $c;} </dev/null >/dev/null 2>&1&w=$!
+{ wait $c;s=$?;kill -9 $w;wait $w;} 2>/dev/null
+"""
+# The last line that it says goes to a file, and all to where it went before. What it leaves running
+# may go on speaking: `cat` listens then.
+_TELL = """{ %s
+printf '\\n%s %%d\\n' $s;} 2>&1|{
+s=137 last=
+while read -r l;do
+case $l in "%s "*) s=${l#* };break;;?*) last=$l;printf '%%s\\n' "$l";;esac
+done
+printf %%s "$last" >'%s'
+cat <&3 3<&-&exit $s
+} 3<&0"""
 
 
-def run(words, timeout_s, quiet=False):
-    """Runs a command with its words quoted; the exit status, 137 when it took too long. Without
-    any `timeout`, as on White Russian, there is no limit. quiet: what it says is not heard."""
-    global _timeout
-    if _timeout is None:
-        works = [t for t in _TIMEOUTS if os.system(t % 9 + " true 2>/dev/null") == 0]
-        _timeout = works[0] if works else ""
-    line = _timeout % timeout_s if _timeout else ""
-    for word in words:
-        line += " '" + word.replace("'", "'\\''") + "'"
-    status = os.system(line + " >/dev/null 2>&1" if quiet else line)
+def run(words, timeout_s, quiet=False, said=None):
+    """Runs a command with its words quoted; the exit status, 137 when it took too long: then all
+    that it has started has ended with it. quiet: what it says is not heard. said: a file for the
+    last line of it, with a name that needs no quotes."""
+    task = "".join(["%02x" % b for b in rand_bytes(8)])
+    line = " ".join(["'" + word.replace("'", "'\\''") + "'" for word in words])
+    line = _RUN % (task, task, line + " >/dev/null 2>&1" if quiet else line, timeout_s)
+    line = _TELL % (line, task, task, said) if said else line + "exit $s"
+    # SIGTERM is held back (libc.stop_fd), and busybox's sh hands that on: then nobody could end
+    # what it starts.
+    held = bytearray(128)
+    how = 3 if libc.MIPS else 2  # SIG_SETMASK
+    libc.call("i", "sigprocmask", "iPP", how, bytes(128), held)
+    status = os.system(line)
+    libc.call("i", "sigprocmask", "iPP", how, held, None)
     return status >> 8 if status & 0xFF == 0 else 128 + (status & 0x7F)
 
 

@@ -7,7 +7,7 @@ whatever the instant, the node comes up in a slot that is whole. The launcher (f
 reads all three, and writes the last where switchd does not run.
 """
 
-from swdist.bits import from_hex, to_hex
+from swdist.bits import from_hex, plain, to_hex
 from swdist.choose import FACTORY
 from swdist.chunks import Chunks
 from swdist.manifest import UNPACKED
@@ -73,6 +73,10 @@ class Slots:
     def failed(self):
         """Ids of releases that failed on this node, oldest first."""
         return [_rid(line) for line in self._failed]
+
+    def reasons(self):
+        """Of each of them, why."""
+        return [plain(line[65:]) for line in self._failed]
 
     def fail(self, rid, why):
         """Also after an OSError it counts as failed, until the next start."""

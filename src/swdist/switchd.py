@@ -19,9 +19,10 @@ from swdist import (
     platform,
     ucryptolib,
     unixsock,
+    usign,
     verify,
 )
-from swdist.bits import from_hex, to_hex, version_text
+from swdist.bits import from_hex, plain, to_hex, version_text
 from swdist.manifest import MAX_BYTES
 from swdist.slots import Slots
 from swdist.switcher import Switcher
@@ -42,7 +43,6 @@ MAX_NAMES = 256  # directories of the store that are looked at
 CHECK_US = 10000000  # a look at an unknown release costs so much time, on average;
 CHECKS = 96  # but so many may come at once: more than a store holds
 MAX_RECORD_BYTES = 65536
-MAX_SIGNATURES_BYTES = 32768
 
 
 class Switchd:
@@ -59,7 +59,7 @@ class Switchd:
         self._ahead = False
         self._checked_until = 0  # how far the time for checks is spent
         if install:
-            install.flashed(fs, conf.state, version_text(conf.factory_version))
+            install.flashed(fs, conf)
         self.slots = Slots(fs, conf.store, conf.state)
         self.here = choose.Here(conf.board, config.kinds(conf, fs), conf.groups, self._lot())
         try:
@@ -199,7 +199,7 @@ class Switchd:
         manifest = self.fs.read(path + "/manifest", MAX_BYTES) or b""
         release, why = None, "digest is not the id"
         if sha256(manifest) == rid:
-            signatures = self.fs.read(path + "/signatures", MAX_SIGNATURES_BYTES) or b""
+            signatures = self.fs.read(path + "/signatures", usign.MAX_BYTES) or b""
             release, why = self.trust.check(manifest, signatures)
         if release is not None:
             if self.trust.adopt(release):  # what it does not vouch for is looked at once more
@@ -213,7 +213,7 @@ class Switchd:
 
     def _hook(self, release, name):
         """Package manager or sysupgrade, the slot's own hook, then the operator's, in order: 0, or
-        what the first one says that fails."""
+        which one fails first, and what it says last."""
         self._rank(False)
         path = self.slots.path(release.rid)
         p = self.here.payload(release.manifest)
@@ -221,30 +221,30 @@ class Switchd:
         if name in ("activate", "flash") or (name == "prepare" and kind == "ipk"):
             why = "kind ipk takes package swdist-install" if kind == "ipk" else 0
             if install:
-                why = install.script(self._run, self.fs, self.conf, release, p, name, path)
+                why = install.script(platform.run, self.fs, self.conf, release, p, name, path)
             if why:
                 return why
-        hooks = [path + "/hooks/" + name] if name in ("activate", "health") else []
-        folder = HOOKS + ("confirm" if name == "health" else name) + ".d/"
-        for file in sorted(self.fs.listdir(folder))[:MAX_HOOKS]:
-            hooks.append(folder + file)
-        for hook in hooks:
-            if self.fs.size(hook) is not None:
-                status = self._run((hook, path), HOOK_S)
-                if status:
-                    self.log.warn("%s exited with %d" % (hook, status))
-                    return status
+        hooks = [(path + "/hooks/", name)] if name in ("activate", "health") else []
+        folder = ("confirm" if name == "health" else name) + ".d/"
+        for file in sorted(self.fs.listdir(HOOKS + folder))[:MAX_HOOKS]:
+            hooks.append((HOOKS, folder + file))
+        for where, hook in hooks:
+            if self.fs.size(where + hook) is not None:
+                why = self._ask(where + hook, path)
+                if why:
+                    why = hook + ": " + why
+                    self.log.warn(why)
+                    return why
         return 0
 
-    def _run(self, words, limit_s):
-        # SIGTERM is held back (libc.stop_fd), and busybox's sh hands that on: then no timeout could
-        # end the hook, and nobody what it starts.
-        how = 3 if libc.MIPS else 2  # SIG_SETMASK
-        held = bytearray(128)
-        libc.call("i", "sigprocmask", "iPP", how, bytes(128), held)
-        status = platform.run(["sh"] + list(words), limit_s)
-        libc.call("i", "sigprocmask", "iPP", how, held, None)
-        return status
+    def _ask(self, hook, path):
+        """Runs one: None, or what is wrong by its last line."""
+        said = self.conf.run + ".said"
+        status = platform.run(("sh", hook, path), HOOK_S, False, said)
+        last = plain(self.fs.read(said, 4096) or b"")
+        if status == 137:
+            return ("more than %d s: %s" % (HOOK_S, last)).rstrip(": ")
+        return status and (last or "it exited with %d" % status)
 
     def _record(self, record):
         fs = self.fs
@@ -286,6 +286,7 @@ class Switchd:
             },
             "confirmed": to_hex(self.slots.confirmed()),
             "failed": [to_hex(f) for f in self.slots.failed()],
+            "why": self.slots.reasons(),
             "prepared": [
                 to_hex(x.rid) for x in self.switcher.releases if self.slots.prepared(x.rid)
             ],

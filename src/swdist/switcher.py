@@ -28,8 +28,8 @@ def _unpacked(r, p):
 
 
 class Switcher:
-    """hook(release, name) -> 0, or what is wrong by the hooks of that name, a number or text. Those
-    of `prepare` and `rollback` are told only; but packages that can't be installed say so there.
+    """hook(release, name) -> 0, or what is wrong by the hooks of that name, for people. Those of
+    `prepare` and `rollback` are told only; but packages that can't be installed say so there.
     record(dict) is called after each switch. floor_s: the mesh time as it was last kept, seconds;
     a start value only, for as a bound it would make a clock set forward once wrong for ever."""
 
@@ -60,7 +60,6 @@ class Switcher:
         self._retry_us = RETRY_US
         self._fault_until = 0
         self._deadline = None  # by which the active release must be confirmed
-        self._health_at = 0
         self.active = factory
         self.change_at = None  # counter of the next start or end
         self.over = False  # other code is due: the launcher starts it when this process ends
@@ -94,9 +93,7 @@ class Switcher:
 
     def set_releases(self, releases, now):
         self._failed = set(self._slots.failed())
-        self._signed_s = 0
-        for r in releases:
-            self._signed_s = max(self._signed_s, r.manifest.signed_at_s)
+        self._signed_s = max([0] + [r.manifest.signed_at_s for r in releases])
         self.releases = releases
         self.next_at = now
 
@@ -197,8 +194,12 @@ class Switcher:
         best = self._best(now_s, self.synced, self.prepared)
         if best.manifest.experimental and best.rid != self.active.rid:
             if not self._slots.prepared(self.best_if(_unpacked, now_s, False).rid):
-                return self._best(now_s, False, self.prepared)
+                return self._best(now_s, self.synced, self._begun)
         return best
+
+    def _begun(self, r, p):
+        """For choose: is it prepared, and no experiment that has yet to begin?"""
+        return self.prepared(r, p) and (not r.manifest.experimental or r.rid == self.active.rid)
 
     # --- activate
 
@@ -242,9 +243,9 @@ class Switcher:
         self._enter(now)
 
     def _enter(self, now):
-        status = self._hook(self.active, "activate")
-        if status:
-            self._fail("hook activate: %s" % status, now)
+        why = self._hook(self.active, "activate")
+        if why:
+            self._fail(why, now)
 
     def _awaits(self, old, chosen, now_s):
         """Is this a step down, only because what is to run has yet to be prepared?"""
@@ -281,6 +282,7 @@ class Switcher:
     def _begin_trial(self, now):
         self._deadline = now + self._confirm_us
         self._health_at = now
+        self._ill = None  # what hooks/health said last
 
     def _confirm(self, now):
         if self._deadline is None:
@@ -289,13 +291,14 @@ class Switcher:
         company = self._neighbours > 0 or not self._company_before
         if heard and company and now >= self._health_at:
             self._health_at = now + HEALTH_US
-            if self._hook(self.active, "health") == 0:
+            self._ill = self._hook(self.active, "health")
+            if not self._ill:
                 self._slots.confirm(self.active.rid)
                 self._deadline = None
                 self._log.info("confirmed release %s" % self.active.name())
                 return
         if now >= self._deadline:
-            self._fail("not confirmed in time", now)
+            self._fail(self._ill or "not confirmed in time", now)
             return
         self.next_at = min(self.next_at, self._deadline)
         if self._health_at > now:

@@ -131,9 +131,7 @@ def show_clock(f):
 
 def releases(fs, conf):
     net, switch = said(fs, conf, "net"), said(fs, conf, "switch")
-    why = {}
-    for line in str(fs.read(conf.state + "/failed", 8192) or b"", "utf-8").split("\n"):
-        why[line[:64]] = line[65:]
+    why = dict(zip(switch["failed"], switch["why"]))
     now_s = net["mesh_us"] // 1000000
     found = []
     for r in net["releases"]:
@@ -142,7 +140,7 @@ def releases(fs, conf):
         row = dict(r)
         row["start"] = m and utc(m.start_s)
         row["end"] = utc(m.end_s) if m and m.end_s else None
-        row["failed"] = why.get(r["id"], "yes") if r["id"] in switch["failed"] else None
+        row["failed"] = (why[r["id"]] or "yes") if r["id"] in why else None
         row["active"] = r["id"] == switch["active"]["id"]
         row["confirmed"] = r["id"] == switch["confirmed"]
         row["scheduled"] = bool(
@@ -236,6 +234,9 @@ def of_switch(fs, conf, switch):
         ("experimental", "gauge", "Is it experimental?", "", int(active["experimental"])),
         ("releases_failed", "gauge", "Releases that failed here.", "", len(switch["failed"])),
     ]
+    for rid, why in zip(switch["failed"], switch["why"]):
+        labels = '{id="%s",why="%s"}' % (rid, why.replace("\\", "\\\\").replace('"', '\\"'))
+        rows.append(("failed_release_info", "gauge", "One that failed here.", labels, 1))
     # The log keeps the latest hundreds only: no counters, then.
     log = fs.read(conf.state + "/switches", MAX_BYTES) or b""
     rows.append(("switches", "gauge", "Switches in this node's log.", "", log.count(b'"reason"')))

@@ -114,7 +114,7 @@ class Node:
         return t
 
     def hook(self, release, name):
-        return int(name == "health" and release.manifest.version in self.sick)
+        return "ill" if name == "health" and release.manifest.version in self.sick else 0
 
     def switched(self, record):
         self.records.append((record["to"], record["reason"]))

@@ -34,6 +34,20 @@ def make_ca(folder):
     return folder / "ca", folder / "alice.sec"
 
 
+def change_keys(folder, n):
+    """The nth change of keys in the CA directory of make_ca; all stay alice's and one more."""
+    swdist = [Path(sys.executable).with_name("swdist")]
+    words = [f"--key=key{n}.pub", "--key=alice.pub", "--threshold=1"]
+    for command in (
+        ["keygen", f"key{n}", "--no-passphrase"],
+        ["network", "rekey", "ca", "-o", f"keys{n}.swd", *words],
+        ["release", "sign", f"keys{n}.swd", "--key", "alice.sec", "--ca", "ca", "--yes"],
+        ["network", "adopt", "ca", f"keys{n}.swd"],
+    ):
+        subprocess.run([*swdist, *command], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    return folder / f"keys{n}.swd"
+
+
 def tar_gz(files):
     """A gzip'd tar as bytes, of {name: (mode, bytes)}."""
     out = io.BytesIO()

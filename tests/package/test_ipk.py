@@ -64,10 +64,10 @@ def test_package_is_within_its_budget(packages):
     assert packages["swdist"].stat().st_size <= BUDGET_BYTES
 
 
-@pytest.mark.parametrize("name", ["swdist", "swdist-keyring"])
-def test_form_is_that_of_openwrt(packages, name):
+@pytest.mark.parametrize("name, version", [("swdist", VERSION), ("swdist-keyring", "1.0")])
+def test_form_is_that_of_openwrt(packages, name, version):
     path = packages[name]
-    assert path.name == f"{name}_{VERSION}-r1_all.ipk"
+    assert path.name == f"{name}_{version}-r1_all.ipk"
     assert path.read_bytes()[:10] == b"\x1f\x8b\x08\0\0\0\0\0\2\3"  # no name, no time
     outer = gzip.decompress(path.read_bytes())
     assert outer[257:265] == b"ustar  \0"  # GNU's
@@ -103,6 +103,16 @@ def test_control_tells_what_opkg_wants_to_know(packages):
     data = members(parts(packages["swdist"])["./data.tar.gz"])
     assert int(found["Installed-Size"]) == sum(m.size for m in data)
     assert text_of(about, "./conffiles") == "/etc/config/swdist\n"
+
+
+def test_scripts_of_each_package(packages):
+    """Whose files are uci-defaults asks OpenWrt for them; whose are modules or keys restarts."""
+    scripts = {name: parts(path)["./control.tar.gz"] for name, path in packages.items()}
+    names = {name: [m.name for m in members(about)] for name, about in scripts.items()}
+    assert {name for name in names if "./postinst" in names[name]} == set(packages)
+    assert "default_postinst" in text_of(scripts["swdist-utils"], "./postinst")
+    for name in ("swdist-install", "swdist-sntp", "swdist-keyring"):
+        assert "/etc/init.d/swdist restart" in text_of(scripts[name], "./postinst")
 
 
 def test_every_device_module_is_in_it_compiled(packages):

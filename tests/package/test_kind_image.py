@@ -1,25 +1,25 @@
 """files/usr/lib/swdist/flash under busybox's ash: what it lets through to sysupgrade, and what not.
 
-There is no sysupgrade here. The one of these tests takes the file it is given, and what it would
-keep, and then the router is gone, all processes of the script with it."""
+sysupgrade.sh stands for sysupgrade and procd: it says "Connection failed", and takes the image
+later, when all processes of the script are gone."""
 
 import hashlib
 import shutil
+import time
 import zlib
 
 import pytest
 from packing import ROOT
-from router import Failed
+from router import LIMIT_S, Failed
 
 FILES = ROOT / "files/usr/lib/swdist"
 STATE, RUN, WHY = "/usr/share/swdist/state", "/var/run/swdist", "/var/run/swdist.why"
 ID, PAYLOAD = "ab" * 32, "cd" * 32
 IMAGE = f"{RUN}/images/{PAYLOAD}/payload"
-FLASHES = """cp "$1" /tmp/flashed
-mkdir /tmp/backup
-while read -r name; do cp $name /tmp/backup; done <"/lib/upgrade/keep.d/swdist" 2>/dev/null
-kill -9 0
-"""
+SYSUPGRADE = (ROOT / "tests/package/sysupgrade.sh").read_text()
+BEGUN = "not now: sysupgrade has begun"
+TRIES = 3
+HERE = "0123456789abcdef"  # what tells the image that runs
 
 
 def trx(body, magic=b"HDR0", crc=None, length=None):
@@ -50,7 +50,8 @@ class System:
         keep = ROOT / "files/lib/upgrade/keep.d/swdist"
         (self.root / "lib/upgrade/keep.d/swdist").write_text(keep.read_text())
         self.memory(8000)
-        self.sysupgrade(FLASHES)
+        self.uptime(1000)
+        self.sysupgrade(SYSUPGRADE)
 
     def write(self, name, data):
         (self.root / name.lstrip("/")).write_bytes(data)
@@ -60,9 +61,12 @@ class System:
         self.write("tmp/proc/meminfo", b"MemFree: 9 kB\nMemAvailable:   %d kB\n" % kb)
         self.write("tmp/proc/mtd", mtd.encode())
 
+    def uptime(self, seconds):
+        self.write("tmp/proc/uptime", b"%d.25 99.99\n" % seconds)
+
     def sysupgrade(self, text):
         path = self.root / "bin/sysupgrade"
-        path.write_text(f'#!/bin/sh\necho "$*" >>/tmp/called\n{text}')
+        path.write_text(text)
         path.chmod(0o755)
 
     def as_nobody(self, command):
@@ -77,23 +81,44 @@ class System:
         self.write(IMAGE, image)
         self.signed = f"{len(signed)} {PAYLOAD} {sha256(signed)}"
 
-    def flash(self, board="linksys,wrt54gs", user="nobody"):
-        """None if the router has gone down, else why not."""
+    def flash(self, board="linksys,wrt54gs", user="nobody", after_s=0):
+        """Why it is not flashed; None if the script was ended."""
         (self.root / WHY[1:]).unlink(missing_ok=True)
         words = f"flash {STATE}/slots/{ID} image {WHY} {STATE} {RUN} 60 {board} '{user}' 2.0.0"
+        words += f" {self.signed} {HERE} {'.' * TRIES}"
         try:
             self.router.run(
-                f"SWDIST_PROC=/tmp/proc setsid sh /usr/lib/swdist/flash {words} {self.signed}"
+                f"SYSUPGRADE_S={after_s} SWDIST_PROC=/tmp/proc setsid "
+                f"sh /usr/lib/swdist/flash {words}"
             )
         except Failed as e:
-            why = self.root / WHY[1:]
-            if why.exists():
+            why = self.text(WHY)
+            if why is None:
+                assert ": -9\n" in str(e) or ": 137\n" in str(e), e
+            elif why.strip() != BEGUN and "times" not in why:
                 # Then everything is as if it had not been.
                 assert not (self.root / f"{RUN}.image"[1:]).exists()
                 assert not (self.root / STATE[1:] / "flashing").exists()
-                return why.read_text().strip()
-            assert ": -9\n" in str(e), e
-        return None
+            return why and why.strip()
+        raise AssertionError("it has never gone well when it comes back")
+
+    def upgrade(self, **more):
+        """The image that was flashed."""
+        assert self.flash(**more) in (None, BEGUN)
+        return self.rebooted()
+
+    def boot(self):
+        """The router comes up again, with the image before: what was in RAM is gone."""
+        self.router.run(f"rm -rf {RUN}.image {WHY}* /tmp/called /tmp/rebooted /tmp/backup")
+        self.uptime(30)
+
+    def rebooted(self):
+        """Waits until sysupgrade has written what it could read, and how that is: the image."""
+        limit = time.monotonic() + LIMIT_S
+        while not (self.root / "tmp/rebooted").exists():
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+        return self.flashed()
 
     def text(self, name):
         path = self.root / name.lstrip("/")
@@ -133,12 +158,11 @@ def test_image_for_this_board_is_flashed_byte_for_byte_and_configuration_kept(sy
     system.put(image)
     system.write(f"{STATE}/failed", b"cd" * 32 + b" why\n")
     system.write(f"{STATE}/lot", bytes(16))
-    assert system.flash(board) is None
-    assert system.flashed() == image
+    assert system.upgrade(board=board) == image
     assert system.text("tmp/called") == f"{RUN}.image/image\n"  # without -n
-    assert system.text(f"{STATE}/flashing") == f"{ID} 2.0.0\n"
+    assert system.text(f"{STATE}/flashing") == f"{ID} 2.0.0 . {HERE}\n"
     kept = {path.name for path in (system.root / "tmp/backup").iterdir()}
-    assert kept == {"flashing", "failed", "lot"}  # and not flashing.old
+    assert kept == {"flashing", "failed", "lot"}
 
 
 @pytest.mark.parametrize(
@@ -173,13 +197,14 @@ def test_board_whose_images_are_not_known_gets_none(system):
 
 
 def test_other_boards_are_sysupgrades_to_judge(system):
-    system.sysupgrade('[ "$1" != -T ] || { echo "not for this device"; exit 1; }\n' + FLASHES)
     system.put(b"anything")
-    assert system.flash("tplink,wdr3600") == "sysupgrade refuses it: not for this device"
-    system.sysupgrade('[ "$1" != -T ] || exit 0\n' + FLASHES)
+    system.write("tmp/refuses", b"Device tplink,wdr3600 not supported by this image\n")
+    why = "sysupgrade refuses it: Device tplink,wdr3600 not supported by this image"
+    assert system.flash("tplink,wdr3600") == why
+    assert system.text("tmp/called") == f"-T {RUN}.image/image\n"
+    (system.root / "tmp/refuses").unlink()
     system.put(b"anything")
-    assert system.flash("tplink,wdr3600") is None
-    assert system.flashed() == b"anything"
+    assert system.upgrade(board="tplink,wdr3600") == b"anything"
 
 
 def test_bytes_that_the_ca_has_not_signed_are_not_looked_at(system):
@@ -219,7 +244,7 @@ def test_too_little_memory_and_too_little_flash_are_said(system):
         system.refuses(f"it has {len(GOOD) - 32} bytes, and the flash {len(GOOD) - 33}")
     system.memory(8000, mtd % (len(GOOD) - 32, "firmware"))
     system.put(GOOD)
-    assert system.flash() is None
+    assert system.upgrade() == GOOD
 
 
 def test_without_sysupgrade_it_says_so(system):
@@ -230,7 +255,8 @@ def test_without_sysupgrade_it_says_so(system):
 def test_network_side_that_still_has_it_open_is_ended_and_all_is_verified_again(system):
     """It writes to the file when that was verified once."""
     system.sysupgrade(
-        """[ "$1" = -T ] || exit 1
+        """#!/bin/sh
+[ "$1" = -T ] || exit 1
 : >/tmp/go
 while [ ! -e /tmp/done ]; do sleep 0.05; done
 """
@@ -254,8 +280,9 @@ sleep 987
 def test_processes_of_the_network_side_are_gone_when_it_is_flashed_and_others_are_not(system):
     system.as_nobody("sleep 987")
     system.router.run("sleep 986 >/dev/null 2>&1 &")
+    system.write("tmp/never", b"")
     system.put(GOOD)
-    assert system.flash() is None
+    assert system.flash() == BEGUN
     running = system.router.run("ps")
     assert "sleep 986" in running and "sleep 987" not in running
 
@@ -263,59 +290,130 @@ def test_processes_of_the_network_side_are_gone_when_it_is_flashed_and_others_ar
 @pytest.mark.parametrize("user", ["", "root", "gone"])
 def test_where_the_network_side_has_no_user_of_its_own_nothing_is_ended(system, user):
     system.router.run("sleep 986 >/dev/null 2>&1 &")
+    system.write("tmp/never", b"")
     system.put(GOOD)
-    assert system.flash(user=user) is None and system.flashed() == GOOD
+    assert system.flash(user=user) == BEGUN
     assert "sleep 986" in system.router.run("ps")
 
 
-def test_sysupgrade_that_fails_is_heard_and_the_reason_kept(system):
-    system.sysupgrade("echo one; echo 'Image check failed.' >&2; exit 7\n")
+@pytest.mark.parametrize(
+    "name, said, why",
+    [
+        ("refuses", "Image magic does not match.", "Image magic does not match."),
+        ("fails", "Failed to create the configuration backup.", None),
+        ("fails", "Invalid image type.\nImage check 'check_crc' failed.", "Invalid image type."),
+    ],
+)
+def test_refusal_before_it_has_begun_has_its_real_reason_and_leaves_nothing(
+    system, name, said, why
+):
+    system.write(f"tmp/{name}", said.encode() + b"\n")
     system.put(GOOD)
-    assert system.flash() == "sysupgrade exited with 7: Image check failed."
-    assert not (system.root / STATE[1:] / "flashing.old").exists()
+    assert system.flash() == "sysupgrade refuses it: " + (why or said)
+    assert system.flashed() is None
 
 
-def test_sysupgrade_that_does_nothing_is_found_out(system):
-    script = system.root / "usr/lib/swdist/flash"
-    script.write_text(script.read_text().replace("REBOOT_S=600", "REBOOT_S=1"))
-    system.sysupgrade("exit 0\n")
+@pytest.mark.parametrize("status", [0, 1, 2, 137, 246])
+def test_once_it_has_begun_nothing_is_cleaned_up_whatever_it_returns(system, status):
+    system.write("tmp/never", b"")
+    system.sysupgrade(SYSUPGRADE.replace("exit 246", f"exit {status}"))
+    system.write("bin/ubusd", b"#!/bin/sh\nsleep 985\n:\n")
+    system.router.run("chmod 755 /bin/ubusd; ubusd >/dev/null 2>&1 &")
+    assert "ubusd" in system.router.wait("ps | grep '[b]in/ubusd'")
     system.put(GOOD)
-    assert system.flash() == "sysupgrade has taken it, but nothing came of it"
+    assert system.flash() == BEGUN
+    assert "bin/ubusd" not in system.router.run("ps")  # who called it is alone now
+    assert (system.root / f"{RUN}.image/image"[1:]).read_bytes() == GOOD
+    assert system.text(f"{STATE}/flashing") == f"{ID} 2.0.0 . {HERE}\n"
+    # And it is not begun again.
+    system.put(GOOD)
+    system.uptime(1000 + 599)
+    assert system.flash() == BEGUN
+    assert system.text("tmp/called").count("\n") == 1
+    assert (system.root / f"{RUN}.image/image"[1:]).read_bytes() == GOOD
 
 
-def test_what_never_comes_is_begun_three_times(system):
+@pytest.mark.parametrize("status", [2, 3, 246])
+def test_what_ends_before_its_line_without_a_refusal_may_have_begun(system, status):
+    system.sysupgrade(f"#!/bin/sh\nexit {status}\n")
+    system.put(GOOD)
+    assert system.flash() == BEGUN
+    assert (system.root / f"{RUN}.image/image"[1:]).exists()
+
+
+@pytest.mark.parametrize("after_s", [0, 0.2, 0.4, 0.5, 0.6, 1])
+def test_image_is_there_when_it_is_read_whenever_the_script_is_ended(system, after_s):
+    """And what the next boot judges by."""
+    system.put(GOOD)
+    assert system.upgrade(after_s=after_s) == GOOD
+    assert system.text(f"{STATE}/flashing") == f"{ID} 2.0.0 . {HERE}\n"
+
+
+def test_upgrade_that_never_happens_has_failed_after_so_many_tries_and_the_router_stays_up(system):
+    system.write("tmp/never", b"")
+    for tries in range(1, TRIES + 1):
+        system.uptime(1000 * tries)
+        if tries != 2:  # the network side had room to fetch it again, or not
+            system.put(GOOD)
+        assert system.flash() == BEGUN
+        assert system.text(f"{STATE}/flashing") == f"{ID} 2.0.0 {'.' * tries} {HERE}\n"
+    for later in (4, 5):
+        system.uptime(1000 * later)
+        assert system.flash() == "sysupgrade has begun 3 times, and nothing came of it"
+    assert system.text("tmp/called").count("\n") == TRIES
+    # Also now only the next boot knows.
+    assert system.text(f"{STATE}/flashing") and (system.root / f"{RUN}.image/image"[1:]).exists()
+
+
+def test_tries_count_over_boots_and_anew_for_another_release(system):
     """The power goes, or the machine comes up again with the old image."""
-    system.sysupgrade("kill -9 0\n")
-    for tries in range(1, 4):
+    system.write("tmp/never", b"")
+    for tries in range(1, TRIES + 1):
         system.put(GOOD)
-        assert system.flash() is None
-        assert system.text(f"{STATE}/flashing.old") == f"{ID} {'.' * tries}\n"
+        assert system.flash() == BEGUN
+        assert system.text(f"{STATE}/flashing") == f"{ID} 2.0.0 {'.' * tries} {HERE}\n"
+        system.boot()
     system.put(GOOD)
-    assert system.flash() == "begun 3 times, and it is still the old image that starts"
-    assert system.text("tmp/called").count("\n") == 3
+    assert system.flash() == "sysupgrade has begun 3 times, and nothing came of it"
+    assert system.text("tmp/called") is None
+    system.write(f"{STATE}/flashing", f"{'ef' * 32} 2.0.0 ... {HERE}\n".encode())
+    assert system.flash() == BEGUN
+    assert system.text(f"{STATE}/flashing") == f"{ID} 2.0.0 . {HERE}\n"
 
 
-def test_power_cut_at_each_write_to_the_flash_is_no_failure(system):
-    """What is left is what the next start takes for a flash that was not done, or nothing."""
-    cutting = """
+def test_flash_that_can_t_be_written_is_no_reason_to_begin_uncounted(system):
+    (system.root / STATE[1:] / "flashing.tmp").mkdir()
+    system.refuses("not now: flash can't be written")
+
+
+CUTTING = """
 step() {
 	echo "$1" >>/tmp/calls
-	[ "$(wc -l </tmp/calls)" -le "$(cat /tmp/cut)" ] || kill -9 0
+	[ "$(wc -l </tmp/calls)" -le "$(head -n 1 /tmp/cut)" ] || kill -9 0
 	command "$@"
 }
-for name in mv sync cat sysupgrade; do eval "$name() { step $name \\"\\$@\\"; }"; done
+for name in mv sync cat sysupgrade rm grep sed; do eval "$name() { step $name \\"\\$@\\"; }"; done
 """
+
+
+def test_cut_at_each_step_is_no_verdict_and_never_begun_uncounted(system):
+    """What is left is what the next start takes for an image that was not begun, or counts."""
     script = system.root / "usr/lib/swdist/flash"
     first, _, rest = script.read_text().partition("\n")
-    script.write_text(f"{first}\n{cutting}{rest}".replace("cat /tmp/cut", "head -n 1 /tmp/cut"))
+    script.write_text(f"{first}\n{CUTTING}{rest}")
+    system.write("tmp/never", b"")
+    counted = []
     for cut in range(99):
-        for name in ("flashing", "flashing.old", "flashing.tmp", "flashing.old.tmp"):
-            (system.root / STATE[1:] / name).unlink(missing_ok=True)
-        (system.root / "tmp/calls").unlink(missing_ok=True)
+        (system.root / STATE[1:] / "flashing").unlink(missing_ok=True)
+        system.router.run(f"rm -rf {STATE}/flashing.tmp /tmp/calls {RUN}.image")
+        system.boot()
         system.write("tmp/cut", b"%d\n" % cut)
         system.put(GOOD)
-        assert system.flash() is None
-        if system.flashed() is not None:
+        why = system.flash()
+        counted.append(system.text(f"{STATE}/flashing") == f"{ID} 2.0.0 . {HERE}\n")
+        if system.text("tmp/called") is not None:
+            assert counted[-1] and (system.root / f"{RUN}.image/image"[1:]).read_bytes() == GOOD
+        if why is not None:
             break
-        assert not system.text(f"{STATE}/flashing") or system.text(f"{STATE}/flashing.old")
-    assert system.flashed() == GOOD and cut > 8
+    assert why == BEGUN and cut > 12
+    assert counted == sorted(counted) and not counted[0]  # once it is there, it stays

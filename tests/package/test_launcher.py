@@ -39,6 +39,7 @@ class Node:
             (self.state / "slots" / rid).mkdir(parents=True)
         (folder / "config").write_text(f"config swdist\n\toption state '{self.state}'\n")
         text = FUNCTIONS.replace("/etc/config/swdist", str(folder / "config"))
+        text = text.replace("/lib/functions.sh", str(folder / "openwrt.sh"))
         (folder / "functions").write_text(text.replace("/var/run", str(folder)))
 
     def put(self, **files):
@@ -87,7 +88,6 @@ def node(tmp_path):
         'option "state" /a#b',
         "option states '/a'",
         "#option state '/a'",
-        "list state '/a'",
         "option state '/a'\n\toption state '/b'",
         "option x 'y'",
     ],
@@ -95,13 +95,43 @@ def node(tmp_path):
 def test_option_is_read_as_the_daemons_read_it(node, line):
     (node.folder / "config").write_text(f"config swdist 'node'\n{line}\n")
     types, why = uci.parse((node.folder / "config").read_text())
-    expected = types["swdist"].get("state", "/default")
-    if isinstance(expected, list):
-        expected = "/default"  # which the daemons refuse
-    elif "#" in expected:
-        expected = expected.partition("#")[0]  # nobody has such a path
     assert why is None
+    expected = types["swdist"].get("state", "/default")
     assert node.ash("swdist_option state /default").strip() == expected
+
+
+OPENWRT = """
+config_load() {
+	[ "$1" = swdist ] && sections='main other cfg03'
+}
+config_foreach() {
+	for section in $sections; do
+		case $2,$section in swdist,main | swdist,cfg03 | else,other) "$1" "$section" "$3" ;; esac
+	done
+}
+config_get() {
+	case $2.$3 in
+	main.state) eval "$1='/a#b  c'" ;;
+	main.store) eval "$1=/a" ;;
+	cfg03.store) eval "$1=/b" ;;
+	other.*) eval "$1=/other" ;;
+	main.interface) eval "$1='br-mesh mesh0'" ;;
+	*) eval "$1=" ;;
+	esac
+}
+"""
+
+
+def test_where_openwrt_reads_its_files_itself_it_is_asked(node):
+    """The shape of its functions; what libuci makes of a file is in tests/device/test_uci.py."""
+    (node.folder / "openwrt.sh").write_text(OPENWRT)
+    (node.folder / "config").write_text("config swdist\n option state /never\n option user x\n")
+    assert node.ash("swdist_option state /default") == "/a#b  c\n"
+    assert node.ash("swdist_option store /default") == "/b\n"
+    assert node.ash("swdist_option user swdist") == "swdist\n"
+    assert node.ash("swdist_values interface") == "br-mesh mesh0\n"
+    said = node.ash("swdist_option user x; command -v config_load; section=kept; echo $section")
+    assert said == "x\nkept\n"  # nothing of OpenWrt's stays behind in the launcher
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,28 @@ def test_procd_is_told_what_to_run_and_when_to_run_it_anew(tmp_path):
     assert said.endswith("trigger swdist\n9901\n")
 
 
+def test_check_is_a_command_of_the_service_on_old_and_new_systems(tmp_path):
+    text = (FILES / "etc/init.d/swdist").read_text()
+    script = tmp_path / "swdist"
+    text = text.replace("/sbin/procd", "/bin/sh").replace("/usr/lib", f"{FILES}/usr/lib")
+    script.write_text(text)
+    _, said = ash(['. "$0"; echo "$EXTRA_COMMANDS: $EXTRA_HELP"', str(script)])
+    assert said == "check: \tcheck\tCheck the configuration\n"
+    new = 'extra_command() { echo "$@"; }; . "$0"; echo "$EXTRA_COMMANDS"'
+    assert ash([new, str(script)])[1] == "check Check the configuration\n\n"
+
+
+def test_uci_defaults_of_utils_are_asked_of_openwrt(tmp_path):
+    (tmp_path / "lib").mkdir()
+    script = f"{ROOT}/package/swdist/scripts/utils-postinst"
+    words = [f". {script}", "/usr/lib/opkg/info/swdist-utils.postinst", "configure"]
+    root = {"IPKG_INSTROOT": str(tmp_path)}
+    assert ash(words, **root) == (0, "")  # older than such functions
+    (tmp_path / "lib/functions.sh").write_text('default_postinst()\n{ echo "$@"; return 3; }\n')
+    assert ash(words, **root) == (3, "/usr/lib/opkg/info/swdist-utils.postinst configure\n")
+    assert ash(words, IPKG_NO_SCRIPT="1", **root) == (0, "")
+
+
 @pytest.mark.slow
 def test_service_and_hotplug_without_procd(router, packages):
     """A system with rc.common and without procd, as OpenWrt was until 2013."""

@@ -13,25 +13,19 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
-
-import ipk  # noqa: E402
-import ipk_runtime  # noqa: E402
-
 PACKAGES = "qemu-system-mips squashfs-tools kmod cpio".split()
+PROGRAMS = "qemu-system-mipsel qemu-mipsel mksquashfs depmod cpio busybox apt-get dpkg".split()
 MODULES = (
     "crc32c_generic virtio_pci virtio_net squashfs jffs2 overlay phram batman-adv sch_netem".split()
 )
 MIB = 1024 * 1024
-# As a WRT54GS: 8 MB of flash, of which 1 MB is left for jffs2. Offsets within it.
+DEBIAN_12 = (
+    "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] "
+    "http://deb.debian.org/debian bookworm main\n"
+)
 ERASE = 64 * 1024
-LAYOUT = {
-    "boot": (0, 0x40000),
-    "firmware": (0x40000, 0x7B0000),
-    "rootfs": (0x140000, 0x5B0000),
-    "rootfs_data": (0x6F0000, 0x100000),
-    "nvram": (0x7F0000, 0x10000),
-}
+ROOTFS_AT = 0x140000
+NVRAM_AT = 0x7F0000
 FLASH_BYTES = 8 * MIB
 FLASH_AT = 40 * MIB  # in the machine's memory
 RAM_FILE_BYTES = 56 * MIB
@@ -41,8 +35,37 @@ GROUP = "root:x:0:\nnogroup:x:65534:\n"
 INITTAB = "::sysinit:/etc/init.d/rcS\nttyS0::respawn:/bin/sh\n"
 
 
+def layout(data_bytes):
+    """{partition: (offset, size)} as a WRT54GS has it, with so much left for jffs2."""
+    data_at = NVRAM_AT - data_bytes
+    return {
+        "boot": (0, 0x40000),
+        "firmware": (0x40000, 0x7B0000),
+        "rootfs": (ROOTFS_AT, data_at - ROOTFS_AT),
+        "rootfs_data": (data_at, data_bytes),
+        "nvram": (NVRAM_AT, 0x10000),
+    }
+
+
 def say(text):
     print("lab:", text, flush=True)
+
+
+class Lacking(RuntimeError):
+    """This machine can't run the lab; the text says what to do."""
+
+
+def check_there():
+    """Debian packages, and what else the lab needs."""
+    if os.geteuid() != 0:
+        raise Lacking("the host's seed needs a TAP device: run it as root")
+    if not Path("/dev/net/tun").exists():
+        raise Lacking("there is no /dev/net/tun: modprobe tun")
+    if subprocess.call([ROOT / "tools/packages.sh", *PACKAGES]):
+        raise Lacking(f"it needs the Debian packages {', '.join(PACKAGES)}")
+    missing = [program for program in PROGRAMS if not shutil.which(program)]
+    if missing:
+        raise Lacking(f"not to be found: {', '.join(missing)}; install what has them")
 
 
 def run(*words, **more):
@@ -75,12 +98,19 @@ def fetch():
             "-oAPT::Architectures=mipsel",
             "-oAcquire::Retries=3",
         ]
-        run("apt-get", *apt, "-q", "update")
-        meta = run("apt-cache", *apt, "depends", "linux-image-4kc-malta")
-        kernels = [line.split()[1] for line in meta.splitlines() if "Depends: linux-image" in line]
-        if not kernels:
-            raise RuntimeError("no kernel for mipsel in apt's sources: Debian 12 is the last")
-        run("apt-get", *apt, "-q", "download", kernels[0], "busybox-static", cwd=state / "debs")
+        (state / "debian-12.list").write_text(DEBIAN_12)
+        debian_12 = [f"-oDir::Etc::sourcelist={state}/debian-12.list", "-oDir::Etc::sourceparts=-"]
+        kernel = kernel_package(apt)
+        if kernel is None:
+            apt += debian_12
+            kernel = kernel_package(apt)
+        if kernel is None:
+            raise Lacking(
+                "no kernel for mipsel, neither in apt's sources nor at deb.debian.org (bookworm): "
+                f"unpack Debian 12's linux-image-*-4kc-malta to {target}/kernel and its "
+                f"busybox-static to {target}/busybox, both of mipsel"
+            )
+        run("apt-get", *apt, "-q", "download", kernel, "busybox-static", cwd=state / "debs")
         out = Path(tempfile.mkdtemp(prefix=".malta-", dir=cache))
         for deb in (state / "debs").glob("*.deb"):
             name = "busybox" if deb.name.startswith("busybox") else "kernel"
@@ -89,7 +119,18 @@ def fetch():
     return target
 
 
-def initramfs(malta, out):
+def kernel_package(apt):
+    """The name of Debian's kernel for MIPS Malta in these sources, or None."""
+    try:
+        run("apt-get", *apt, "-q", "update")
+        meta = run("apt-cache", *apt, "depends", "linux-image-4kc-malta")
+    except RuntimeError:
+        return None
+    found = [line.split()[1] for line in meta.splitlines() if "Depends: linux-image" in line]
+    return found[0] if found else None
+
+
+def initramfs(malta, partitions, out):
     """Busybox, the modules of MODULES with what they need, and ./init."""
     with tempfile.TemporaryDirectory(prefix="swdist-initramfs-") as folder:
         root = Path(folder)
@@ -99,7 +140,8 @@ def initramfs(malta, out):
         shutil.copy(HERE / "init", root / "init")
         (root / "init").chmod(0o755)
         parts = (
-            f"phram={n},{FLASH_AT + at:#x},{size:#x},{ERASE}" for n, (at, size) in LAYOUT.items()
+            f"phram={n},{FLASH_AT + at:#x},{size:#x},{ERASE}"
+            for n, (at, size) in partitions.items()
         )
         (root / "layout").write_text(f'PHRAM="{" ".join(parts)}"\n')
         modules(malta / "kernel", root)
@@ -127,7 +169,7 @@ def modules(kernel, root):
     run("depmod", "-b", root, version)
 
 
-def root_image(malta, packages, out):
+def root_image(malta, packages, room, out):
     """The read-only root: busybox, the runtime (as an image builder installs it), and the other
     packages as files in /rom/packages, to be installed by the router itself."""
     with tempfile.TemporaryDirectory(prefix="swdist-root-") as folder:
@@ -170,7 +212,7 @@ def root_image(malta, packages, out):
             "-no-progress",
             "-quiet",
         )
-        if out.stat().st_size > LAYOUT["rootfs"][1]:
+        if out.stat().st_size > room:
             raise RuntimeError("the root does not fit into 8 MB of flash")
 
 
@@ -180,19 +222,26 @@ def flash(root, out):
         file.truncate(RAM_FILE_BYTES)
         file.seek(FLASH_AT)
         file.write(b"\xff" * FLASH_BYTES)
-        file.seek(FLASH_AT + LAYOUT["rootfs"][0])
+        file.seek(FLASH_AT + ROOTFS_AT)
         file.write(root.read_bytes())
 
 
-def make(folder, ca):
-    """(kernel, initramfs, root image) for routers that trust `ca`."""
+def packages(tree, folder, ca):
+    """{name: .ipk} of a checkout, by its own tools."""
+    for words in (["ipk.py", "--ca", ca], ["ipk_runtime.py"]):
+        tool, *more = words
+        print(run(sys.executable, tree / "tools" / tool, *more, "--out", folder), end="")
+    return {path.name.split("_")[0]: path for path in folder.glob("*.ipk")}
+
+
+def make(tree, folder, ca, data_bytes):
+    """(kernel, initramfs, root image) for routers that trust `ca`, with a checkout's swdist."""
     malta = fetch()
-    packages = {}
-    swdist = ipk.swdist(ipk.modules("mpy"))
-    for p in (swdist, ipk.keyring(ca), ipk_runtime.package(ipk_runtime.program())):
-        ipk.write(p, folder, ipk.source_epoch())
-        packages[p.name] = folder / p.filename()
-    root_image(malta, packages, folder / "root.squashfs")
-    initramfs(malta, folder / "initramfs.gz")
-    kernel = next((malta / "kernel/boot").glob("vmlinuz-*"))
+    kernel = next(malta.glob("kernel/boot/vmlinuz-*"), None)
+    if kernel is None:
+        raise Lacking(f"no kernel in {malta}: remove that folder, so that it is fetched anew")
+    partitions = layout(data_bytes)
+    made = packages(tree, folder, ca)
+    root_image(malta, made, partitions["rootfs"][1], folder / "root.squashfs")
+    initramfs(malta, partitions, folder / "initramfs.gz")
     return kernel, folder / "initramfs.gz", folder / "root.squashfs"

@@ -55,7 +55,7 @@ class Wires:
 
     def __init__(self, links, loss, seed):
         self.loss = loss
-        self.frames = self.lost = 0
+        self.frames = self.lost = self.bytes = 0
         self._random = random.Random(seed)
         self._selector = selectors.DefaultSelector()
         for a, b in links:
@@ -70,6 +70,7 @@ class Wires:
                 try:
                     frame = source.receive()
                     self.frames += 1
+                    self.bytes += len(frame)
                     if self._random.random() < self.loss:
                         self.lost += 1
                     else:
