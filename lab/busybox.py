@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 
+MISSING = ("timeout", "diff")  # in busybox as OpenWrt configures it
+
 # The first lines of a shell script that is given the root as $1, in namespaces of its own.
 MOUNTS = """set -e
 mount -t proc proc "$1/proc"
@@ -33,10 +35,10 @@ def put_program(root, source, target):
 
 
 def put_busybox(root):
-    """busybox, and a link in /bin for each thing that it can do."""
+    """busybox, and a link in /bin for each thing that it can do on a router."""
     put_program(root, shutil.which("busybox"), "bin/busybox")
     listed = subprocess.run(["busybox", "--list"], capture_output=True, text=True, check=True)
     for name in listed.stdout.split():
         place = root / "bin" / name
-        if not place.exists():
+        if name not in MISSING and not place.exists():
             place.symlink_to("busybox")

@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 from lab import image, net, topology
 from lab.node import Node
 from lab.report import Report, bar
+from swdist.choose import draw
 from swdist_host import ca, keys, payload, release
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -193,6 +195,7 @@ class Demo:
     # --- releases
 
     def tree(self, version, size, does="", code=None, board=None):
+        """The folder of what becomes a payload."""
         folder = self.folder / f"tree-{version}-{board}"
         for name, text in (code or {}).items():
             (folder / payload.CODE).mkdir(parents=True, exist_ok=True)
@@ -204,39 +207,50 @@ class Demo:
             f'#!/bin/sh\ncat "$1/version.txt" >> "$1/../../activated"\n{does}\n'
         )
         (folder / "hooks/activate").chmod(0o755)
-        return payload.from_dir(folder)
+        return folder
 
     def release(
         self, version, start_s, end_s=None, key=None, size=200_000, signed_at_s=None, does="",
-        code=None, boards=(None,), groups=(), share=0,
+        code=None, boards=(None,),
     ):  # fmt: skip
         """Its file. boards: of each the board of a payload, None for any."""
         sources = [
-            release.Source("slot", (board,) if board else (), self.tree(
-                version, size, does, code, board))
+            release.Source("slot", (board,) if board else (), payload.from_dir(
+                self.tree(version, size, does, code, board)))
             for board in boards
         ]  # fmt: skip
         swd = release.build(
             self.network, version, start_s, sources, end_s=end_s, signed_at_s=signed_at_s,
-            groups=groups, share=share,
         )  # fmt: skip
-        return self.signed(swd, version, key)
-
-    def signed(self, swd, name, key=None):
-        path = self.folder / f"{name}.swd"
+        path = self.folder / f"{version}.swd"
         release.save(release.sign(swd, key or self.key), path)
         return path
+
+    def operator(self, *words):
+        """What an operator types behind `swdist`; what it prints as JSON."""
+        command = [sys.executable, "-m", "swdist_host", *map(str, words), "--json"]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if done.returncode:
+            raise Failed(f"swdist {' '.join(map(str, words))}: {done.stderr.strip()}")
+        return json.loads(done.stdout)
+
+    def build(self, path, version, *words):
+        """The operator makes a release and signs it; what is in it."""
+        self.operator("release", "build", "-o", path, "--ca", self.ca, "--version", version, *words)
+        key = self.folder / "alice.sec"
+        key.write_bytes(keys.secret_text(self.key, None))
+        self.operator("release", "sign", path, "--key", key, "--yes")
+        return release.load(path).parsed
 
     def boards(self):
         """What a release of this scene has payloads for."""
         return (ALPHA, BETA) if self.scene == "mesh" else (None,)
 
-    def seed(self, path, end=0):
-        """The laptop is a neighbour that offers the release, with the operator's own command. end:
-        which of its interfaces."""
+    def seed(self, path):
+        """The laptop is a neighbour that offers the release, with the operator's own command."""
         if self.laptop.processes:
             self.laptop.stop()
-        interface = self.world.interfaces[LAPTOP][end]
+        interface = self.world.interfaces[LAPTOP][0]
         self.laptop.start_other(
             ROOT,
             "swdist_host.__main__",
@@ -434,34 +448,45 @@ class Demo:
         self.expect_together(self.takers(), "1.1.0", "end", end_s)
 
     def canary(self):
-        """An experiment for some, which becomes the stable release for all."""
+        """An experiment for some, which becomes the stable release for all. All that the operator
+        does is done by the operator's own commands."""
         held = self.nodes[1]
         testers = self.nodes[::2]
         others = [n for n in self.nodes if n not in testers and n is not held]
-        start_s = int(time.time()) + self.lead_s()
-        end_s = start_s + 12
-        path = self.release("1.2.0", start_s, end_s, groups=(TESTERS,))
+        # So large that the lots draw one of those that are not testers.
+        draws = {n.name: draw((n.state / "lot").read_bytes(), (1, 2, 0)) for n in others}
+        share = min(draws.values()) + 1
+        drawn = [n for n in others if draws[n.name] < share]
+        path = self.folder / "1.2.0.swd"
+        made = self.build(
+            path, "1.2.0", "--payload", self.tree("1.2.0", 200_000), "--experimental",
+            "--group", TESTERS, "--share", share,
+            "--start", f"+{self.lead_s()}s", "--end", f"+{self.lead_s() + 12}s",
+        )  # fmt: skip
         rid = self.seed(path)
-        self.say(f"the laptop seeds 1.2.0 ({rid[:8]}), an experiment for the group {TESTERS}")
+        self.say(f"the laptop seeds 1.2.0 ({rid[:8]}), an experiment for the group {TESTERS}, and")
+        self.say(f"for {share} of 1000: {' '.join(n.name for n in drawn)}")
+        audience = [n for n in self.nodes if n in testers or n in drawn]
         self.wait("has all of 1.2.0", self.lead_s(), lambda n: n.release("1.2.0").get("complete"),
                   self.nodes, lambda: self.show_coverage("1.2.0"))  # fmt: skip
-        self.wait("runs 1.2.0", max(start_s - time.time(), 0) + 15,
-                  lambda n: n.active() == "1.2.0", testers)  # fmt: skip
-        self.expect_together(testers, "1.2.0", "start", start_s)
-        ran = [n.name for n in self.nodes if n not in testers and n.active() == "1.2.0"]
+        self.wait("runs 1.2.0", max(made.start_s - time.time(), 0) + 15,
+                  lambda n: n.active() == "1.2.0", audience)  # fmt: skip
+        self.expect_together(audience, "1.2.0", "start", made.start_s)
+        ran = [n.name for n in self.nodes if n not in audience and n.active() == "1.2.0"]
         self.expect(f"nobody else runs it, though all {self.count} hold it", not ran, " ".join(ran))
-        self.wait("is back on what it ran", 30, lambda n: n.active() == "1.1.0", testers)
-        self.expect_together(testers, "1.1.0", "end", end_s)
-        start_s = int(time.time()) + self.lead_s()
+        self.wait("is back on what it ran", 30, lambda n: n.active() == "1.1.0", audience)
+        self.expect_together(audience, "1.1.0", "end", made.end_s)
         before = {n.name: self.written(n) for n in self.nodes}
-        rid = self.seed(self.signed(release.promote(release.load(path), start_s), "promoted"))
+        stable = self.folder / "1.2.0-r1.swd"
+        made = self.build(stable, "1.2.0", "--promote", path, "--start", f"+{self.lead_s()}s")
+        rid = self.seed(stable)
         self.say(f"it was good: the laptop seeds 1.2.0-r1 ({rid[:8]}), the stable one, for all")
         runners = testers + others
         self.wait("has 1.2.0-r1", self.lead_s(), lambda n: n.release("1.2.0").get("revision") == 1
                   and n.release("1.2.0")["complete"], self.nodes)  # fmt: skip
-        self.wait("runs 1.2.0-r1", max(start_s - time.time(), 0) + 15,
+        self.wait("runs 1.2.0-r1", max(made.start_s - time.time(), 0) + 15,
                   lambda n: n.switch()["active"]["id"] == rid, runners)  # fmt: skip
-        self.expect_together(runners, "1.2.0", "start", start_s, 1)
+        self.expect_together(runners, "1.2.0", "start", made.start_s, 1)
         moved = [n.name for n in self.nodes if self.written(n) != before[n.name]]
         self.expect("the promotion has moved not a byte of payload", not moved, " ".join(moved))
         said = held.switch()
@@ -567,8 +592,8 @@ class Demo:
         blamed = [line for line in self.late.log().splitlines() if ": refused " in line]
         self.expect(f"{self.late.name} went through both changes, and blames nobody",
                     all(held) and not blamed, " ".join(blamed[:1]))  # fmt: skip
-        whole = all(n.release("1.1.0").get("complete") for n in self.nodes)
-        self.expect("1.1.0, which only the first key has signed, is kept by all", whole)
+        self.wait("has all of 1.1.0", 20, lambda n: n.release("1.1.0").get("complete"), self.nodes)
+        self.expect("1.1.0, which only the first key has signed, is kept by all", True)
         ran = {n.name: [r["to"] for r in n.switches()] for n in self.early}
         others = [name for name, found in ran.items() if found != ["1.1.0-r0", "1.2.0-r0"]]
         self.expect("no node switched to anything else", not others, " ".join(others))
@@ -578,13 +603,9 @@ class Demo:
         past_s = int(time.time()) - 3600
         founding = ca.load(self.ca).trust
         lies = [self.release("6.6.6", past_s, key=stolen, size=5000)]
-        true = release.load(self.folder / "0.0.1.swd")
         for name, after in (("first", founding), ("next", trust)):
-            while True:  # of two 0.0.1 only the one with the higher id is asked for at all
-                his = keys.generate()
-                swd = release.build_keys(after, [his.public], 1)
-                if swd.rid > true.rid:
-                    break
+            his = keys.generate()
+            swd = release.build_keys(after, [his.public], 1)
             lies.append(self.folder / f"thief-{name}.swd")
             release.save(release.sign(release.sign(swd, stolen), his), lies[-1])
         self.say(
@@ -593,17 +614,20 @@ class Demo:
         self.say("0.0.1, and a 0.0.3")
         for name, lie in zip((FORGER, TAMPERER, REPLAYER), lies):
             self.hostile(name, [lie])
-        words = ("signatures: 0 of the 1 needed", "signatures: another key set has this version")
-        for word in words:
-            self.wait(f"refused: {word}", 30, lambda w=word: self.refusals(w))
         rids = {release.load(lie).rid.hex(): lie.stem for lie in lies}
-        short = {rid[:8]: name for rid, name in rids.items()}
+        first, fork, following = rids
 
-        def refused():
-            lines = self.refusals("signatures")
-            return {name for rid, name in short.items() if any(rid in line for line in lines)}
+        def refused(rid):
+            lines = self.refusals("signatures: 0 of the 1 needed")
+            return any(rid[:8] in line for line in lines)
 
-        self.wait("each of the three is refused", 30, lambda: len(refused()) == 3)
+        for rid in (first, following):
+            self.wait(f"{rids[rid]} is refused", 30, lambda r=rid: refused(r))
+        forger, liar, _ = self.others[-3:]
+        self.wait("the other 0.0.1 is offered", 30, lambda: liar.net().get("tx_datagrams", 0) > 20)
+        self.expect("the other 0.0.1, of a version that all have, is not even asked for",
+                    f"asked for 1/{first}" in forger.log()
+                    and f"asked for 1/{fork}" not in liar.log())  # fmt: skip
         stored = [f"{n.name} {name}" for n in self.nodes for rid, name in rids.items()
                   if n.on_flash(rid)]  # fmt: skip
         self.expect("what the stolen key alone has signed is refused, and on no node's flash",

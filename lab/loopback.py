@@ -10,7 +10,7 @@ All else is as it is in the field: processes, protocol, signatures, files.
 
 import sys
 
-from swdist import net, platform
+from swdist import link, net, platform
 
 INDEX = 1  # all links count as one interface
 COUNT_EVERY = 100
@@ -55,6 +55,8 @@ class Udp(net.Udp):
 
 
 class Link:
+    why = None
+
     def __init__(self, air, port):
         self._air = air
         self._port = port
@@ -68,15 +70,14 @@ class Link:
 
     def broadcast(self, data):
         for address in self._air.neighbours:
-            peer = net._MAPPED + address + INDEX.to_bytes(4, "big")
+            peer = net.MAPPED + address + INDEX.to_bytes(4, "big")
             self.sockets[0].send(peer, self._port, data)
         return len(self._air.neighbours)
 
 
 def main(module, own, neighbours, loss_percent, path, *flags):
     air = Air(own, neighbours, int(loss_percent), path)
-    net.Link = lambda names, port=net.PORT: Link(air, port)
-    net.server = lambda names, port: [air.socket(port)]
+    link.Link = link.Server = lambda names, port=link.PORT: Link(air, port)
     net.udp = lambda peer: air.socket(0)
     sys.argv[:] = [module] + list(flags)
     program = __import__(module, None, None, ["main"])

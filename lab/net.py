@@ -4,18 +4,26 @@ The namespaces live in private mount, network and process namespaces: when the f
 there ends, however it ends, the kernel removes every namespace, interface and process of the lab.
 """
 
+import _thread
 import os
 import re
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 INSIDE = "SWDIST_LAB_INSIDE"
+LAST_WORDS_S = 2
 # ip and nft are there, where a plain user's PATH does not look.
 os.environ["PATH"] += ":/usr/sbin:/sbin"
 LOOPBACK = str(Path(__file__).with_name("loopback.py"))
 UNSHARE = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+
+# Routers have their processors to themselves. Linux shares a machine between sessions first, and
+# by nice only within each: so the lab is a session of its own, ahead of all others if that is
+# allowed.
+AHEAD = 'echo -15 2> /dev/null > /proc/self/autogroup; exec "$@"'
 
 NOT_ALLOWED = """network namespaces are not allowed here: the same nodes run over loopback instead,
 each on an address of its own. To see them on links of their own, run as root, or allow user
@@ -40,16 +48,17 @@ def enter(module, arguments):
 
     The world hangs on a leash, a pipe whose other end is here. However this process ends, also by
     SIGKILL, the kernel closes it, and `obey_leash` ends the world. (A signal would not do:
-    unshare ignores SIGTERM and SIGINT while it waits.)
+    unshare ignores SIGTERM and SIGINT while it waits; and Ctrl-C does not reach another session.)
     """
     command = unshare_command()
     if command is None:
         return None
     leash, held = os.pipe()
     child = subprocess.Popen(
-        [*command, sys.executable, "-m", module, *arguments],
+        ["sh", "-c", AHEAD, "sh", *command, sys.executable, "-m", module, *arguments],
         env={**os.environ, INSIDE: str(leash)},
         pass_fds=[leash],
+        start_new_session=True,
     )
     os.close(leash)
     try:
@@ -60,12 +69,15 @@ def enter(module, arguments):
 
 
 def obey_leash():
-    """Inside: this is process 1 of the world, so the kernel ends all others with it."""
+    """Inside: this is process 1 of the world, so the kernel ends all others with it. It may say
+    so, as at Ctrl-C."""
     leash = int(os.environ.pop(INSIDE))
     os.set_inheritable(leash, False)
 
     def wait():
         os.read(leash, 1)
+        _thread.interrupt_main()
+        time.sleep(LAST_WORDS_S)
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()

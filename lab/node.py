@@ -42,7 +42,7 @@ class Node:
             f"\toption ca '{ca}'",
             f"\toption board '{self.board}'",
             "\toption factory_version '1.0.0'",
-            "\toption user ''",
+            "\toption user 'root'",
         ]
         (self.folder / "config").write_text("\n".join(lines) + "\n")
 
