@@ -31,7 +31,7 @@ check: setup runtime ## ruff, shellcheck and the quick tests: under a minute
 size: setup runtime ## lines, .mpy bytes and resident memory of the device code, with budgets
 	@$(PY) tools/size.py
 
-ipk: setup runtime ## build/ipk/*.ipk; CA=dir adds your keyring; the runtime takes minutes the first time
+ipk: setup runtime ## build/ipk/*.ipk and *.apk; CA=dir adds your keyring; the runtime takes minutes the first time
 	@$(PY) tools/ipk.py $(if $(CA),--ca $(CA))
 	@$(PY) tools/ipk_runtime.py
 
@@ -47,8 +47,8 @@ bench: setup runtime ## figures, printed with their seeds: BENCH=name for one of
 	@tools/packages.sh casync squashfs-tools
 	@for b in $(if $(BENCH),bench/$(BENCH).py,bench/*.py); do echo "== $$b"; $(PY) $$b || exit 1; done
 
-lab: setup runtime ## four emulated routers of 32 MB (as root, some 7 minutes); SCENE=stress or batman
-	@nice $(PY) tests/package/hardware/lab.py $(if $(SCENE),--scene $(SCENE))
+lab: setup runtime ## emulated routers of 32 MB (as root, 7 minutes): SCENE=stress, batman or flash, OLD=revision
+	@nice $(PY) tests/package/hardware/lab.py $(if $(SCENE),--scene $(SCENE)) $(if $(OLD),--old $(OLD))
 
 fuzz: setup ## fuzz each parser for SECONDS=60; only those in NAMES='manifest archive'
 	@$(PY) -m fuzz.seeds

@@ -40,7 +40,7 @@ MUTATIONS = {
         'self._fs.write_atomic(self._state + "/" + name, data)',
         'self._fs.write_atomic(self._state + "/" + name + ".new", data)',
     ),
-    "old-keys": ("verify.py", "if m.rid in self._keep else self._sets[-1:]:", "or []:"),
+    "old-keys": ("verify.py", "elif m.rid in self._keep:", "else:"),
     "one-clock": (
         "clock.py",
         "a = _window(aheads, need)",

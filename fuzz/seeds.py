@@ -42,7 +42,7 @@ config swdist 'main'
 \toption board tplink,archer-c7
 \toption factory_version 1.2.3
 \toption set_clock 1
-\toption user ''
+\toption user root
 \toption beacon_ms 500
 \tlist interface 'mesh0'
 \tlist interface "br-lan"

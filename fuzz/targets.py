@@ -105,11 +105,16 @@ def read_signatures(data):
         assert 0 < len(blocks) <= usign.MAX_BLOCKS
         # The one canonical form: nobody can change a byte that still means the same.
         assert b"".join(sigfile.block(*b) for b in blocks) == data
-    release, why = TRUST.check(MANIFEST, data)
+    release, kept = TRUST.check(MANIFEST, data)
     if release is None:
-        one_line(why)
-    else:
-        assert len({b for b in blocks if b[1] in KEYS}) >= TRUST.threshold
+        one_line(kept)
+        return
+    held = usign.parse_signatures(kept)
+    ours = [b for b in held if b[0] == b"Ed" and b[1] in KEYS]
+    assert set(held) <= set(blocks) and len(set(held)) == len(held)
+    assert held[: len(ours)] == ours and len({b[1] for b in ours}) == len(ours) >= TRUST.threshold
+    others = sum(len(sigfile.block(*b)) for b in held[len(ours) :])
+    assert others == release.spare_bytes <= verify.MAX_SPARE_BYTES
 
 
 def read_key(data):

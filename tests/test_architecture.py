@@ -6,15 +6,15 @@ from pathlib import Path
 SRC = Path(__file__).resolve().parent.parent / "src" / "swdist"
 
 LAYERS = {
-    "shell": {"platform", "net", "ports", "ifaces", "unixsock", "libc", "native"},
+    "shell": {"platform", "net", "link", "ports", "ifaces", "unixsock", "libc", "native"},
     "formats": {
         "bits", "manifest", "usign", "sha512", "ed25519", "ucryptolib", "datagram", "tftp", "ipc",
         "uci", "untar", "index", "inflate",
     },
     "trust": {"verify", "choose"},
     "machines": {
-        "neighbours", "announce", "clock", "tftpget", "tftpserve", "fetch", "download", "sources",
-        "suspicion", "relay", "switcher",
+        "neighbours", "announce", "clock", "tftpget", "tftpserve", "upload", "fetch", "download",
+        "sources", "suspicion", "relay", "switcher",
     },
     "storage": {
         "store", "catalogue", "payloads", "reuse", "room", "chunks", "slots", "inject", "install",
@@ -35,6 +35,7 @@ MAY = {
 }
 EXTRA = {
     ("config", "platform"),  # the configuration makes the clock and the log that it describes
+    ("tftpserve", "upload"),
     ("fetch", "tftpget"),  # fetch drives downloads, and reads their states
     ("download", "tftpget"),
     ("sources", "tftpget"),

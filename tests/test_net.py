@@ -42,7 +42,7 @@ def test_sockets_on_links():
         text=True,
         timeout=60,
     )
-    assert done.returncode == 0 and "5 passed" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "7 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_raw_addresses_of_micropython_are_what_the_kernel_takes(monkeypatch):
@@ -85,7 +85,7 @@ def test_ipv4_sources_are_placed_by_the_routes(monkeypatch):
     six, four = sntp.everybody(table)
     assert six == sntp.GROUP + struct.pack("!I", 5)
     assert four == bytes(10) + b"\xff\xff\xc0\x00\x02\xff" + struct.pack("!I", 5)
-    assert net.ipv4_of("m0") and net.ipv4_of("x0") and not net.ipv4_of("y0")
+    assert ifaces.ipv4_of("m0") and ifaces.ipv4_of("x0") and not ifaces.ipv4_of("y0")
 
 
 def test_unix_sockets(tmp_path):

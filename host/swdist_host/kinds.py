@@ -9,7 +9,7 @@ import tempfile
 import zlib
 from pathlib import Path
 
-from swdist_host import files, payload
+from swdist_host import adb, files, payload
 from swdist_host.errors import BadValue, Refused
 
 PACKAGES = ("ipk", "apk")  # kinds that are archives of files with that suffix
@@ -68,10 +68,12 @@ def _ipk(where, data):
 
 
 def _apk(where, data):
-    """The same of one of apk: of its form 2, or of form 3, where its file's name has to tell."""
+    """The same of one of apk, of its form 3 or 2."""
     if data[:3] == b"ADB":
-        found = re.fullmatch(r"(.+?)(?:-([0-9][^-]*(?:-r[0-9]+)?))?\.apk", where)
-        return _checked(where, found and found[1], (found and found[2]) or "?", None)
+        try:
+            return _checked(where, *adb.about(data))
+        except ValueError as e:
+            raise Refused(f"{where}: is no .apk ({e})") from None
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
             text = archive.extractfile(".PKGINFO").read().decode("utf-8", "replace")

@@ -197,7 +197,7 @@ def _padded(text):
 
 
 def check_signed_at(signed_at_s, now_s):
-    """docs/protocol.md, section 6: Signed-At is a lower bound of the mesh time."""
+    """docs/protocol.md, section 5.5: Signed-At is a lower bound of the mesh time."""
     if signed_at_s > now_s + FUTURE_S:
         raise Refused(
             f"Signed-At {time_text(signed_at_s)} is in the future, and would set every clock of "

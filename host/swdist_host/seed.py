@@ -35,7 +35,10 @@ class Unchecked:
         parsed, why = device_manifest.parse(manifest)
         if parsed is None or parsed.rid != self._rid:
             return None, why or "not the release that is seeded"
-        return Release(parsed), None
+        return Release(parsed), signatures
+
+    def next_set(self):
+        return 0
 
     def adopt(self, release):
         return False

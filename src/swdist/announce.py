@@ -1,4 +1,4 @@
-"""Who has what: announcements timed by Trickle (RFC 6206; docs/protocol.md, section 3.4)."""
+"""Who has what: announcements timed by Trickle (RFC 6206; docs/protocol.md, sections 3.4 and 7)."""
 
 from swdist import datagram
 

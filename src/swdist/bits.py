@@ -17,6 +17,11 @@ def to_hex(data):
     return str(hexlify(data), "ascii")
 
 
+def plain(data):
+    """What a program says, as one line of ASCII that can do nothing to a terminal or a log."""
+    return "".join([chr(c) for c in data if 32 <= c < 127])
+
+
 def from_hex(text, size):
     """The bytes of exactly 2 * size lower-case hex digits, or None."""
     if len(text) != 2 * size:

@@ -25,11 +25,24 @@ def write_head(fs, path, manifest, signatures):
     fs.rename(path + ".new", path)
 
 
-class Catalogue:
-    """releases: in order. on_fault(e) is told of each OSError, and gives the text of it."""
+def merge(fs, path, trust, manifest, signatures):
+    """Adds to the signatures of a release that is held what is better in others of it. The Release,
+    or None if nothing is."""
+    held = fs.read(path + "/signatures", usign.MAX_BYTES) or b""
+    release, kept = trust.check(manifest, held, signatures)
+    if release is None or kept == held:
+        return None
+    fs.write_atomic(path + "/signatures", kept)
+    return release
 
-    def __init__(self, fs, path, trust, log, on_fault):
+
+class Catalogue:
+    """releases: in order. on_fault(e) is told of each OSError, and gives the text of it.
+    spare_bytes: how many of all signatures that can't be checked here may be kept in all."""
+
+    def __init__(self, fs, path, trust, log, on_fault, spare_bytes):
         self.releases = []
+        self._spare_bytes = spare_bytes
         self._fs = fs
         self._path = path
         self._trust = trust
@@ -52,13 +65,11 @@ class Catalogue:
                 continue
             m, _ = parse(self._read(path)[0])
             names.append((m.version if m else (65536,), name))
-        found = []
-        for _, name in sorted(names):  # keys come first: they are of versions 0.0.N
-            release = self._check(name)
-            if release is not None:
-                found.append(release)
-                self._trust.adopt(release)
         self.releases = []
+        for _, name in sorted(names):  # keys come first: they are of versions 0.0.N
+            if self._check(name):
+                self._trust.adopt(self.releases[-1])
+        found, self.releases = self.releases, []
         for release in sorted(found, key=lambda r: r.sort_key()):
             if self.releases and self.releases[-1].manifest.version == release.manifest.version:
                 self._remove(self.folder(self.releases.pop().rid))
@@ -76,15 +87,30 @@ class Catalogue:
         )
 
     def _check(self, name):
-        """The Release of a folder, or None: then that is removed."""
+        """Puts the release of a folder behind the others, or removes the folder."""
         path = self._path + "/" + name
-        release, why = self._trust.check(*self._read(path))
-        if release is not None and to_hex(release.rid) == name:
-            return release
-        why = why or "manifest: digest is not the id"
-        self._log.warn("store: removed %s: %s" % (name[:8], why))
-        self._remove(path)
-        return None
+        manifest, signatures = self._read(path)
+        release, kept = self._trust.check(manifest, signatures)
+        if release is None or to_hex(release.rid) != name:
+            why = kept if release is None else "manifest: digest is not the id"
+            self._log.warn("store: removed %s: %s" % (name[:8], why))
+            self._remove(path)
+            return False
+        kept = self._cut(release, kept)
+        if kept != signatures:
+            try:
+                self._fs.write_atomic(path + "/signatures", kept)
+            except OSError as e:
+                self._on_fault(e)
+        self.releases.append(release)
+        return True
+
+    def _cut(self, release, kept):
+        """What of its signatures there is room for: those that hold in any case."""
+        if release.spare_bytes > self._spare_bytes - self.spare_bytes():
+            kept = kept[: len(kept) - release.spare_bytes]
+            release.spare_bytes = 0
+        return kept
 
     def get(self, rid):
         for release in self.releases:
@@ -104,24 +130,55 @@ class Catalogue:
             self._digest = sha256(b"".join(sorted([r.rid for r in self.shown()])))[:8]
         return self._digest
 
+    def spare_bytes(self):
+        """Those of signatures that can't be checked here, of all releases."""
+        return sum([r.spare_bytes for r in self.releases])
+
+    def unwanted(self, version, revision, rid):
+        """Why a release of that kind is not taken, or None. It costs nothing, so it comes before
+        all signatures."""
+        if version[:2] == (0, 0):
+            return None if version[2] == self._trust.next_set() else "another key set is next"
+        order = (version, revision, rid)
+        for r in self.releases:
+            if r.manifest.version == version and r.sort_key() > order:
+                return "a later revision of it is held"
+        others = [r for r in self.releases if not r.manifest.is_keys]
+        if len(others) >= MAX_VERSIONS and order < others[-MAX_VERSIONS].sort_key():
+            return "full of later versions"
+        return None
+
+    def weigh(self, rid, manifest):
+        """Why the signatures of a manifest are not worth asking for, or ""."""
+        if sha256(manifest) != rid:
+            return "manifest: digest is not the id"
+        m, why = parse(manifest)
+        if m is None:
+            return why
+        if m.network != self._trust.network:
+            return "manifest: of another network"
+        why = self.unwanted(m.version, m.revision, m.rid)
+        return "store: " + why if why else ""
+
     def add(self, manifest, signatures, pinned=()):
         """(Release, None), or (None, why not). Reasons that begin with `store:` are ours, all
         others are the sender's fault. pinned: ids of what is kept though it be the lowest."""
-        release, why = self._trust.check(manifest, signatures)
-        if release is None:
+        m, why = parse(manifest)
+        if m is None:
             return None, why
-        held = self.get(release.rid)
+        held = self.get(m.rid)
         if held is not None:
             return held, None
-        why = self.superseded(release.manifest.version, release.sort_key())
-        if why is None and not release.manifest.is_keys:
-            why = self._full(release)
+        why = None if m.is_keys else self.unwanted(m.version, m.revision, m.rid)
         if why is not None:
             return None, "store: " + why
+        release, kept = self._trust.check(manifest, signatures)
+        if release is None:
+            return None, kept
         try:
-            write_head(self._fs, self.folder(release.rid), manifest, signatures)
+            write_head(self._fs, self.folder(m.rid), manifest, self._cut(release, kept))
         except OSError as e:
-            self._remove(self.folder(release.rid) + ".new")
+            self._remove(self.folder(m.rid) + ".new")
             return None, self._on_fault(e)
         for r in self.releases:
             if r.manifest.version == release.manifest.version:
@@ -131,25 +188,15 @@ class Catalogue:
         self.releases.sort(key=lambda r: r.sort_key())
         if self._trust.adopt(release):
             self._log.info("CA keys changed by release %s" % release.name())
-            self.releases = [
-                r for r in self.releases if self._trust.trusts(r.rid) or self._check(to_hex(r.rid))
-            ]
+            held, self.releases = self.releases, []
+            for r in held:
+                if self._trust.trusts(r.rid):
+                    self.releases.append(r)
+                else:
+                    self._check(to_hex(r.rid))
         self._trim(pinned)
         self._digest = None
         return release, None
-
-    def superseded(self, version, sort_key):
-        """Why a release of that order is not taken, or None."""
-        for r in self.releases:
-            if r.manifest.version == version and r.sort_key() > sort_key:
-                return "a later revision of it is held"
-        return None
-
-    def _full(self, release):
-        others = [r for r in self.releases if not r.manifest.is_keys]
-        if len(others) >= MAX_VERSIONS and release.sort_key() < others[-64].sort_key():
-            return "full of later versions"
-        return None
 
     def _trim(self, pinned):
         shown = self.shown()

@@ -1,4 +1,4 @@
-"""What time is it: mesh time agreed among neighbours (docs/protocol.md, section 3.3).
+"""What time is it: mesh time agreed among neighbours (docs/protocol.md, section 8).
 
 A quorum decides on steps, a mean on fine corrections, in which one that is more than FAR_US off
 counts for nothing, and once hardened none weighs more than CLIP_US (docs/decisions/0003-clock.md).
@@ -37,6 +37,7 @@ ACQUIRE_PPM = 250  # the same before it is hardened: more than what two rates ma
 FADING = 20000000
 KEPT = 10000000 << 10
 ROUND_TRIP_MAX_US = 1000000
+ODD = 3  # impossible samples in a row: the ones before were the others
 TIME_MAX_US = 4102444800000000  # the year 2100: what is later is not a time
 UNKNOWN = 0xFFFFFFFF
 
@@ -53,7 +54,7 @@ class _Peer:
 
     def clear(self):
         self.nonce = self.later_since = self.sent = None
-        self.count = self.offset = self.rate = self.round_trip = 0
+        self.count = self.offset = self.rate = self.round_trip = self.odd = 0
         self.elder = False  # was it synchronised when first heard?
 
     def into(self, now, rate, oldest):
@@ -170,17 +171,22 @@ class Clock:
     def sample(self, n, nonce, counter, rx_counter, offset, synced, now, rate=0):
         """A beacon of neighbour n. synced has little say: if only those counted that call
         themselves synchronised, few liars could capture a mesh at a cold boot."""
+        if not 0 <= counter < TIME_MAX_US or not 0 <= counter + offset < TIME_MAX_US:
+            return  # no counter, or no time; and what falls must not take the neighbour with it
         p = self._peers[n]
-        if p.nonce != nonce:
+        diff = rx_counter - counter
+        # A counter never steps: what is that far from the last sample is another's, in its name.
+        odd = p.count and abs(diff - p.diff[(p.count - 1) % SAMPLES]) > ROUND_TRIP_MAX_US
+        p.odd = p.odd + 1 if odd else 0
+        if p.nonce == nonce and 0 < p.odd < ODD:
+            return
+        if p.nonce != nonce or odd:
             p.clear()
             p.nonce = nonce
             p.elder = synced
-        if not 0 <= counter + offset < TIME_MAX_US:
-            p.clear()  # not a time; nothing else of it is believed
-            return
         i = p.count % SAMPLES
         p.at[i] = p.heard = rx_counter
-        p.diff[i] = rx_counter - counter
+        p.diff[i] = diff
         p.count += 1
         p.offset, p.rate = offset, _within(RATE_MAX_PPB, rate)
 

@@ -187,10 +187,10 @@ def _take_special(conf, key, value, fs):
         if conf.factory_version is None:
             return "option factory_version is '%s'; give three numbers like 1.2.0" % value
     else:
-        conf.user = "swdist" if value is None else value
+        conf.user = {None: "swdist", "root": ""}.get(value, value)
         for c in conf.user:
             if c not in _INTERFACE_CHARS:
-                return "option user is '%s'; give a user's name, or '' to stay root" % value
+                return "option user is '%s'; give a user's name, root to stay root" % value
     return None
 
 

@@ -5,18 +5,16 @@ from one neighbour; then of each payload that is wanted the index, and its piece
 from whoever has them. What is wrong costs the neighbour it came from, never the release.
 """
 
-from swdist import reuse
+from swdist import manifest, reuse, usign
 from swdist.bits import sooner, to_hex
 from swdist.download import INDEX, KEEP_BYTES, MANIFEST, RUN, SIGNATURES, Download
 from swdist.index import MAX_INDEX_BYTES
-from swdist.payloads import BATCH, MAX_RUN_BYTES
+from swdist.payloads import BATCH
 from swdist.sources import Sources
 from swdist.suspicion import Suspicion
 from swdist.tftpget import DONE, FAILED, RUNNING
 from swdist.ucryptolib import sha256
 
-MANIFEST_BYTES = 4096
-SIGNATURES_BYTES = 32768
 RUN_BYTES = 12288  # of a run that is asked for: so long others must wait for the channel
 LIE_S = 30  # what a neighbour waits after a first wrong answer; doubled each time up to
 LIE_MOST_S = 3600
@@ -58,7 +56,8 @@ class Fetch:
         return rid in offers
 
     def has(self, row, pid, count, ours, most):
-        """A neighbour holds `count` pieces of a payload of which we hold `ours`."""
+        """A neighbour holds the index of a payload, and `count` pieces; we hold `ours`, or -1: not
+        even the index."""
         pieces = self._rows[row].pieces
         if self._suspicion.refused(self._rows[row].peer, pid):
             return
@@ -83,9 +82,9 @@ class Fetch:
     def offered(self, pid):
         """Does a neighbour say that it has what we lack of a payload?"""
         h = self._store.held(pid)
-        held = h.held if h is not None else 0
+        held = h.held if h is not None else -1
         for row in self._rows:
-            if row.peer is not None and row.tftp_port and row.pieces.get(pid, 0) > held:
+            if row.peer is not None and row.tftp_port and row.pieces.get(pid, -1) > held:
                 return True
         return False
 
@@ -112,15 +111,17 @@ class Fetch:
             self._look = self._look or again
         if not self._look and (self._look_at is None or now < self._look_at):
             return news
+        self._look = False
         self._look_at = None
-        more, taken = self._store.reuse()
-        self._look = more
-        if not more:
-            for slot in self.slots:
-                if not slot.what and not self._next(slot, now) and not self._probe(now):
-                    self._set_look_at(now)
-                    break
-        return news or taken
+        for slot in self.slots:
+            if not slot.what and not self._next(slot, now) and not self._probe(now):
+                self._set_look_at(now)
+                break
+        if news:
+            self._look = True  # to be told before more is written
+            return True
+        self._look, taken = self._store.reuse()
+        return taken
 
     def _probe(self, now):
         """The announcement of the next pieces may have been lost: asks who gave the last ones."""
@@ -141,24 +142,16 @@ class Fetch:
         self._probe_at = None
         self._probe_us *= 2
         h = self._store.held(s.id)
-        return h is not None and self._start_run(s, h, h.held, h.total, s.row, now, True)
+        n = self._sources.free_piece(h) if h is not None else None
+        return n is not None and self._start_run(s, h, n, h.total, s.row, now, True)
 
     def _check(self, slot, now):
         """Nothing has come for a while: another neighbour is asked, where there is one."""
         slot.check_at = max(slot.get.progress_at, now - PATIENCE_US // 2) + PATIENCE_US
         if now - slot.get.progress_at >= PATIENCE_US:
-            for i in range(len(self._rows)):
-                row = self._rows[i]
-                if slot.what == RUN:
-                    there = row.pieces.get(slot.id, 0) > slot.next
-                elif slot.what == INDEX:
-                    there = slot.id in row.pieces
-                else:
-                    there = slot.id in row.offers
-                if there and row.tftp_port and row.wait_until <= now and not self._sources.busy(i):
-                    slot.get.give_up()
-                    self._rows[slot.row].blame(now, STALL_MOST_S, STALL_MOST_S)
-                    return
+            if self._sources.elsewhere(slot, now):
+                slot.get.give_up()
+                self._rows[slot.row].blame(now, STALL_MOST_S, STALL_MOST_S)
 
     def _set_look_at(self, now):
         """There is room, and nothing to start: look again when somebody's penalty is over."""
@@ -176,12 +169,12 @@ class Fetch:
         """Starts what is best; False if there is nothing."""
         unknown = self._sources.unknown(now)
         if unknown is not None:
-            self._start(slot, MANIFEST, unknown[0], unknown[1], now, MANIFEST_BYTES)
+            self._start(slot, MANIFEST, unknown[0], unknown[1], now, manifest.MAX_BYTES)
             return True
         for pid in self._store.wanted():
             h = self._store.held(pid)
             if h is None:
-                row = -1 if self._sources.working(pid) else self._sources.best(pid, 0, now)
+                row = -1 if self._sources.working(pid) else self._sources.best(pid, -1, now)
                 if row >= 0:
                     self._start(slot, INDEX, pid, row, now, MAX_INDEX_BYTES)
                     return True
@@ -200,13 +193,7 @@ class Fetch:
             lengths = self._store.payloads.lengths(h, n, min(most - n, BATCH))
         except OSError:
             return False
-        count = reuse.gap(self._store.payloads, h, n, len(lengths))
-        size = 0
-        for i in range(count):
-            size += lengths[i]
-            if size >= RUN_BYTES or (i + 1 < count and size + lengths[i + 1] > MAX_RUN_BYTES):
-                count = i + 1
-                break
+        count = reuse.gap(self._store.payloads, h, n, lengths, RUN_BYTES)
         if not count:
             return False
         slot.first = slot.next = n
@@ -214,7 +201,7 @@ class Fetch:
         slot.lengths = lengths[:count]
         slot.at = 0
         slot.probe = probe
-        self._start(slot, RUN, h.pid, row, now, size)
+        self._start(slot, RUN, h.pid, row, now, sum(slot.lengths))
         return True
 
     def starved(self):
@@ -230,7 +217,8 @@ class Fetch:
         slot.row = row
         slot.peer = self._rows[row].peer
         slot.check_at = now + PATIENCE_US
-        slot.get.start(slot.peer, self._rows[row].tftp_port, slot.name().encode(), limit, now)
+        slot.port = self._rows[row].port()
+        slot.get.start(slot.peer, slot.port, slot.name().encode(), limit, now)
         slot.get.mark = KEEP_BYTES if what == RUN else limit + 1
 
     # --- what came of it
@@ -253,7 +241,7 @@ class Fetch:
             return True, False
         why = self._take(slot, get.view[: get.length], now)
         if why == "":
-            self._start(slot, SIGNATURES, slot.id, slot.row, now, SIGNATURES_BYTES)
+            self._start(slot, SIGNATURES, slot.id, slot.row, now, usign.MAX_BYTES)
             return False, False
         self._end(slot, why, True, now)
         return True, why is None
@@ -263,8 +251,8 @@ class Fetch:
         get = slot.get
         h = self._store.held(slot.id)
         if h is not None and slot.next > h.held and get.state == DONE:
-            if self._others_go_on():
-                return False, False  # an earlier run is still on its way: keep this in the buffer
+            if self._sources.comes(h):
+                return False, False  # what is before it: keep this in the buffer
             self._end(slot, None, False, now)  # what was held before it is not held any more
             return True, False
         added = False
@@ -284,13 +272,6 @@ class Fetch:
         self._end(slot, why, lie, now)
         return True, added
 
-    def _others_go_on(self):
-        """Can an earlier run come at all, or do all downloads wait for one?"""
-        for s in self.slots:
-            if not s.what or s.get.state == RUNNING:
-                return True
-        return False
-
     def _end(self, slot, why, lie, now):
         """Frees the slot, and says what its neighbour has earned. why: None, or what is wrong, by
         the neighbour's fault where `lie` says so."""
@@ -308,16 +289,17 @@ class Fetch:
                 self._last = slot
                 self._probe_us = max(PROBE_US, took_us * 2)
                 self._probe_at = None
-            row.praise(took_us if what == RUN else 0, length)
+            row.praise(took_us if what == RUN else 0, length, slot.port)
         elif slot.probe and what == RUN and not lie and row.pieces.get(slot.id, 0) <= slot.next:
             pass  # not there yet
-        elif why == "busy":
+        elif why == "busy" or why[:7] in ("refused", "store: "):
+            # It has it no more, or never said so itself, or we want it no more: no fault of its.
+            if why != "busy":
+                self._forget(row, slot.id)
             row.wait_until = now + BUSY_US + self._rand(BUSY_US)
         elif lie and not why.startswith("store:"):
             self._refuse(row, slot.id, text, why, now)
         else:
-            if why[:7] in ("refused", "store: "):  # it has it no more, or we want it no more
-                self._forget(row, slot.id)
             self._log.debug("fetch of %s: %s" % (text, why))
             if row.wait_until <= now:
                 row.blame(now, STALL_S, STALL_MOST_S)
@@ -334,7 +316,7 @@ class Fetch:
             return store.put_index(slot.id, bytes(view))
         if slot.what == MANIFEST:
             slot.manifest = bytes(view)
-            return "" if sha256(slot.manifest) == slot.id else "manifest: digest is not the id"
+            return store.weigh(slot.id, slot.manifest)
         digest = sha256(slot.manifest + bytes(view))
         if self._suspicion.is_bad(digest):
             return "signatures: refused before"
@@ -343,8 +325,10 @@ class Fetch:
             self._log.info("verified release %s" % release.name())
             if release.manifest.is_keys:
                 self._forgive()
-        elif why.startswith("signatures:"):
-            self._suspicion.was_bad(digest, now)
+            return None
+        self._suspicion.charge(now)
+        if why.startswith("signatures:"):
+            self._suspicion.was_bad(digest)
         return why
 
     def _forgive(self):

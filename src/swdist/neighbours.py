@@ -1,6 +1,8 @@
 """The neighbours heard of late: one fixed table, shared by the machines as an argument."""
 
 MAX_NEIGHBOURS = 16
+ANEW = 3  # datagrams in a row with a new nonce: it has started anew
+USUAL_PORT = 27183  # of TFTP: where nearly all serve
 MAX_OFFERS = 8  # releases that one neighbour has and we don't
 MAX_PAYLOADS = 16  # payloads of one neighbour that are remembered: what it has, and what it wants
 YOUNG_US = 20000000  # a full table gives nobody's place away who was heard so lately, but that
@@ -20,8 +22,11 @@ class Neighbour:
     def take(self, peer, nonce, now):
         self.peer = peer
         self.nonce = nonce
+        self.anew = 0
         self.heard_at = self.since = now
-        self.tftp_port = 0
+        self.tftp_port = 0  # as it was said last
+        self.good_port = 0  # the last that answered
+        self._second = False
         self.digest = 0
         self.version = (0, 0, 0)
         self.revision = 0
@@ -34,14 +39,36 @@ class Neighbour:
         self.faults = 0  # failures that count against it; each success halves them
         self.wait_until = now  # nothing is fetched from it before
 
+    def replaces(self, peer, nonce):
+        """Is that another than the one of this row: another address, or, said ANEW times in a row,
+        another nonce? Else one forged datagram would take all that is known of a neighbour."""
+        if self.peer == peer:
+            if self.nonce == nonce:
+                self.anew = 0
+                return False
+            self.anew += 1
+            return self.anew >= ANEW
+        return True
+
     def blame(self, now, seconds, most_s):
         """Fetch nothing from it for a while, which doubles with each fault up to most_s."""
         wait_s = min(seconds << min(self.faults, 12), most_s)
         self.faults = min(self.faults + 1, 12)
+        self._second = not self._second
         self.wait_until = now + wait_s * 1000000
 
-    def praise(self, took_us, size):
-        """It has given what it should. took_us, where not 0, decides whom we ask next."""
+    def port(self):
+        """Where to ask it. A port that has answered outlives what is said in its name; after a
+        fault the other one is tried."""
+        if self.good_port:
+            return self.tftp_port if self._second else self.good_port
+        return USUAL_PORT if self._second else self.tftp_port
+
+    def praise(self, took_us, size, port):
+        """It has given what it should, from that port. took_us, where not 0, decides whom we ask
+        next."""
+        self.good_port = port
+        self._second = False
         self.faults //= 2
         self.gave = True
         if took_us:

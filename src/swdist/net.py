@@ -8,24 +8,19 @@ import select
 import socket
 import struct
 import sys
-from binascii import hexlify
 
 from swdist import libc
-from swdist.datagram import PORT
-from swdist.ifaces import has_link_local, ifname, interfaces, ipv4_of, lines
+from swdist.ifaces import ifname
 from swdist.unixsock import datagram_socket
 
 MICROPYTHON = sys.implementation.name == "micropython"
-GROUP = b"\xff\x12" + bytes(10) + b"\xa2\xfd\x15\x71"
 MAX_DATAGRAM = 2048
 
 _IPPROTO_IPV6 = 41
 _MULTICAST_LOOP = 19
-_JOIN_GROUP = 20
-_LEAVE_GROUP = 21
 _V6ONLY = 26
 _SO_BINDTODEVICE = 25  # on MIPS too, where other SO_* differ
-_MAPPED = bytes(10) + b"\xff\xff"
+MAPPED = bytes(10) + b"\xff\xff"
 
 # With ffi a datagram of a transfer lands in one buffer, and nothing has to be collected.
 _recv = libc.c_function("i", "recv", "iPii") if MICROPYTHON else None
@@ -107,7 +102,7 @@ class Udp:
             if self._v4:
                 address, port = _from4(source)
                 index = self._index4(address)
-                address = _MAPPED + address
+                address = MAPPED + address
             else:
                 address, port, index = _from6(source)
                 if address[0] != 0xFE or address[1] & 0xC0 != 0x80:
@@ -147,8 +142,9 @@ class Udp:
         return self._interfaces.index_of(address, self.name)
 
     def takes(self, peer):
-        """Is the peer of this socket's family?"""
-        return self._v4 == (bytes(peer[:12]) == _MAPPED)
+        """Is the peer of this socket's family, and, for IPv4, interface?"""
+        four = bytes(peer[:12]) == MAPPED
+        return four == self._v4 and self.index in (0, struct.unpack_from("!I", peer, 16)[0])
 
     def send(self, peer, port, data):
         try:
@@ -170,16 +166,8 @@ class Udp:
         except OSError:
             pass
 
-    def group(self, option, index):
-        """Joins or leaves the group on an interface; False if that can't be."""
-        try:
-            self.raw.setsockopt(_IPPROTO_IPV6, option, GROUP + struct.pack("@I", index))
-        except OSError:
-            return False
-        return True
 
-
-def _socket6(port, reuse):
+def socket6(port, reuse):
     sock = datagram_socket(socket.AF_INET6)
     try:
         sock.setsockopt(_IPPROTO_IPV6, _V6ONLY, 1)
@@ -193,7 +181,7 @@ def _socket6(port, reuse):
     return sock
 
 
-def _socket4(port, reuse, name):
+def socket4(port, reuse, name):
     sock = datagram_socket(socket.AF_INET)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
@@ -211,124 +199,16 @@ def _socket4(port, reuse, name):
     return sock
 
 
-def _has_ipv6():
-    return len(lines("/proc/net/if_inet6")) > 0
-
-
 def udp(peer):
     """A Udp for a transfer with this peer, on a port of its own, or None."""
     index = struct.unpack_from("!I", peer, 16)[0]
     try:
-        if bytes(peer[:12]) == _MAPPED:
+        if bytes(peer[:12]) == MAPPED:
             name = ifname(index)
-            return Udp(_socket4(0, False, name), True, None, name, index)
-        return Udp(_socket6(0, False), False, None, None, 0)
+            return Udp(socket4(0, False, name), True, None, name, index)
+        return Udp(socket6(0, False), False, None, None, 0)
     except OSError:
         return None
-
-
-def server(names, port):
-    """Sockets on the TFTP port. ValueError if it is taken."""
-    table = interfaces(names)
-    found = []
-    try:
-        if _has_ipv6():
-            found.append(Udp(_socket6(port, False), False, table, None, 0))
-        found.append(Udp(_socket4(port, False, None), True, table, None, 0))
-    except OSError as e:
-        for s in found:
-            s.close()
-        raise ValueError("UDP port %d can't be had (%s): is another daemon running?" % (port, e))
-    return found
-
-
-class Link:
-    """The link protocol's sockets: one for IPv6, one for each interface that has IPv4 only."""
-
-    def __init__(self, names, port=PORT):
-        self.sockets = []
-        self._port = port
-        self._table = interfaces(names)
-        self._joined = {}  # name: interface index
-        self._six = None
-        self.refresh()
-
-    def recv(self, sock):
-        return sock.recv()
-
-    def send(self, peer, port, data):
-        four = bytes(peer[:12]) == _MAPPED
-        index = struct.unpack_from("!I", peer, 16)[0]
-        for s in self.sockets:
-            if (s is not self._six) == four and (not four or s.index == index):
-                if s.send(peer, port, data):
-                    return True
-        return False
-
-    def broadcast(self, data):
-        """To all neighbours on all interfaces; how many datagrams were sent."""
-        sent = 0
-        for name in self._joined:
-            peer = GROUP + struct.pack("!I", self._joined[name])
-            sent += self._six.send(peer, self._port, data)
-        for s in self.sockets:
-            if s is not self._six:
-                sent += s.send(_MAPPED + b"\xff\xff\xff\xff", self._port, data)
-        return sent
-
-    def refresh(self):
-        """Interfaces come, go, and get addresses late: joins and opens what is missing."""
-        table = self._table
-        table.refresh()
-        if self._six is None and _has_ipv6():
-            try:
-                self._six = Udp(_socket6(self._port, True), False, table, None, 0)
-                self.sockets.append(self._six)
-            except OSError:
-                pass  # tried again at the next refresh
-        for name in table.names:
-            six = self._six is not None and has_link_local(name) and name in table.index
-            if six:
-                self._join(name, table.index[name])
-            else:
-                self._joined.pop(name, None)
-            self._four(name, table.index.get(name), not six and ipv4_of(name))
-
-    def _join(self, name, index):
-        """The kernel forgets the membership when IPv6 goes down on an interface, the socket
-        doesn't: so leave first when the kernel doesn't list it."""
-        group = str(hexlify(GROUP), "ascii")
-        for line in lines("/proc/net/igmp6"):
-            f = line.split()
-            if len(f) > 2 and f[0] == "%d" % index and f[2] == group:
-                if self._joined.get(name) == index:
-                    return
-        self._six.group(_LEAVE_GROUP, index)
-        if self._six.group(_JOIN_GROUP, index):
-            self._joined[name] = index
-        else:
-            self._joined.pop(name, None)
-
-    def _four(self, name, index, needed):
-        for s in self.sockets[:]:
-            if s.name == name:
-                if needed and s.index == index:
-                    return
-                self.sockets.remove(s)
-                s.close()
-        if needed and index is not None:
-            try:
-                sock = _socket4(self._port, True, name)
-                self.sockets.append(Udp(sock, True, self._table, name, index))
-            except OSError:
-                pass  # tried again at the next refresh
-
-    def close(self):
-        for s in self.sockets:
-            s.close()
-        self.sockets = []
-        self._joined = {}
-        self._six = None
 
 
 # --- waiting

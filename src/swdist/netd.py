@@ -12,8 +12,8 @@ from swdist import (
     config,
     ipc,
     libc,
+    link,
     native,
-    net,
     platform,
     ports,
     ucryptolib,
@@ -47,11 +47,12 @@ class Netd:
         self.fs = fs
         self.counter = counter
         self.poller = ports.Poller()
-        self.link = net.Link(conf.interfaces, PORT)
-        self.servers = net.server(conf.interfaces, conf.tftp_port)
+        self.link = link.Link(conf.interfaces, PORT)
+        self.server = link.Server(conf.interfaces, conf.tftp_port)
         self.ipc = unixsock.Unix(conf.run + "/net.sock")
         self.sntp = None
-        sockets = self.link.sockets + self.servers + [self.ipc]
+        self._ears = [self.link, self.server]
+        self._why = [None] * 3  # as it was said last
         if conf.sntp != "off" or conf.reference == "broadcast":
             try:
                 from swdist.sntp import Sntp
@@ -59,9 +60,11 @@ class Netd:
                 raise ValueError("option sntp or reference: swdist-sntp is missing")
 
             self.sntp = Sntp(conf, self.counter)
-            sockets += self.sntp.sockets
-        for s in sockets:
-            self.poller.register(s)
+            self._ears.append(self.sntp.ears)
+        self.poller.register(self.ipc)
+        for ears in self._ears:
+            for s in ears.sockets:
+                self.poller.register(s)
         if give_up_root is not None:
             give_up_root()
         ram = None
@@ -108,9 +111,8 @@ class Netd:
 
     def _put(self, slot, peer, port, buf, n):
         if slot < 0:  # no slot is free: said from the well-known port
-            for s in self.servers:
-                if s.takes(peer) and s.send(peer, port, memoryview(buf)[:n]):
-                    self.poller.sent(n)
+            if self.server.send(peer, port, memoryview(buf)[:n]):
+                self.poller.sent(n)
             return
         self.puts[slot].send(peer, port, buf, n)
 
@@ -193,9 +195,9 @@ class Netd:
             n = len(data)
             self.poller.rx_datagrams += 1
             self.poller.rx_bytes += n
-            if self.sntp is not None and s in self.sntp.sockets:
+            if self.sntp is not None and s in self.sntp.ears.sockets:
                 self.sntp.take(s, data, peer, port, now)
-            elif s in self.servers:
+            elif s in self.server.sockets:
                 self.serve.request(peer, port, data, n, now)
             else:
                 self.node.receive(peer, port, data, n, now)
@@ -225,14 +227,20 @@ class Netd:
 
     def _refresh(self):
         """Interfaces come and go."""
-        old = self.link.sockets[:]
-        self.link.refresh()
-        for s in self.link.sockets:
-            if s not in old:
-                self.poller.register(s)
-        for s in old:
-            if s not in self.link.sockets:
-                self.poller.unregister(s)
+        for i in range(len(self._ears)):
+            ears = self._ears[i]
+            old = ears.sockets[:]
+            ears.refresh()
+            for s in ears.sockets:
+                if s not in old:
+                    self.poller.register(s)
+            for s in old:
+                if s not in ears.sockets:
+                    self.poller.unregister(s)
+            if ears.why != self._why[i]:
+                self._why[i] = ears.why
+                if ears.why is not None:
+                    self.log.warn(ears.why)
 
     def _tell_switch(self, now):
         clock = self.node.clock
@@ -279,7 +287,7 @@ def main(argv):
         trust = verify.load_ca(fs, conf.ca)
         ids = platform.user_ids(conf.user) if conf.user else None
         if conf.user and ids is None:
-            raise ValueError("there is no user '%s'; make it, or set option user ''" % conf.user)
+            raise ValueError("there is no user '%s'; make it, or set option user root" % conf.user)
         for path in (conf.store, conf.run):
             fs.mkdirs(path)
         if ids is not None:

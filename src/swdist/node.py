@@ -98,7 +98,8 @@ class Node:
             if row < 0:
                 return -1
         neighbour = self.neighbours.rows[row]
-        if neighbour.peer != peer or neighbour.nonce != nonce:
+        neighbour.heard_at = now
+        if neighbour.replaces(peer, nonce):
             self.clock.drop(row)
             known = neighbour.peer == peer  # a new nonce clears no guilt
             faults, wait_until = neighbour.faults, neighbour.wait_until
@@ -106,7 +107,6 @@ class Node:
             if known:
                 neighbour.faults, neighbour.wait_until = faults, wait_until
             neighbour.reset_at = now - RESET_GAP_US
-        neighbour.heard_at = now
         return row
 
     def _news_from(self, neighbour, digest, now):
@@ -126,22 +126,24 @@ class Node:
         neighbour.version = f[5:8]
         neighbour.revision = f[8]
         neighbour.state = f[9]
-        neighbour.tftp_port = f[11]
+        neighbour.tftp_port = f[11] or neighbour.tftp_port
         synced = f[9] & datagram.SYNCED != 0
-        self.clock.sample(row, f[0], f[1], now, f[2], synced, now, f[4])
+        mine = f[0] == neighbour.nonce  # else it may be another's, in its name
+        if mine:
+            self.clock.sample(row, f[0], f[1], now, f[2], synced, now, f[4])
         self._news_from(neighbour, f[12], now)
         at = datagram.first_tlv(buf)
         while at < n:
             if buf[at] == datagram.TLV_ECHO:
                 nonce, sample, rx_counter = unpack_from(datagram.ECHO_FORM, buf, at + 3)
-                if nonce == self.nonce:
+                if mine and nonce == self.nonce:
                     self.clock.echo(row, sample, rx_counter, now)
             at = datagram.next_tlv(buf, at)
 
     def _announced(self, row, buf, n, now):
         _, digest, _, port = unpack_from(datagram.ANNOUNCE_FORM, buf, datagram.HEADER_BYTES)
         neighbour = self.neighbours.rows[row]
-        neighbour.tftp_port = port
+        neighbour.tftp_port = port or neighbour.tftp_port
         same = digest == self.store.digest()
         self._news_from(neighbour, unpack_from("!I", digest)[0], now)
         behind_keys = False
@@ -152,8 +154,8 @@ class Node:
                 # Keys may be needed for all that comes behind.
                 behind_keys = self._offered(row, f[0], f[1:4], f[4]) and f[1:3] == (0, 0)
             elif buf[at] == datagram.TLV_PAYLOAD:
-                pid, flags, _, _, held = unpack_from(datagram.PAYLOAD_FORM, buf, at + 3)
-                same = self._holds(row, pid, flags, held, now) and same
+                pid, flags, _, total, held = unpack_from(datagram.PAYLOAD_FORM, buf, at + 3)
+                same = self._holds(row, pid, flags, total, held, now) and same
             at = datagram.next_tlv(buf, at)
         if same:
             self.announce.consistent()
@@ -162,11 +164,16 @@ class Node:
         """True if it is a release that we don't hold, and will ask for."""
         if self.store.get(rid) is not None:
             return False
-        if self.store.catalogue.superseded(version, (version, revision, rid)) is None:
-            return self.fetch.offer(row, rid, MAX_OFFERS)
-        return False  # the neighbour will learn it from us
+        if self.store.catalogue.unwanted(version, revision, rid) is not None:
+            return False  # the neighbour will learn of a better one from us
+        keys = version[:2] == (0, 0)
+        if not self.fetch.offer(row, rid, MAX_OFFERS + keys):
+            return False
+        if keys:
+            self.neighbours.rows[row].offers[:] = [rid]  # all else may need them, and comes later
+        return True
 
-    def _holds(self, row, pid, flags, held, now):
+    def _holds(self, row, pid, flags, total, held, now):
         """A neighbour says what it has of a payload, and whether it wants more. False if it wants
         some that we have."""
         # Of what is not known here too: the manifest that names it may be on its way.
@@ -181,8 +188,8 @@ class Node:
                 self._relay_at = now
             wants[pid] = (bool(flags & datagram.STARVED), now)
         h = self.store.held(pid)
-        ours = h.held if h is not None else 0
-        if held and (h is None or not h.complete()):
+        ours = h.held if h is not None else -1
+        if total and (h is None or not h.complete()):
             self.fetch.has(row, pid, held, ours, MAX_PAYLOADS)
         return not flags & datagram.WANTED or held >= ours
 
@@ -192,6 +199,7 @@ class Node:
         self.failed = failed
         self.on_hold = on_hold
         store = self.store
+        store.room.failed = failed
         here = store.room.here
         if here.lot != lot:
             here.lot = lot

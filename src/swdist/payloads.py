@@ -36,6 +36,10 @@ class Held:
     def complete(self):
         return 0 < self.total == self.held
 
+    def sound(self, p):
+        """Is it what a manifest's line says, as far as its pages are here?"""
+        return self.held < self.pages or (self.sent, self.size) == (p.stored, p.size)
+
 
 class File:
     """A part of a file, for the TFTP server."""
@@ -79,6 +83,7 @@ class Payloads:
 
     def __init__(self, fs, path, ram_path=None):
         self.held = {}
+        self.own = None  # Held of the image that runs, of which only pieces are taken: ownflash.py
         self._fs = fs
         self._path = path
         self._ram_path = ram_path
@@ -96,6 +101,9 @@ class Payloads:
         path = (self._ram_path if in_ram else self._path) + "/" + to_hex(pid)
         h = self.held[pid] = Held(pid, path, in_ram)
         return h
+
+    def has(self, h):
+        return h is self.own or self.held.get(h.pid) is h
 
     def forget(self, h):
         self.held.pop(h.pid, None)
@@ -205,7 +213,7 @@ class Payloads:
         view = self.entries(h, n, count)
         return [index.lengths(view, at)[0] for at in range(0, len(view), ENTRY_BYTES)]
 
-    def _offset(self, h, n):
+    def offset(self, h, n):
         """Where chunk n (not counting pages) begins in `payload`."""
         at = h.marks[n // MARK]
         first = n // MARK * MARK
@@ -236,7 +244,7 @@ class Payloads:
             if first < h.pages:
                 at = self._page_offset(h, first)
             else:
-                at = self._offset(h, first - h.pages)
+                at = self.offset(h, first - h.pages)
             size = 0
             n = first
             while n <= last:

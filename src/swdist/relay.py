@@ -1,5 +1,5 @@
 """What is fetched for others: payloads that fit not here, and that neighbours can't get from
-anybody else (docs/protocol.md, section 6).
+anybody else (docs/protocol.md, section 6.3).
 
 A neighbour that is starved of one is helped after a random delay, if nobody has begun to help it
 by then: of all that hear it, one does. Who helps and finds no source is, after a longer delay,

@@ -1,4 +1,4 @@
-"""Pieces that another payload has too are taken from there, and not fetched.
+"""Pieces that another payload has too are taken from there, and mostly not fetched.
 
 For some pieces of one payload at a time, the other payloads' indexes are read once each, in steps:
 so what it costs does not grow with the number of pieces times that of indexes.
@@ -7,9 +7,11 @@ so what it costs does not grow with the number of pieces times that of indexes.
 from array import array
 
 from swdist.index import DIGEST_BYTES, ENTRY_BYTES
+from swdist.payloads import MAX_RUN_BYTES
 
 SEGMENT = 256  # pieces looked for at once
 NOBODY = 0xFFFF
+BRIDGE_BYTES = 512  # that are here, and asked for to save a round trip
 
 
 class Twins:
@@ -33,7 +35,10 @@ class Twins:
                 n += 1
         # Pages are looked for among pages and chunks among chunks, the newest payloads first.
         pages = self.first < h.pages
-        for other in payloads.held.values():
+        others = list(payloads.held.values())
+        if payloads.own is not None:
+            others.append(payloads.own)
+        for other in others:
             if other is not h and other.held > (0 if pages else other.pages):
                 if len(self.others) < 255:
                     self.others.append(other)
@@ -50,7 +55,7 @@ class Twins:
         end = min(other.held, other.pages) if self._pages else other.held
         n = self._at if self._pages else max(self._at, other.pages)
         view = b""
-        if n < end and payloads.held.get(other.pid) is other:
+        if n < end and payloads.has(other):
             try:
                 view = payloads.entries(other, n, end - n)
             except OSError:
@@ -75,7 +80,7 @@ class Twins:
         if not 0 <= i < self.count or self.found[i] == NOBODY:
             return None  # also where it is not known yet
         other = self.others[self.owner[i]]
-        if payloads.held.get(other.pid) is not other or self.found[i] >= other.held:
+        if not payloads.has(other) or self.found[i] >= other.held:
             return None
         return other, self.found[i]
 
@@ -93,40 +98,68 @@ def step(payloads, h):
     return t.step(payloads)
 
 
-def gap(payloads, h, n, most):
-    """How many of the pieces n, n + 1 ... nobody here has, at most so many; 0 where that is not
-    known yet."""
-    count = 0
+def alone(payloads, h, n):
+    """The first piece from n on that nobody here has; None where that is not known yet."""
     t = h.twins
-    while count < most and t is not None and t.knows(n + count) and not t.of(payloads, n + count):
-        count += 1
+    while t is not None and t.knows(n):
+        if t.of(payloads, n) is None:
+            return n
+        n += 1
+    return None
+
+
+def gap(payloads, h, n, lengths, most_bytes):
+    """How many pieces are best asked for at once, from n on; lengths: of them and those behind. It
+    ends with one that nobody here has: a few bytes that are here are no reason to ask twice."""
+    count = size = here = 0
+    for i in range(len(lengths)):
+        if not h.twins.knows(n + i) or (
+            i and (size >= most_bytes or size + lengths[i] > MAX_RUN_BYTES)
+        ):
+            break
+        size += lengths[i]
+        if h.twins.of(payloads, n + i) is None:
+            count = i + 1
+            here = 0
+        else:
+            here += lengths[i]
+            if here > BRIDGE_BYTES:
+                break
     return count
 
 
 def take(payloads, h, buf):
     """A view, into buf where it fits, with the next pieces, as many as another payload has in the
-    same order and buf holds, unverified; None if there are none."""
+    same order and buf holds, unverified; an empty one if they can't be read, so that they are
+    fetched; None if there are none, or they are awaited."""
     found = h.twins.of(payloads, h.held) if h.twins is not None else None
     if found is None:
         return None
     other, first = found
     size = count = 0
-    for sent in payloads.lengths(h, h.held, h.twins.count):
+    lengths = payloads.lengths(h, h.held, h.twins.count)
+    for sent in lengths:
         if count == 0 and sent > len(buf):
             buf = memoryview(bytearray(sent))  # one that is larger comes alone
         if size + sent > len(buf) or h.twins.of(payloads, h.held + count) != (other, first + count):
             break
         size += sent
         count += 1
-    file = payloads.open(other, first, first + count - 1)
-    got = 0
-    if file is not None:
-        got = file.read_into(0, buf[:size]) if file.size == size else 0
-        file.close()
-    if got != size:
-        spoilt(h)  # so it is fetched
-        return None
-    return buf[:size]
+    if other is payloads.own and first >= other.pages:
+        got = other.read(first, lengths[:count], buf)
+        if got is None:
+            return None
+    else:
+        got = 0
+        file = payloads.open(other, first, first + count - 1)
+        if file is not None:
+            got = file.read_into(0, buf[:size]) if file.size == size else 0
+            file.close()
+        if got != size:
+            got = 0
+    if not got:
+        spoilt(h)
+    return buf[:got]
 
 
 def spoilt(h):

@@ -23,6 +23,7 @@ class Room:
         self.here = here
         self.ram = ram
         self.quota = quota
+        self.failed = ()  # ids of releases that failed here
         self.relay_quota = relay_quota
         self._factory_version = factory_version
         self._keep_all = keep_all
@@ -34,19 +35,24 @@ class Room:
         if self._keep_all:
             return m.payloads
         p = self.here.payload(m) if not m.critical else None
-        if p is None or (p.kind == "image" and m.version <= self._factory_version):
+        if p is None:
             return ()
+        if p.kind == "image" and (m.version <= self._factory_version or release.rid in self.failed):
+            return ()  # RAM is too dear for what is never flashed
         return (p,)
 
     def plan(self, releases, pinned, relayed, held):
         """releases: in order; pinned: ids of those whose payloads come first; relayed: lines of
         what neighbours lack; held: {payload id: Held}."""
         plan = Plan()
-        left = self.quota
+        left = self.quota - sum([r.spare_bytes for r in releases])
         image = False
         wanted = []
         for r in reversed(releases):
             for p in self.lines(r):
+                here = held.get(p.pid)
+                if here is not None and not here.sound(p):
+                    continue  # another release may name it truly
                 if p.kind == "image" and self.ram is not None:
                     if not image or self._keep_all:
                         image = True  # the newest one
@@ -62,6 +68,7 @@ class Room:
                 here = held.get(p.pid)
                 if p.stored <= left or (not late and here is not None and here.complete()):
                     plan.own.append(p.pid)
+                    plan.refused.pop(p.pid, None)  # another line of it
                     left -= p.stored
                 else:
                     plan.refused[p.pid] = "does not fit in the quota of %d bytes" % self.quota

@@ -5,11 +5,11 @@ Optional: netd loads it only with option sntp or reference 'broadcast'; it has a
 Says honestly when there is nothing to follow.
 """
 
-from binascii import hexlify
 from struct import pack, pack_into, unpack_from
 
-from swdist import ifaces, net
+from swdist import link
 from swdist.clock import TIME_MAX_US, UNKNOWN
+from swdist.ifaces import interfaces
 
 PORT = 123
 GROUP = b"\xff\x02" + bytes(12) + b"\x01\x01"  # NTP's, on the link
@@ -29,9 +29,6 @@ _POLL = 6  # 64 s
 _PRECISION = 236  # -20: about a microsecond
 _SINCE_1900_S = 2208988800
 _REFID = b"MESH"
-_IPPROTO_IPV6 = 41
-_JOIN_GROUP = 20
-_LEAVE_GROUP = 21
 
 
 def _stamp(buf, at, us):
@@ -145,23 +142,6 @@ class Listener:
             self._clock.reference(rx_us + best, error, rx_us)
 
 
-def join(sock, table):
-    """NTP's group on each interface. The kernel forgets it when IPv6 goes down there, and the
-    socket doesn't: so leave first."""
-    group = str(hexlify(GROUP), "ascii")
-    joined = [line.split()[:3] for line in ifaces.lines("/proc/net/igmp6")]
-    joined = [(f[0], f[2]) for f in joined if len(f) == 3]
-    for name in table.index:
-        index = table.index[name]
-        if ("%d" % index, group) in joined:
-            continue
-        for option in (_LEAVE_GROUP, _JOIN_GROUP):
-            try:
-                sock.raw.setsockopt(_IPPROTO_IPV6, option, GROUP + pack("@I", index))
-            except OSError:
-                pass  # not joined yet; or no IPv6 there, and tried again
-
-
 def everybody(table):
     """Peers to reach all on these interfaces: the group on each, and each IPv4 network's broadcast
     address."""
@@ -177,13 +157,14 @@ class Sntp:
     """netd's sockets for it. ValueError if the port is taken."""
 
     def __init__(self, conf, counter):
-        self._table = ifaces.interfaces(conf.interfaces)
+        self._table = interfaces(conf.interfaces)
+        self._group = link.Group(GROUP)
         self._counter = counter
         self._serves = conf.sntp != "off"
         self._next_at = 0 if conf.sntp == "broadcast" else None
         self._join_at = 0 if conf.reference == "broadcast" else None
         self._server = self._listener = None
-        self.sockets = net.server(conf.interfaces, PORT)
+        self.ears = link.Server(conf.interfaces, PORT)
 
     def start(self, clock):
         if self._serves:
@@ -204,16 +185,15 @@ class Sntp:
         if self._join_at is not None:
             if now >= self._join_at:
                 self._join_at = now + JOIN_US
-                for s in self.sockets:
-                    if s.takes(GROUP):
-                        join(s, self._table)
+                for name in self._table.names:
+                    if self.ears.six is not None:
+                        self._group.keep(self.ears.six, name, self._table.index.get(name))
             wake = self._join_at
         if self._next_at is None:
             return wake
         if now >= self._next_at:
             self._next_at = now + BROADCAST_US
             for peer in everybody(self._table):
-                for s in self.sockets:
-                    if s.takes(peer) and self._server.broadcast(self._counter.counter_us()):
-                        s.send(peer, PORT, self._server.buf)
+                if self._server.broadcast(self._counter.counter_us()):
+                    self.ears.send(peer, PORT, self._server.buf)
         return min(wake, self._next_at)

@@ -1,7 +1,7 @@
 """Whom to ask for what: looks at neighbours, downloads and what is held, and changes nothing."""
 
 from swdist import reuse
-from swdist.download import MANIFEST, RUN, SIGNATURES
+from swdist.download import INDEX, MANIFEST, RUN, SIGNATURES
 from swdist.tftpget import RUNNING
 
 PACE_MS = 200  # of a neighbour that we do not know
@@ -18,14 +18,13 @@ class Sources:
 
     def free_piece(self, h):
         """The first piece that is missing, that no slot works on and that nobody here has."""
-        n = h.held
+        payloads = self._store.payloads
+        n = reuse.alone(payloads, h, h.held)
         for _ in self._slots:
             for s in self._slots:
-                if s.what == RUN and s.id == h.pid and s.first <= n <= s.last:
-                    n = s.last + 1
-        # What comes behind a run that is under way must be known, and no twin of what is here.
-        end = h.pages if h.held < h.pages else h.total
-        return n if n < end and reuse.gap(self._store.payloads, h, n, 1) else None
+                if n is not None and s.what == RUN and s.id == h.pid and s.first <= n <= s.last:
+                    n = reuse.alone(payloads, h, s.last + 1)
+        return n
 
     def unknown(self, now):
         """A release that a neighbour offers and we don't hold: (rid, row), or None. Who has the
@@ -44,18 +43,42 @@ class Sources:
             for rid in row.offers[:]:
                 if self._store.get(rid) is not None:
                     row.offers.remove(rid)
-                    continue
-                self.strange = True
-                if row.wait_until > now or not row.tftp_port or self.busy(i):
-                    break
-                if best is None or (row.faults, row.since) < best[2]:
-                    best = rid, i, (row.faults, row.since)
-                break
+            if not row.offers:
+                continue
+            self.strange = True
+            if row.wait_until > now or not row.tftp_port or self.busy(i):
+                continue
+            if best is None or (row.faults, row.since) < best[2]:
+                best = row.offers[0], i, (row.faults, row.since)
         return best
 
     def working(self, key):
         for s in self._slots:
             if s.what and s.id == key:
+                return True
+        return False
+
+    def comes(self, h):
+        """Can the next piece come, from another payload or a neighbour, or do all downloads wait
+        for it?"""
+        if h.pid not in self._store.wanted():
+            return False
+        for s in self._slots:
+            if not s.what or s.get.state == RUNNING:
+                return True
+        return reuse.alone(self._store.payloads, h, h.held) != h.held
+
+    def elsewhere(self, slot, now):
+        """Has another neighbour, that could be asked now, what a slot waits for?"""
+        for i in range(len(self._rows)):
+            row = self._rows[i]
+            if slot.what == RUN:
+                there = row.pieces.get(slot.id, 0) > slot.next
+            elif slot.what == INDEX:
+                there = slot.id in row.pieces
+            else:
+                there = slot.id in row.offers
+            if there and row.tftp_port and row.wait_until <= now and not self.busy(i):
                 return True
         return False
 
@@ -66,7 +89,7 @@ class Sources:
         return False
 
     def best(self, pid, n, now):
-        """Row to get piece n (or the index, for 0) from, or -1: the fastest, idle ones and those
+        """Row to get piece n (or the index, for -1) from, or -1: the fastest, idle ones and those
         without faults first."""
         best = -1
         best_cost = 0

@@ -9,6 +9,7 @@ from swdist.payloads import File, Payloads
 from swdist.ucryptolib import sha256
 
 RESERVE = 32768  # bytes of flash that no payload takes: for manifests, and to switch and go back
+SPARE = 8  # signatures that can't be checked here may have such a part of the quota
 SCRUB_TURNS = 24  # of collect(), each some 5 s after the last
 LOOKS = 8  # into others' indexes in one step
 REUSE_BYTES = 16384  # taken from another payload in one step
@@ -25,10 +26,12 @@ class Store:
         self._log = log
         self.room = room
         ram = room.ram
-        self.catalogue = Catalogue(fs, path + "/releases", trust, log, self._disk)
+        spare_bytes = room.quota // SPARE
+        self.catalogue = Catalogue(fs, path + "/releases", trust, log, self._disk, spare_bytes)
         self.payloads = Payloads(fs, path + "/payloads", ram.path if ram is not None else None)
         self.get = self.catalogue.get
         self.digest = self.catalogue.digest
+        self.weigh = self.catalogue.weigh
         self.relayed = ()
         self._buf = memoryview(bytearray(REUSE_BYTES))
         self._pinned = ()
@@ -67,9 +70,15 @@ class Store:
         return newest
 
     def lines(self):
-        """{payload id: manifest.Payload} of all that the releases held name."""
+        """{payload id: manifest.Payload} of all that the releases held name: of several lines for
+        one the last that the payload's index bears out."""
         if self._lines is None:
-            self._lines = {p.pid: p for r in self.releases for p in r.manifest.payloads}
+            self._lines = {}
+            for r in self.releases:
+                for p in r.manifest.payloads:
+                    h = self.held(p.pid)
+                    if p.pid not in self._lines or h is None or h.sound(p):
+                        self._lines[p.pid] = p
         return self._lines
 
     def held(self, pid):
@@ -78,7 +87,7 @@ class Store:
     def whole(self, p):
         """Is a payload held whole, and is it what the manifest's line says?"""
         h = self.held(p.pid)
-        return h is not None and h.complete() and (h.sent, h.size) == (p.stored, p.size)
+        return h is not None and h.complete() and h.sound(p)
 
     def ready(self, release, p):
         """For choose: what it takes to run it."""
@@ -154,14 +163,20 @@ class Store:
                     return 0, "store: over the quota"
                 if self._fs.free(h.path) < len(view) + RESERVE:
                     raise OSError("flash is full")
+            pages = h.held < h.pages
             taken, why = self.payloads.put(h, view)
             self._fault = None
         except OSError as e:
             return 0, self._disk(e)
-        p = self.lines().get(h.pid)
-        if p is not None and h.held >= h.pages and (h.sent, h.size) != (p.stored, p.size):
-            self._refuse(h.pid, "its pages are not what the manifest says")
+        if pages and h.held >= h.pages:
+            self._changed()  # now it is known which lines are true
+            if not self._sound(h):
+                self._refuse(h.pid, "its pages are not what the manifest says")
         return taken, why
+
+    def _sound(self, h):
+        p = self.lines().get(h.pid)
+        return p is not None and h.sound(p)
 
     def _in_ram(self, pid):
         p = self.lines().get(pid)
@@ -206,9 +221,7 @@ class Store:
         h = self.held(pid)
         if h is None:
             return pid not in self._none
-        p = self.lines().get(pid)
-        sound = h.held < h.pages or (p is not None and (h.sent, h.size) == (p.stored, p.size))
-        return sound and not h.complete()
+        return not h.complete() and self._sound(h)
 
     def relay(self, pids):
         """Ids of payloads that neighbours lack and this node is to hold for them."""
@@ -266,14 +279,14 @@ class Store:
             if not h.in_ram:
                 continue
             if h.chunks_end and self._fs.size(h.path + "/payload") is None:
-                self._forget(pid, "it is flashed")
+                self._forget(pid, "the switch side is done with it")
             elif self.room.ram.short() or pid not in self.plan().own + self.plan().relayed:
-                self._forget(pid, "memory is short")
+                self._forget(pid, "nobody needs it, or memory is short")
 
     def _make_room(self, h, size):
         """Removes payloads that don't deserve room until `size` more bytes fit: what is neither own
         nor relayed, then what is relayed, the largest first. False if they can't."""
-        used = size
+        used = size + self.catalogue.spare_bytes()
         here = [x for x in self.payloads.held.values() if not x.in_ram]
         for x in here:
             used += x.chunks_end

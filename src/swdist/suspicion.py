@@ -1,16 +1,17 @@
-"""What was wrong before: so that no lie is looked at twice, and bad signatures, which cost a node
-most, take a bounded share of its time whoever sends them (docs/protocol.md, section 6)."""
+"""What was wrong before: so that no lie is looked at twice, and signatures that bring nothing,
+which cost a node most, take a bounded share of its time whoever sends them (docs/protocol.md,
+section 6.4)."""
 
 REFUSED = 64  # (neighbour, object) pairs remembered
 BAD = 16  # digests of refused signatures remembered, so that no other neighbour costs a check
-CHECKS = 8  # signature checks that may turn out bad at once; then one each
+CHECKS = 8  # files of signatures that may bring nothing at once; then one each
 CHECK_US = 10000000
 
 
 class Suspicion:
     def __init__(self):
         self._at = 0
-        self._until = 0  # how far the time for bad signatures is spent
+        self._until = 0  # how far the time for signatures is spent
         self.forgive()
 
     def forgive(self):
@@ -29,9 +30,12 @@ class Suspicion:
     def is_bad(self, digest):
         return digest in self._bad
 
-    def was_bad(self, digest, now):
+    def was_bad(self, digest):
         """Signatures of that digest did not verify."""
         self._bad = self._bad[1:] + [digest]
+
+    def charge(self, now):
+        """Signatures were checked, and brought no release, for whatever reason."""
         self._until = max(self._until, now) + CHECK_US
 
     def check_at(self):

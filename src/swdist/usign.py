@@ -68,3 +68,8 @@ def parse_signatures(data):
         blocks.append(block)
         at = end + 1
     return blocks
+
+
+def block(tag, key_id, signature):
+    """One block of `signatures`, in the one form that there is."""
+    return CANONICAL + b2a_base64(tag + key_id + signature)

@@ -1,4 +1,5 @@
-"""The one door of trust: what comes out of here is verified (docs/protocol.md, 2.2 and 2.6).
+"""The one door of trust: what comes out of here is verified (docs/protocol.md, sections 2.2
+and 2.6).
 
 A Release from Trust.check was signed by the CA, for this network. Two others are made elsewhere:
 the factory release, which nobody signs, and what a host seeds without the CA's keys.
@@ -10,18 +11,21 @@ from swdist.bits import from_hex, number, to_hex
 from swdist.ucryptolib import ed25519_verify
 
 MAX_KEYS = _manifest.MAX_KEYS
+MAX_SPARE_BYTES = 16384  # of a release's signatures what can't be checked here, and is kept
 
 
 class Release:
     """A verified release. It never changes: what is held of its payloads, and what became of it
-    here, is kept by who holds it."""
+    here, is kept by who holds it. spare_bytes: those at the end of its signatures, as they are
+    kept, that can't be checked here."""
 
-    def __init__(self, manifest):
+    def __init__(self, manifest, spare_bytes=0):
         self.manifest = manifest
         self.rid = manifest.rid
+        self.spare_bytes = spare_bytes
 
     def sort_key(self):
-        """Releases sort by this: version, revision, id (docs/protocol.md, section 5)."""
+        """Releases sort by this: version, revision, id (docs/protocol.md, section 5.1)."""
         m = self.manifest
         return (m.version, m.revision, m.rid)
 
@@ -48,36 +52,44 @@ class Trust:
         self._chain = []  # ids of the releases that brought all but the first
         self._keep = []  # ids of releases that an earlier set has signed, and that stay trusted
 
-    def check(self, manifest, signatures):
-        """(Release, None), or (None, why it is refused). Cheap checks come first, so a stranger
-        makes us compute at most one Ed25519 check for each key of the set."""
+    def check(self, manifest, signatures, more=b""):
+        """(Release, its signatures as they are to be kept), or (None, why it is refused). more:
+        other signatures of the same release. Cheap checks come first, and each block is checked
+        once for each key of its id, so a stranger makes us compute some 16 Ed25519 checks at
+        most."""
         m, why = _manifest.parse(manifest)
         if m is None:
             return None, why
         if m.network != self.network:
             return None, "manifest: of network %s, not ours" % to_hex(m.network)
         blocks = usign.parse_signatures(signatures)
-        if blocks is None:
+        others = usign.parse_signatures(more) if more else []
+        if blocks is None or others is None:
             return None, "signatures: malformed"
+        sets = self._sets[-1:]
         if m.is_keys:
-            why = self._check_keys(m, manifest, blocks)
-        else:
-            for keys in self._sets if m.rid in self._keep else self._sets[-1:]:
-                why = _signed(keys, manifest, blocks)
-                if why is None:
-                    break
-        return (None, why) if why else (Release(m), None)
+            n = m.version[2] - 1
+            if n > len(self._chain):
+                return None, "store: an earlier key set comes first"
+            if n < len(self._chain) and self._chain[n] != m.rid:
+                return None, "signatures: another key set has this version"
+            sets = [self._sets[n], (m.keys, m.threshold)]
+        elif m.rid in self._keep:
+            sets = self._sets
+        judge = _Judge(manifest, blocks + [b for b in others if b not in blocks])
+        for keys in sets:
+            why = judge.lacks(*keys)
+            # A key set needs both, another release any one of them.
+            if (why is None) != m.is_keys:
+                break
+        if why is not None:
+            return None, why
+        kept, spare_bytes = judge.kept()
+        return Release(m, spare_bytes), kept
 
-    def _check_keys(self, m, manifest, blocks):
-        """A new key set must be signed by the one before it, and by itself."""
-        n = m.version[2] - 1
-        if n > len(self._chain):
-            return "store: an earlier key set comes first"
-        if n < len(self._chain) and self._chain[n] != m.rid:
-            return "signatures: another key set has this version"
-        return _signed(self._sets[n], manifest, blocks) or _signed(
-            (m.keys, m.threshold), manifest, blocks
-        )
+    def next_set(self):
+        """The number of the key set that follows ours."""
+        return len(self._sets)
 
     def adopt(self, release):
         """Puts the keys of a checked release in force; True if they are new. What is held, and not
@@ -95,20 +107,49 @@ class Trust:
         return rid in self._chain or rid in self._keep
 
 
-def _signed(keys, manifest, blocks):
-    """None if enough of these keys have signed, else why not."""
-    keys, threshold = keys
-    good = set()
-    for tag, key_id, signature in blocks:
-        key = keys.get(bytes(key_id))
-        if bytes(tag) != b"Ed" or key is None or key in good:
-            continue
-        if not ed25519_verify(key, signature, manifest):
-            return "signatures: the one by key %s is wrong" % to_hex(key_id)
-        good.add(key)
-    if len(good) < threshold:
-        return "signatures: %d of the %d needed" % (len(good), threshold)
-    return None
+class _Judge:
+    """The blocks of one release's signatures before one key set after the other."""
+
+    def __init__(self, manifest, blocks):
+        self._manifest = manifest
+        self._blocks = blocks
+        self._found = {}  # {(number of a block, key): does it hold}
+        self._known = set()  # ids of the keys that were asked for
+
+    def lacks(self, keys, threshold):
+        """None if enough of these keys have signed, else why not."""
+        good = set()
+        self._known.update(keys)
+        for i in range(len(self._blocks)):
+            tag, key_id, signature = self._blocks[i]
+            key = keys.get(key_id)
+            if tag != b"Ed" or key is None or key in good:
+                continue
+            if (i, key) not in self._found:
+                self._found[i, key] = ed25519_verify(key, signature, self._manifest)
+            if not self._found[i, key]:
+                return "signatures: the one by key %s is wrong" % to_hex(key_id)
+            good.add(key)
+        if len(good) < threshold:
+            return "signatures: %d of the %d needed" % (len(good), threshold)
+        return None
+
+    def kept(self):
+        """(text of the blocks that are worth keeping, bytes at its end that can't be checked):
+        those that hold, then what none of the sets knows. What one knows and did not take is
+        junk."""
+        holds = sorted({i for (i, _), good in self._found.items() if good})
+        blocks = [usign.block(*self._blocks[i]) for i in holds[: usign.MAX_BLOCKS]]
+        spare_bytes = 0
+        for tag, key_id, signature in self._blocks:
+            if tag == b"Ed" and key_id in self._known:
+                continue
+            block = usign.block(tag, key_id, signature)
+            room = len(blocks) < usign.MAX_BLOCKS and spare_bytes + len(block) <= MAX_SPARE_BYTES
+            if room and block not in blocks:
+                blocks.append(block)
+                spare_bytes += len(block)
+        return b"".join(blocks), spare_bytes
 
 
 def load_ca(fs, path):
@@ -142,7 +183,7 @@ def load_ca(fs, path):
     n = 1
     while "%d.manifest" % n in names:
         change = tuple(
-            fs.read("%s/%d.%s" % (path, n, what), 32768) or b""
+            fs.read("%s/%d.%s" % (path, n, what), usign.MAX_BYTES) or b""
             for what in ("manifest", "signatures")
         )
         release, why = trust.check(*change)

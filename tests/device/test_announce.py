@@ -1,4 +1,4 @@
-"""Trickle, and what an announcement says (RFC 6206; docs/protocol.md, section 3.4)."""
+"""Trickle, and what an announcement says (RFC 6206; docs/protocol.md, sections 3.4 and 7)."""
 
 from struct import unpack_from
 

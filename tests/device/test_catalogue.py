@@ -2,9 +2,10 @@
 
 import os
 
-from made import Made, manifest
+from made import NETWORK, Made, manifest
 from test_store import Box, add
 
+from swdist.bits import to_hex
 from swdist.catalogue import MAX_VERSIONS
 from swdist.ucryptolib import sha256
 
@@ -50,6 +51,27 @@ def test_at_most_64_versions_and_the_highest_are_kept():
         assert versions(b.store.releases)[0] == (2, 0, 1)
         assert len(b.store.releases) == len(os.listdir(b.path + "/releases")) == MAX_VERSIONS
         assert len(b.again().releases) == MAX_VERSIONS
+
+
+def test_what_costs_nothing_is_compared_before_any_signature():
+    with Box() as b:
+        held = manifest("2.0.0", revision=2)
+        for text in [held] + [manifest("2.0.%d" % i) for i in range(1, MAX_VERSIONS)]:
+            assert b.store.add(text, b"good")[1] is None
+        older = manifest("2.0.0", revision=1)
+        low = manifest("1.9.9", revision=9)
+        foreign = manifest("3.0.0").replace(to_hex(NETWORK).encode(), b"00" * 8)
+        for text in (older, low, foreign, manifest("0.0.2"), b"junk"):
+            assert b.store.weigh(sha256(text), text) != ""
+            assert b.store.weigh(sha256(held), text).startswith("manifest: digest")
+        # So these are, whatever signatures come with them.
+        for text in (older, low):
+            assert b.store.weigh(sha256(text), text).startswith("store:")
+            assert b.store.add(text, b"junk")[1].startswith("store:")
+        assert b.store.add(held, b"junk")[0] is b.store.get(sha256(held))
+        better = manifest("2.0.0", revision=3)
+        assert b.store.weigh(sha256(better), better) == ""
+        assert b.store.add(better, b"junk")[1] == "signatures: malformed"
 
 
 def test_what_is_pinned_is_kept_besides_and_not_shown():

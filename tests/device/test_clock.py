@@ -1,6 +1,9 @@
 """Mesh time on a small virtual mesh: drifting counters, jitter, asymmetry and loss."""
 
-from swdist.clock import UNKNOWN, Clock
+from struct import pack
+
+from swdist.clock import TIME_MAX_US, UNKNOWN, Clock
+from swdist.datagram import ECHO_FORM
 
 S = 1000000
 HOUR = 3600 * S
@@ -436,3 +439,40 @@ def test_first_beacons_read_late_do_not_leave_a_newcomer_ahead():
     ahead = t + new.offset_at(t) - (t + 1000 * S + elder.offset_at(t + 1000 * S))
     assert new.synced and new.stepped > 0
     assert -1000 <= ahead <= 1000, ahead
+
+
+def test_extreme_integers_fall_each_alone_and_what_is_sent_can_be_packed():
+    """A counter and an offset may add up to a fair time, and still be none."""
+    clock = Clock(TRUTH, HORIZON, 4 * S)
+    clock.start(0, 0)
+    for counter, offset in (
+        ((1 << 64) - 1, -(1 << 63)), ((1 << 63) + 10, -(1 << 63)), (1 << 63, TRUTH - (1 << 63)),
+        (5, -6), (TIME_MAX_US, 0), (0, TIME_MAX_US),
+    ):  # fmt: skip
+        clock.sample(0, 7, counter, 1000, offset, True, 1000)
+        clock.echo(0, (1 << 63) - 1, (1 << 64) - 1, 1000)
+        clock.echo(0, -(1 << 63), 0, 1000)
+        assert clock.echo_of(0, 1000) is None
+        clock.tick(clock.next_at)
+    clock.sample(0, 7, 500, 1000, TRUTH, True, 1000)
+    pack(ECHO_FORM, 7, *clock.echo_of(0, 1000))
+
+
+def test_samples_in_a_neighbours_name_fall_and_not_the_neighbour():
+    clock = Clock(TRUTH, HORIZON, 4 * S)
+    clock.start(0, 0)
+    now = 0
+    for _ in range(20):
+        now += 4 * S
+        clock.sample(0, 7, now, now + 2000, TRUTH, True, now + 2000)
+        chosen = clock.echo_of(0, now + 2000)
+        for forged in (now - 70000000, now + 70000000, TIME_MAX_US + 5):
+            clock.sample(0, 7, forged, now + 3000, TRUTH, True, now + 3000)
+        assert clock.echo_of(0, now + 3000) == chosen and chosen[0] == 2000
+    clock.sample(0, 7, now, now + 2000, TRUTH, True, now + 2000)
+    # But who was first is not right for ever: others, three times in a row, are taken.
+    for _ in range(3):
+        assert clock.echo_of(0, now)[0] == 2000
+        now += 4 * S
+        clock.sample(0, 7, now - 70000000, now, TRUTH, True, now)
+    assert clock.echo_of(0, now)[0] == 70000000

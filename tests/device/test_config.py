@@ -64,7 +64,7 @@ def test_defaults():
 
 def test_the_file_and_flags_over_it():
     text = b"config swdist\n list interface a\n list interface b\n option log stderr\n"
-    text += b" option user ''\n option set_clock 1\n option factory_version 1.2.3\n"
+    text += b" option user root\n option set_clock 1\n option factory_version 1.2.3\n"
     c = config.load(
         ["--config", "/f", "--set", "interface=c,d", "--set=store=/x/", "--set", "beacon_ms=200"],
         "t",
@@ -137,8 +137,8 @@ def test_wrong_values():
         b"factory_version 1.2",
         b"set_clock yes",
         b"user 'a b'",
-        b"board ''",
-        b"interface ''",
+        b"board 'a b'",
+        b"interface ' '",
     ):
         assert with_text(b" option " + line + b"\n").startswith("t: /f: ")
     assert with_text(b" list store /a\n").startswith("t: /f: option store is a list")

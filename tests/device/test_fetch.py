@@ -67,13 +67,16 @@ def piece(n):
 
 
 class Twins:
-    """Of what no other payload has any piece."""
+    """Another payload has the pieces that the test says."""
+
+    def __init__(self):
+        self.there = ()
 
     def knows(self, n):
-        return True
+        return n < Held.total
 
     def of(self, payloads, n):
-        return None
+        return (None, n) if n in self.there else None
 
 
 class Held:
@@ -82,10 +85,10 @@ class Held:
     pid = PID
     pages = 1
     total = 101
-    twins = Twins()
 
     def __init__(self, held=1):
         self.held = held
+        self.twins = Twins()
 
     def complete(self):
         return self.held == self.total
@@ -96,9 +99,12 @@ class Store:
 
     def __init__(self):
         self.checks = 0
+        self.why = "signatures: 0 of the 1 needed"
+        self.worth = ""
         self.payload = None  # a Held
         self.index = None  # or the id of one whose index is to be fetched
         self.payloads = self
+        self.reused = 0  # steps
 
     def get(self, rid):
         return None
@@ -115,15 +121,19 @@ class Store:
         return pid in self.wanted()
 
     def reuse(self):
+        self.reused += 1
         return False, False
 
     def lengths(self, h, n, count):
         known = h.pages if n < h.pages else h.total
         return [len(piece(i)) for i in range(n, min(n + count, known))]
 
+    def weigh(self, rid, manifest):
+        return self.worth
+
     def add(self, manifest, signatures):
         self.checks += 1
-        return None, "signatures: 0 of the 1 needed"
+        return None, self.why
 
     def put_index(self, pid, data):
         if data != b"index":
@@ -185,16 +195,35 @@ def lie(w, i, count):
     return w.store.checks > before
 
 
-def test_bad_signatures_cost_a_bounded_share_of_time_whoever_sends_them():
+def test_signatures_that_bring_nothing_cost_a_bounded_share_of_time_whoever_sends_them():
+    for why in ("signatures: 0 of the 1 needed", "store: flash is full"):
+        w = World(0)
+        w.store.why = why
+        checked = crowd(w)
+        most = suspicion.CHECKS + 300 * S // suspicion.CHECK_US + 2
+        assert suspicion.CHECKS <= checked <= most, why
+
+
+def test_manifest_that_is_not_wanted_costs_no_signature():
     w = World(0)
+    w.store.worth = "store: a later revision of it is held"
+    assert crowd(w) == 0 and w.f.refusals == 0
+    assert lie(w, 0, 1) is False  # nor the time for other signatures
+    w.store.worth = ""
+    w.tick(60)
+    assert lie(w, 0, 2) is True
+
+
+def crowd(w):
+    """How many checks new identities without end cost in three hundred seconds."""
     count = checked = 0
-    for _ in range(100):  # new identities without end, three hundred seconds long
+    for _ in range(100):
         for i in range(16):
             w.meet(i)
             count += 1
             checked += lie(w, i, count)
         w.tick(3)
-    assert suspicion.CHECKS <= checked <= suspicion.CHECKS + 300 * S // suspicion.CHECK_US + 2
+    return checked
 
 
 def test_same_bad_signature_costs_one_check_whoever_offers_it():
@@ -249,7 +278,7 @@ def test_index_is_fetched_before_the_pieces_and_only_once():
     w = World(2)
     w.store.index = b"i" * 32
     for i in range(2):
-        w.f.has(i, b"i" * 32, 5, 0, 16)
+        w.f.has(i, b"i" * 32, 0, -1, 16)  # of whom it is all that they have yet
     w.tick()
     assert w.gets[0].name.endswith(b"/index") and w.gets[1].state == IDLE
     liar = w.gets[0].peer
@@ -328,6 +357,33 @@ def test_pieces_that_somebody_else_was_faster_with_are_passed_over():
     assert w.store.payload.held == 4 and w.f.refusals == 0
 
 
+def test_pieces_behind_those_that_are_here_are_fetched_while_these_are_taken():
+    w = World(1)
+    w.store.payload = h = Held()
+    h.twins.there = list(range(1, 40)) + list(range(43, 60))
+    w.f.has(0, PID, 101, 1, 16)
+    w.tick()
+    assert [get.pieces() for get in w.gets] == [(40, 42), (60, 62)]
+    for get in w.gets:
+        get.give(get.run())
+        w.tick()
+    assert h.held == 1 and [s.what for s in w.f.slots] == [fetch.RUN] * 2  # kept until then
+    h.held = 40
+    w.tick()
+    assert h.held == 43 and w.gets[0].pieces() == (63, 65)
+    h.held = 60
+    w.tick()
+    assert h.held == 63 and w.f.refusals == 0
+
+
+def test_what_has_come_is_told_before_more_is_written():
+    w = fetching(1)
+    steps = w.store.reused
+    w.gets[0].give(w.gets[0].run())
+    assert w.f.tick(w.now) and w.store.reused == steps and w.gets[0].state == RUNNING
+    assert not w.f.tick(w.f.next_at()) and w.store.reused == steps + 1
+
+
 def test_later_run_waits_for_the_earlier_one():
     w = fetching(2)
     first, second = w.gets
@@ -389,7 +445,7 @@ def test_crowd_that_offers_what_nobody_has_leaves_one_download_to_others():
 def test_full_table_lets_newcomers_in_now_and_then_but_keeps_who_gave():
     w = World(16)
     for i in (3, 4):
-        w.table.rows[i].praise(0, 0)
+        w.table.rows[i].praise(0, 0, 27183)
     w.table.rows[7].blame(w.now, 1, 16)
     taken = []
     for _ in range(1000):
@@ -430,6 +486,7 @@ def test_who_gave_the_last_pieces_is_asked_for_the_next_ones_unannounced():
 def test_lie_in_what_was_asked_for_unannounced_is_blamed_too():
     w = fetching(1, has=2)
     w.gets[0].give(piece(1))
+    w.tick()
     w.tick()
     w.now = w.f.next_at()
     w.tick()
@@ -503,3 +560,38 @@ def test_wanted_payload_takes_the_place_of_one_that_nobody_wants():
     w.f.has(0, PID, 5, 1, 16)
     assert len(w.table.rows[0].pieces) == 16 and w.table.rows[0].pieces[PID] == 5
     assert w.f.offered(PID) and not w.f.offered(b"unwanted" * 4)
+
+
+def test_what_is_said_in_a_neighbours_name_costs_a_few_tries_and_not_the_neighbour():
+    """Eight releases that it does not have, and a port where nobody is."""
+    w = World(1)
+    row = w.table.rows[0]
+    for i in range(8):
+        w.f.offer(0, bytes([i + 1]) * 32, 8)
+    tries = 0
+    began = w.now
+    while row.offers:
+        w.tick()
+        for get in w.gets:
+            if get.state == RUNNING:
+                tries += 1
+                get.fail("refused, error 1 not here")
+        w.now += 100000
+        assert row.faults == 0 and w.now - began < 4 * S
+    assert tries == 8
+
+
+def test_a_port_that_has_answered_outlives_what_is_said_in_its_name():
+    row = Neighbours().rows[0]
+    row.take(b"p" * 20, 1, 0)
+    row.tftp_port = 9  # forged, before anything has been got from it
+    assert row.port() == 9
+    row.blame(0, 1, 16)
+    assert row.port() == 27183  # where nearly all serve
+    row.praise(0, 0, 27183)
+    row.tftp_port = 9
+    assert row.port() == 27183
+    row.blame(0, 1, 16)
+    assert row.port() == 9  # it may have moved
+    row.blame(0, 1, 16)
+    assert row.port() == 27183

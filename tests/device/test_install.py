@@ -1,5 +1,7 @@
 """What swdist-install adds: images in RAM, the instant to flash one, and what came of it."""
 
+import io
+
 from logs import Log
 from made import CHUNK, ZEROS, Made, Trust, fill, manifest, packed
 from test_store import KB, PAYLOAD, add, content
@@ -238,6 +240,7 @@ class World(SwitcherWorld):
 
     def __init__(self):
         self.images = []
+        self.begun = None  # the size of the one that sysupgrade was given
         self.drawn = 0
         self.flashes = []  # (minor version, second)
         self.why = "sysupgrade exited with 1"
@@ -250,6 +253,8 @@ class World(SwitcherWorld):
         self.s.flash = install.Flash(self, Run(), rand, self.s, self.hook, self.log)
 
     def size(self, path):
+        if path == "/run.image/image":
+            return self.begun
         for r in self.images:
             if path == "/run/images/%s/payload" % to_hex(r.manifest.payloads[0].pid):
                 return 1
@@ -315,6 +320,27 @@ def test_what_may_be_better_later_is_tried_again_but_not_in_a_loop():
     w.why = "no"
     w.run(1100 + 900)
     assert len(w.disk.bad) == 1
+
+
+def test_image_that_sysupgrade_was_given_is_tried_again_and_no_failure_until_the_script_says_so():
+    w = World()
+    w.add(1, 1050)
+    r = w.add_image(5, 1100, window_s=0)
+    w.why = "not now: sysupgrade has begun"
+    w.run(1200)
+    assert len(w.flashes) == 1
+    w.images.remove(r)  # it lies aside now, and there is no room to fetch it again
+    w.begun = 1
+    w.run(2000)
+    assert len(w.flashes) > 3 and w.disk.bad == []
+    said = [line for line in w.log.lines if "is not flashed" in line]
+    assert len(said) == 1  # once, not each minute
+    w.why = "sysupgrade has begun 3 times, and nothing came of it"
+    w.run(2200)
+    assert w.disk.bad == [r.rid] and w.disk.why == [w.why]
+    tried = len(w.flashes)
+    w.run(9000)
+    assert len(w.flashes) == tried and w.s.active.manifest.version == (1, 1, 0)
 
 
 def test_nothing_is_flashed_without_a_clock_and_the_window_begins_with_it():
@@ -391,18 +417,48 @@ def test_image_that_is_not_newer_than_the_one_here_is_never_flashed():
 # --- and what came of it
 
 RID = to_hex(sha256(b"an image")).encode()
+ROM = {
+    "/proc/version": b"Linux version 6.6.73\n",
+    "/proc/mtd": b'dev:    size   erasesize  name\nmtd3: 00700000 00010000 "rootfs"\n',
+    "/dev/mtd3": b"hsqs" + bytes(200),
+    "/rom/usr/lib/opkg/status": b"Package: base-files\n",
+}
 
 
-def after_reboot(flashing, version, old=False, failed=b""):
+class Image(platform.Fs):
+    """Real files, but for those that tell one image from another."""
+
+    def __init__(self, **rom):
+        self.rom = dict(ROM)
+        for name, data in rom.items():
+            self.rom["/" + name.replace("_", "/")] = data
+
+    def size(self, path):
+        if path.startswith("/rom/"):
+            return len(self.rom[path]) if path in self.rom else None
+        return FS.size(path)
+
+    def open(self, path, mode):
+        if path in self.rom:
+            return io.BytesIO(self.rom[path])
+        if path.startswith("/proc/") or path.startswith("/rom/"):
+            raise OSError(2)
+        return FS.open(path, mode)
+
+
+def after_reboot(flashing, version, image=None, failed=b"", same_boot=False):
     """(ids that failed, lines of STATE/failed, is `flashing` still there?)"""
     with Net() as w:
         state = w.conf.state
         FS.mkdirs(state)
-        for name, data in (("flashing", flashing), ("flashing.old", b"x" if old else None)):
-            if data is not None:
-                FS.write_atomic(state + "/" + name, data)
+        if flashing is not None:
+            FS.write_atomic(state + "/flashing", flashing)
+        if same_boot:
+            FS.mkdirs(w.conf.run + ".image")
+            FS.write_atomic(w.conf.run + install.BEGUN, b"100\n")
         FS.write_atomic(state + "/failed", failed)
-        install.flashed(FS, state, version)
+        w.conf.factory_version = version
+        install.flashed(image or Image(), w.conf)
         lines = FS.read(state + "/failed", 9999).split(b"\n")
         return (
             Slots(FS, w.conf.store, state).failed(),
@@ -411,27 +467,72 @@ def after_reboot(flashing, version, old=False, failed=b""):
         )
 
 
+def begun(tries=1, image=None, version="2.0.0"):
+    """STATE/flashing as the script writes it, with 1.0.0 running."""
+    here = install.image_here(image or Image(), "1.0.0")
+    return RID + (" %s %s %s\n" % (version, "." * tries, here)).encode()
+
+
 def test_image_that_came_as_promised_is_no_failure():
-    assert after_reboot(RID + b" 2.0.0\n", "2.0.0") == ([], [b""], False)
-    assert after_reboot(None, "2.0.0") == ([], [b""], False)
+    for tries in (1, 2, 3):
+        assert after_reboot(begun(tries), (2, 0, 0), Image(proc_version=b"new")) == (
+            [], [b""], False,
+        )  # fmt: skip
+    assert after_reboot(begun(3), (2, 0, 0)) == ([], [b""], False)  # whatever else looks as before
+    assert after_reboot(None, (2, 0, 0)) == ([], [b""], False)
 
 
-def test_image_of_another_version_counts_as_failed_with_the_reason():
-    failed, lines, _ = after_reboot(RID + b" 2.0.0\n", "1.0.0", failed=b"aa" * 32 + b" why\n")
-    assert [to_hex(f).encode() for f in failed] == [b"aa" * 32, RID]
-    assert lines[1] == RID + b" flashed, and the image here says it is 1.0.0"
+def test_image_that_came_when_it_had_been_given_up_is_forgiven():
+    failed = b"aa" * 32 + b" why\n" + RID + b" nothing came of it\n"
+    _, lines, there = after_reboot(begun(3), (2, 0, 0), failed=failed)
+    assert lines == [b"aa" * 32 + b" why", b""] and not there
+
+
+def test_image_of_another_version_counts_as_failed_with_the_reason_and_is_not_tried_again():
+    """It is told from the one before by any one thing."""
+    for rom in (
+        {"proc_version": b"Linux version 6.6.74\n"},
+        {"proc_mtd": ROM["/proc/mtd"].replace(b"0070", b"0071")},
+        {"dev_mtd3": b"hsqs" + bytes(40) + b"\x01" + bytes(159)},
+        {"rom_usr_lib_opkg_status": b"Package: base-filet\n"},
+        {"rom_usr_lib_opkg_status": bytes(5000)},
+        {"rom_lib_apk_db_installed": b"P:base-files\n"},
+    ):
+        failed, lines, there = after_reboot(
+            begun(), (1, 0, 0), Image(**rom), b"aa" * 32 + b" why\n"
+        )
+        assert [to_hex(f).encode() for f in failed] == [b"aa" * 32, RID] and not there
+        assert lines[1] == RID + b" flashed, and the image here says it is 1.0.0"
     many = b"".join([b"%064d why\n" % n for n in range(16)])
-    failed, _, _ = after_reboot(RID + b" 2.0.0\n", "1.0.0", failed=many)
+    failed, _, _ = after_reboot(begun(), (1, 5, 0), failed=many)
     assert len(failed) == 16 and to_hex(failed[-1]).encode() == RID
 
 
-def test_power_cut_before_the_flash_was_written_is_no_failure():
-    assert after_reboot(RID + b" 2.0.0\n", "1.0.0", old=True) == ([], [b""], True)
+def test_old_image_that_starts_again_has_so_many_tries_and_then_has_failed():
+    for tries in (1, 2):
+        assert after_reboot(begun(tries), (1, 0, 0)) == ([], [b""], True)
+    failed, lines, there = after_reboot(begun(3), (1, 0, 0))
+    assert [to_hex(f).encode() for f in failed] == [RID] and not there
+    assert lines[0] == RID + install.NOTHING and b" %d " % install.TRIES in install.NOTHING
+
+
+def test_system_without_rom_and_flash_partitions_counts_too():
+    bare = Image()
+    bare.rom = {}
+    assert after_reboot(begun(1, bare), (1, 0, 0), bare) == ([], [b""], True)
+    failed, _, _ = after_reboot(begun(3, bare), (1, 0, 0), bare)
+    assert len(failed) == 1
+
+
+def test_before_the_next_boot_nothing_is_judged():
+    """sysupgrade has begun, and switchd is started again meanwhile."""
+    for version in ((1, 0, 0), (2, 0, 0), (1, 5, 0)):
+        assert after_reboot(begun(3), version, same_boot=True) == ([], [b""], True)
 
 
 def test_garbled_pointer_is_none():
-    for data in (b"\xff\xfe\n", b"\n", RID[:-1] + b" 2.0.0", b"x" * 200):
-        failed, _, _ = after_reboot(data, "1.0.0")
+    for data in (b"\xff\xfe\n", b"\n", RID[:-1] + b" 2.0.0 . a", b"x" * 200, RID + b" 2.0.0\n"):
+        failed, _, _ = after_reboot(data, (1, 0, 0))
         assert failed == [], data
 
 
@@ -454,10 +555,7 @@ def run_script(w, text, kind, name, made=PAYLOAD, index=PAYLOAD.index):
             for script in ("install", "flash"):
                 FS.write_atomic(w.root + "/" + script, text)
 
-        def run(words, limit_s):
-            return platform.run(["sh"] + list(words), limit_s)
-
-        return install.script(run, FS, w.conf, r, p, name, "/slots/" + to_hex(m.rid))
+        return install.script(platform.run, FS, w.conf, r, p, name, "/slots/" + to_hex(m.rid))
     finally:
         install.SCRIPTS = kept
 
@@ -474,9 +572,12 @@ def test_script_is_told_all_it_needs_and_its_last_word_is_the_reason():
         )  # fmt: skip
         said = run_script(w, b'echo "$*" >"$4"; exit 3\n', "image", "flash")
         assert said.endswith(
-            " linksys,wrt54gs nobody 2.0.0 %d %s %s"
-            % (len(PAYLOAD.data), to_hex(PAYLOAD.pid), to_hex(sha256(PAYLOAD.data)))
-        )
+            " linksys,wrt54gs nobody 2.0.0 %d %s %s %s ..."
+            % (
+                len(PAYLOAD.data), to_hex(PAYLOAD.pid), to_hex(sha256(PAYLOAD.data)),
+                install.image_here(FS, "1.0.0"),
+            )
+        )  # fmt: skip
         assert run_script(w, b"true\n", "ipk", "prepare") == 0
         said = run_script(w, b'printf "a\\377b\\n" >"$4"; exit 1\n', "ipk", "prepare")
         assert said == "ab"
@@ -495,6 +596,13 @@ def test_script_that_says_nothing_and_one_that_is_missing_have_a_reason_too():
         assert run_script(w, None, "ipk", "activate").endswith("/install is missing")
         assert run_script(w, None, "image", "flash").endswith("/flash is missing")
         assert run_script(w, b"exit 9\n", "ipk", "activate") == "it exited with 9"
+
+
+def test_script_that_sysupgrade_has_ended_gives_no_verdict_whatever_was_said_before():
+    with Net() as w:
+        assert run_script(w, b'echo why >"$4"; exit 1\n', "image", "flash") == "why"
+        for script in (b"exit 246\n", b"kill -9 $$\n", b': >"$4"; exit 1\n'):
+            assert run_script(w, script, "image", "flash").startswith("not now: "), script
 
 
 def test_index_that_the_network_side_has_changed_is_not_used():

@@ -60,7 +60,7 @@ def test_root_is_given_up_after_the_sockets_are_open_and_before_the_store_is_tou
     try:
         fs = Watched(conf.store, notes)
         d = netd.Netd(conf, Log(), fs, trust, platform.Clock(), give_up_root)
-        for s in d.link.sockets + d.servers + [d.ipc]:
+        for s in d.link.sockets + d.server.sockets + [d.ipc]:
             s.close()
         assert d.node.clock.lone_us == 60000000
         assert notes[0] == "user" and "listdir" in notes and "read" in notes

@@ -241,10 +241,67 @@ def test_stranger_s_datagrams_fill_no_table():
         assert node.rejects[4] > 4000
 
 
-def announcement(station, *payloads):
-    """Of a neighbour, with TLVs of (pid, flags, total, held)."""
+def test_superseded_release_costs_no_signature_check_whatever_is_said_of_it():
+    with Folder() as root:
+        world = World(root, 6)
+        victim = world.stations[0]
+        victim.hears = []
+        assert victim.store.add(manifest("1.1.0", revision=2), SIGNATURES)[1] is None
+        trust = victim.store.catalogue._trust
+        checks = []
+        true_check = trust.check
+        trust.check = lambda *args: checks.append(1) or true_check(*args)
+        for liar in world.stations[1:]:
+            liar.hears = [victim]
+            assert liar.store.add(manifest("1.1.0", revision=1), SIGNATURES)[1] is None
+            writer = liar.node.writer
+            writer.release = boasting(writer.release)
+        asked = set()
+        victim_put = world.put
+        world.put = lambda source, peer, sport, port, buf, n: (
+            asked.add(bytes(buf[:n]).split(b"/")[-1][:8]) if source is victim else None,
+            victim_put(source, peer, sport, port, buf, n),
+        )
+        world.run(60)
+        assert any([what == b"manifest" for what in asked])
+        assert checks == [] and b"signatur" not in asked
+
+
+def boasting(release):
+    """Says of each release that it is of the highest revision."""
+    return lambda rid, version, revision, flags: release(rid, version, 65535, flags)
+
+
+def test_of_key_sets_the_next_one_alone_is_asked_for_and_before_all_else():
+    with Folder() as root:
+        station = World(root, 1).stations[0]  # which holds no key set
+        node = station.node
+        peer = bytes([5] * 20)
+
+        def offered(*versions):
+            buf, n = announcement(station, releases=versions)
+            assert node.receive(peer, 27182, buf, n, 1000) == 0
+            return node.neighbours.rows[0].offers
+
+        assert offered((0, 0, 2), (0, 0, 3), (0, 0, 0), (0, 0, 65535)) == []
+        others = [(1, i, 0) for i in range(12)]
+        assert offered(*others) == [rid_of(v) for v in others[:8]]
+        assert offered((0, 0, 2), (0, 0, 1)) == [rid_of((0, 0, 1))]
+        assert offered((0, 0, 1), (1, 0, 0)) == [rid_of((0, 0, 1))]
+        node.fetch._refuse(node.neighbours.rows[0], rid_of((0, 0, 1)), "", "a lie", 1000)
+        assert offered((0, 0, 1), (0, 0, 2), (1, 0, 0)) == [rid_of((1, 0, 0))]
+
+
+def rid_of(version):
+    return bytes([version[0], version[1] & 255, version[2] & 255] + [7] * 29)
+
+
+def announcement(station, *payloads, releases=()):
+    """Of a neighbour, with releases of these versions, and TLVs of (pid, flags, total, held)."""
     w = datagram.Writer(station.store.catalogue._trust.network, 99, lambda n: n - 1)
     w.announce(b"someones", 0, 7)
+    for version in releases:
+        assert w.release(rid_of(version), version, 0, 0)
     for pid, flags, total, held in payloads:
         assert w.payload(pid, flags, total, held)
     return w.buf, w.n

@@ -1,5 +1,6 @@
 """The shell's files and commands, on this host for real."""
 
+import os
 import struct
 import sys
 
@@ -141,6 +142,78 @@ def test_command_gets_its_words_as_they_are_and_says_its_status():
 
 def test_command_that_hangs_is_ended_also_when_it_ignores_the_asking():
     assert platform.run(("sh", "-c", "trap '' TERM; while :; do :; done"), 1) == 137
+
+
+HANGS = """
+(trap '' TERM; sleep %d & sleep %d) &
+(setsid sh -c 'sleep %d; :' &)
+(sleep %d &)
+echo asking olsrd
+sleep %d
+"""
+
+
+def running(words):
+    """Numbers of the processes with that command line."""
+    found = []
+    for pid in FS.listdir("/proc"):
+        try:
+            with FS.open("/proc/%s/cmdline" % pid, "rb") as f:
+                line = f.read(4096)
+        except OSError:
+            continue
+        if pid[0] in "123456789" and line and words in line.replace(b"\0", b" "):
+            found.append(int(pid))
+    return found
+
+
+def gone(words):
+    """Are there none any more? What was killed takes a moment."""
+    for _ in range(40):
+        if not running(words):
+            return True
+        platform.run(("sleep", "0.1"), 5)
+    return False
+
+
+def test_with_a_command_that_hangs_all_ends_that_it_has_started():
+    """Also what ignores TERM, has lost its parent, or is in another session."""
+    with Folder() as root:
+        said = root + "/said"
+        n = 1000 + platform.rand(1000)
+        assert platform.run(("sh", "-c", HANGS % (n, n, n, n, n)), 1, False, said) == 137
+        assert FS.read(said, 99) == b"asking olsrd"
+        assert gone(b"sleep %d" % n)
+
+
+def test_what_a_command_in_time_leaves_running_stays_and_holds_up_nobody():
+    with Folder() as root:
+        said = root + "/said"
+        before = platform.Clock().counter_us()
+        script = "sleep 20 & echo $! >%s/left; echo up; exit 4" % root
+        assert platform.run(("sh", "-c", script), 9, False, said) == 4
+        assert platform.Clock().counter_us() - before < 9000000
+        assert FS.read(said, 99) == b"up"
+        left = str(FS.read(root + "/left", 9), "ascii").strip()
+        assert platform.run(("kill", left), 5) == 0
+
+
+def test_nothing_that_watched_a_command_outlives_it():
+    limit_s = 100000 + platform.rand(899999)
+    for _ in range(40):
+        assert platform.run(("true",), limit_s) == 0
+    assert gone(b" %d " % limit_s)
+
+
+def test_library_that_procd_preloads_is_not_handed_on():
+    with Folder() as root:
+        said = root + "/said"
+        os.putenv("LD_PRELOAD", "libc.so.6")
+        try:
+            assert platform.run(("sh", "-c", "env | grep -c LD_PRELOAD"), 5, False, said) == 1
+        finally:
+            os.unsetenv("LD_PRELOAD")
+        assert FS.read(said, 9) == b"0"
 
 
 def test_signals_are_those_of_the_kernel_in_the_machine_s_own_words():

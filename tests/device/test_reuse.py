@@ -26,6 +26,11 @@ def settle(store, h):
             return
 
 
+def gap(store, h, n, most=64, most_bytes=1 << 16):
+    payloads = store.payloads
+    return machine.gap(payloads, h, n, payloads.lengths(h, n, most), most_bytes)
+
+
 def test_chunks_that_another_payload_has_are_taken_from_there_in_any_order():
     new = Made(B + A + C)
     with Box() as b:
@@ -42,13 +47,29 @@ def test_only_what_nobody_here_has_is_to_be_fetched():
     with Box() as b:
         h = holding(b, OLD, new)
         payloads = b.store.payloads
-        assert machine.gap(payloads, h, 1, 99) == 0  # not known yet
+        assert machine.alone(payloads, h, 1) is None  # not known yet
         settle(b.store, h)
-        assert machine.gap(payloads, h, 1, 99) == 2 and machine.gap(payloads, h, 1, 1) == 1
-        assert machine.gap(payloads, h, 3, 99) == 0 and machine.gap(payloads, h, 5, 99) == 1
-        assert machine.gap(payloads, h, 6, 99) == 0  # there is none
+        assert [machine.alone(payloads, h, n) for n in range(1, 7)] == [1, 2, 5, 5, 5, None]
+        assert gap(b.store, h, 1) == 2 and gap(b.store, h, 1, 1) == 1
+        assert gap(b.store, h, 1, 64, CHUNK) == 1 and gap(b.store, h, 1, 64, CHUNK + 1) == 2
+        assert gap(b.store, h, 3) == 0 and gap(b.store, h, 5) == 1
         assert b.store.put(h, memoryview(C + D)) == (2 * CHUNK, None)
         assert reuse(b.store) and h.held == 5
+
+
+def test_few_bytes_that_are_here_do_not_end_a_run():
+    data = [b"%016d" % i for i in range(120)]
+    old = Made(b"".join(data), size=16)
+    data[0] = data[30] = data[70] = b"x" * 16
+    new = Made(b"".join(data), size=16, per_page=120)
+    with Box() as b:
+        h = holding(b, old, new)
+        settle(b.store, h)
+        payloads = b.store.payloads
+        assert [machine.alone(payloads, h, n) for n in (1, 2, 32, 72)] == [1, 31, 71, None]
+        assert gap(b.store, h, 1) == 31  # over 464 bytes that are here; 624 are too many
+        assert machine.gap(payloads, h, 1, [16] * 120, 1 << 16) == 31
+        assert machine.gap(payloads, h, 1, [16] + [18] * 119, 1 << 16) == 1
 
 
 def test_payload_with_the_same_chunks_moves_nothing_also_not_the_same_pages():
@@ -79,7 +100,7 @@ def test_chunk_larger_than_the_buffer_is_taken_too():
         h = holding(b, old, new)
         assert reuse(b.store) and h.held == 3
         settle(b.store, h)
-        assert machine.gap(b.store.payloads, h, 3, 9) == 1
+        assert gap(b.store, h, 3) == 1
 
 
 def test_each_entry_of_others_is_read_once_for_many_pieces():
@@ -108,7 +129,7 @@ def test_more_pieces_than_are_looked_for_at_once_are_found_nevertheless():
         fill(b.store, new, len(new.pages))
         assert reuse(b.store) and h.held == h.total - 1
         settle(b.store, h)
-        assert machine.gap(b.store.payloads, h, h.held, 9) == 1
+        assert gap(b.store, h, h.held) == 1
 
 
 def test_spoilt_twin_is_not_taken_and_the_piece_is_fetched():
@@ -126,7 +147,7 @@ def test_spoilt_twin_is_not_taken_and_the_piece_is_fetched():
             else:
                 b.fs.remove(b.dir(OLD) + "/pages")
             assert not reuse(b.store) and h.held == 1, how
-            assert machine.gap(b.store.payloads, h, 1, 1) == 1, how
+            assert gap(b.store, h, 1, 1) == 1, how
             assert b.store.put(h, memoryview(A)) == (CHUNK, None)
             assert reuse(b.store) == (how == "changed"), how
             fill(b.store, new)
@@ -141,7 +162,7 @@ def test_other_payload_that_goes_meanwhile_is_none():
             pass
         b.store.payloads.forget(b.store.held(OLD.pid))
         assert not reuse(b.store) and h.held == 1
-        assert machine.gap(b.store.payloads, h, 1, 9) == 3
+        assert gap(b.store, h, 1) == 3
 
 
 def test_last_chunk_of_another_length_is_no_match_and_the_same_one_is():
@@ -149,6 +170,6 @@ def test_last_chunk_of_another_length_is_no_match_and_the_same_one_is():
     with Box() as b:
         h = holding(b, OLD, new)
         settle(b.store, h)
-        assert machine.gap(b.store.payloads, h, 1, 9) == 1
+        assert gap(b.store, h, 1) == 1
         assert b.store.put(h, memoryview(C)) == (CHUNK, None)
         assert reuse(b.store) and h.complete()

@@ -115,6 +115,19 @@ def test_image_that_is_not_newer_than_the_one_here_is_not_wanted():
         assert plan.own == [] and plan.refused == {}
 
 
+def test_image_that_failed_here_is_held_for_others_alone():
+    image, slot = [
+        release("1.%d.0" % i, payload(5, kind=kind, boards=BOARD))
+        for i, kind in ((1, "image"), (2, "slot"))
+    ]
+    here = room(ram=Ram(5))
+    here.failed = [image.rid, slot.rid]
+    lines = image.manifest.payloads
+    plan = here.plan([image, slot], (), [], {})
+    assert plan.own == pids(slot) and plan.relayed == [] and plan.refused == {}
+    assert here.plan([image, slot], (), lines, {}).relayed == pids(image)
+
+
 def test_image_of_another_board_is_relayed_in_ram_alone():
     r = release("1.1.0", payload(5, kind="image", boards="x"))
     assert room(ram=Ram(5)).plan([r], (), r.manifest.payloads, {}).relayed == pids(r)

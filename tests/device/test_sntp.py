@@ -236,12 +236,13 @@ class Raw:
 def made(how, reference):
     """An Sntp with a socket that is none: port 123 is for root."""
     socket = Raw()
-    real = sntp.net.server
-    sntp.net.server = lambda names, port: [socket]
+    socket.six = socket
+    real = sntp.link.Server
+    sntp.link.Server = lambda names, port: socket
     try:
         return sntp.Sntp(Conf(how, reference), Raw()), socket
     finally:
-        sntp.net.server = real
+        sntp.link.Server = real
 
 
 def test_only_who_is_told_to_listen_does_and_who_only_listens_answers_nobody():

@@ -199,6 +199,37 @@ def test_pages_that_are_not_what_the_manifest_says_are_the_end_of_it():
             assert h.complete() and not b.store.ready(r, r.manifest.payloads[0])
 
 
+def test_release_that_is_wrong_about_a_payload_harms_no_other_that_names_it():
+    made = Made(b"x" * 5000)
+    for size, stored in ((5001, 5000), (5000, 4999), (9, 9), (70000, 70000)):  # beyond the quota
+        wrong = "slot %d %d %s any" % (size, stored, to_hex(made.pid))
+        for order in ((wrong, made), (made, wrong)):
+            with Box() as b:
+                for i in range(2):
+                    add(b.store, "1.0.%d" % i, lines=[order[i]])
+                for n in (0, 1):
+                    fill(b.store, made, n)
+                    assert b.store.wanted() == b.store.plan().own == [made.pid]
+                    assert not b.store.plan().refused and not b.said("manifest says")
+                fill(b.store, made)
+                for store in (b.store, b.again()):
+                    ready = [store.ready(r, r.manifest.payloads[0]) for r in store.releases]
+                    assert ready == [line is made for line in order] and not store.wanted()
+
+
+def test_true_line_that_fits_not_here_fetches_nothing_for_a_wrong_one_that_does():
+    made = Made(b"x" * 5000)
+    with Box() as b:
+        add(b.store, "1.0.0", lines=["slot 9 9 %s any" % to_hex(made.pid)])
+        add(b.store, "1.0.1", lines=[made.line(boards="another")])
+        fill(b.store, made, 0)
+        assert b.store.wanted() == [made.pid]
+        fill(b.store, made, 1)
+        assert b.store.wanted() == []
+        b.store.relay([made.pid])
+        assert b.store.wanted() == [made.pid]  # for those whom it fits
+
+
 def test_the_same_release_twice_is_one():
     with Box() as b:
         r = add(b.store, lines=[PAYLOAD])
@@ -410,6 +441,17 @@ def test_the_quota_keeps_the_highest_versions():
         lines = len(b.said("does not fit"))
         assert lines == 1 and one.pid not in b.store.wanted() and len(b.said("not fit")) == lines
         assert b.again().held(one.pid) is None
+
+
+def test_signatures_that_nobody_here_can_check_count_in_the_quota():
+    made = of(1)
+    with Box(quota=len(made.data) + 1000) as b:
+        r = add(b.store, lines=[made])
+        fill(b.store, made)
+        for r.spare_bytes in (1000, 1001):
+            b.store.replan()
+            b.store.collect([])
+            assert (b.store.held(made.pid) is None) == (r.spare_bytes == 1001)
 
 
 def test_what_is_pinned_stays():

@@ -236,12 +236,13 @@ def test_release_that_does_not_confirm_is_rolled_back_and_remembered():
         w.add((1, 1, 0), 1005)
         w.run(1020)
         bad = w.add((1, 2, 0), 1025)
-        w.hooks[((1, 2, 0), "health")] = 1
+        w.hooks[((1, 2, 0), "health")] = "health: olsrd not running"
         w.run(1050)
         assert [h[1:] for h in w.history()] == [
             ("1.1.0-r0", "start"), ("1.2.0-r0", "start"), ("1.1.0-r0", "rollback")
         ]  # fmt: skip
         assert w.slots.failed() == [bad.rid]
+        assert w.slots.reasons() == ["health: olsrd not running"]
         w.boot()
         w.run(1060)
         assert len(w.records) == 3  # not tried again, also not after a restart

@@ -208,15 +208,35 @@ def test_hook_gets_the_slots_path_and_its_time_limit_holds():
         FS.mkdirs(hooks)
         assert w.d._hook(r, "health") == 0
         FS.write_atomic(hooks + "/activate", b'test "$1" = "${0%/hooks/activate}" && exit 7\n')
-        assert w.d._hook(r, "activate") == 7
-        FS.write_atomic(hooks + "/health", b"sleep 60\n")
+        assert w.d._hook(r, "activate") == "activate: it exited with 7"
+        FS.write_atomic(hooks + "/health", b"echo asking olsrd; sleep 60\n")
         switchd.HOOK_S, kept = 1, switchd.HOOK_S
         try:
             before = w.d.counter.counter_us()
-            assert w.d._hook(r, "health") != 0
+            assert w.d._hook(r, "health") == "health: more than 1 s: asking olsrd"
+            FS.write_atomic(hooks + "/health", b"sleep 60\n")
+            assert w.d._hook(r, "health") == "health: more than 1 s"
             assert w.d.counter.counter_us() - before < 20 * S
         finally:
             switchd.HOOK_S = kept
+
+
+def test_what_a_hook_says_last_is_the_reason():
+    with World() as w:
+        r = choose.factory((1, 1, 0))
+        r.rid = sha256(b"r")
+        hooks = w.d.slots.path(r.rid) + "/hooks"
+        FS.mkdirs(hooks)
+        for script, why in (
+            (b"echo one; echo 'olsrd not running' >&2; echo; exit 1\n", "olsrd not running"),
+            (b"printf 'half a line'; exit 2\n", "half a line"),
+            (b"printf '\\033[31m%%d \\\\n\\303\\244\\n'; exit 2\n", "[31m%d \\n"),
+            (b"head -c 9999 /dev/zero | tr '\\0' y; exit 3\n", "it exited with 3"),
+            (b"echo wrong\n", None),
+            (b"exit 300\n", "it exited with 44"),
+        ):
+            FS.write_atomic(hooks + "/health", script)
+            assert w.d._hook(r, "health") == (why and "health: " + why or 0), script
 
 
 def test_operators_hooks_run_in_order_after_the_slots_own_and_have_a_say():
@@ -236,14 +256,14 @@ def test_operators_hooks_run_in_order_after_the_slots_own_and_have_a_say():
                     script = "echo %s %s $1 >>%s; exit %d\n" % (name, folder, log, status)
                     FS.write_atomic(switchd.HOOKS + folder + ".d/" + name, script.encode())
             for name, folder in (("activate", "activate"), ("health", "confirm")):
-                assert w.d._hook(r, name) == 3
+                assert w.d._hook(r, name) == folder + ".d/20-b: it exited with 3"
                 lines = FS.read(log, 9999).decode().split("\n")
                 own = ["own"] if name == "activate" else []
                 both = ["%s %s %s" % (n, folder, slot) for n in ("10-a", "20-b")]
                 assert lines == own + both + [""], lines
                 FS.remove(log)
             for name in ("prepare", "rollback"):  # not of the slot: its release does not run
-                assert w.d._hook(r, name) == 3
+                assert w.d._hook(r, name) == name + ".d/20-b: it exited with 3"
                 assert b"own" not in FS.read(log, 9999)
         finally:
             switchd.HOOKS = kept

@@ -19,6 +19,7 @@ class Disk:
         self.store = []
         self.pointer = self.sure = FACTORY
         self.bad = []
+        self.why = []  # all reasons that were ever given
         self.powerless = []  # of the bad ones those that may have lacked power
         self.company_was = False
         self.with_code = []
@@ -70,6 +71,7 @@ class Disk:
 
     def fail(self, rid, why):
         self.bad.append(rid)
+        self.why.append(why)
         self._write("fail")
 
     def forgive(self, why):
@@ -349,7 +351,7 @@ def test_release_that_never_confirms_is_left_at_the_deadline_and_not_tried_befor
     w.status[(2, "health")] = 1
     w.run(1100)
     assert w.story()[1:] == [("2", 1020, "start"), ("1", 1050, "rollback")]
-    assert w.disk.bad == [bad.rid]
+    assert w.disk.bad == [bad.rid] and w.disk.why == [1]  # what the hook said
     tries = [h for h in w.hooks if h[:2] == (2, "health")]
     assert 4 <= len(tries) <= 8, tries  # not at each message
     w.boot()

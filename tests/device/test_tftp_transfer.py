@@ -4,7 +4,7 @@ and against hostile peers. Virtual time; buffers are overwritten after each rece
 import gc
 import sys
 
-from swdist import tftp, tftpget, tftpserve
+from swdist import tftp, tftpget, tftpserve, upload
 from swdist.tftpget import DONE, FAILED
 
 A = b"a" * 20
@@ -412,7 +412,7 @@ def test_few_transfers_go_well_at_once_and_slow_ones_bar_nobody():
     sent.clear()
     serve.request(B, 3000, request, len(request), wire.now)
     assert sent == [(-1, B)]  # busy, though three slots are free
-    now = wire.now + tftpserve.LONG_US + 1
+    now = wire.now + upload.LONG_US + 1
     for i in range(3):  # each trickles on, and three more come
         serve.receive(i, bytes([i]) * 20, 3000, b"\x00\x04\x00\x01", 4, now)
         serve.request(bytes([9 + i]) * 20, 3000, request, len(request), now)

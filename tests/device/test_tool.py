@@ -25,7 +25,7 @@ NET = {
 }  # fmt: skip
 SWITCH = {
     "active": {"id": RID, "version": "1.1.0", "revision": 0, "experimental": False},
-    "confirmed": RID, "failed": [], "prepared": [], "hold": False, "synced": True,
+    "confirmed": RID, "failed": [], "why": [], "prepared": [], "hold": False, "synced": True,
     "swdist": "0.0.1",
 }  # fmt: skip
 COMMANDS = ("clock", "releases", "metrics")
@@ -93,6 +93,20 @@ def test_what_is_said_is_told():
                      "swdist_clock_error_seconds 0.001500", "swdist_switches 0"):  # fmt: skip
             assert line in text, line
         assert [x for x in text if x.startswith('swdist_uptime_seconds{side="net"} ')]
+
+
+def test_why_a_release_failed_is_told_to_people_and_to_machines():
+    with Folder() as path:
+        switch = dict(SWITCH)
+        switch["failed"], switch["why"] = [RID, "44" * 32], ['health: olsrd "\\" down', ""]
+        write(path, fresh(), switch)
+        told = tool.read(FS, Conf(path), "releases")["releases"][0]["failed"]
+        assert told == 'health: olsrd "\\" down'
+        text = lines(path)
+        for line in ('{id="%s",why="health: olsrd \\"\\\\\\" down"} 1' % RID,
+                     '{id="%s",why=""} 1' % ("44" * 32)):  # fmt: skip
+            assert "swdist_failed_release_info" + line in text, (line, text)
+        assert "swdist_releases_failed 2" in text
 
 
 def test_of_a_process_that_says_nothing_any_more_no_figure_is_told():

@@ -522,7 +522,7 @@ class Station:
             self.switch.conf.hold = self.switch.switcher.on_hold = True
 
     def hook(self, release, name):
-        return 1 if self.fails and name == "health" else 0
+        return "health: ill" if self.fails and name == "health" else 0
 
     def switched(self, record):
         self.switches.append((self.world.now, record["to"], record["reason"]))
