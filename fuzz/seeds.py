@@ -106,6 +106,7 @@ def seeds():
         "ca": [join([(0, network), (1, b"2\n"), *((2 + n, k) for n, k in enumerate(keys))])],
         "ipc": [
             ipc.pack_time(1 << 40, -(1 << 50), 1000, True, 3), ipc.pack_store(),
+            ipc.pack_own(1, 65535),
             ipc.pack_active(b"r" * 32, (1, 2, 3), 4, True, [b"f" * 32] * 16, True, b"l" * 16),
             ipc.pack_active(b"r" * 32, (1, 2, 3), 4, False, [], False, bytes(16)),
         ],

@@ -147,8 +147,8 @@ def read_ipc(data):
         return
     assert len(data) <= 63 + 32 * ipc.MAX_FAILED
     what, *values = found
-    pack = {ipc.TIME: ipc.pack_time, ipc.STORE: ipc.pack_store, ipc.ACTIVE: ipc.pack_active}[what]
-    assert ipc.parse(pack(*values)) == found
+    packs = None, ipc.pack_time, ipc.pack_store, ipc.pack_active, ipc.pack_own
+    assert ipc.parse(packs[what](*values)) == found
 
 
 def read_uci(data):
@@ -325,6 +325,9 @@ def read_request(data):
     if found is None:
         return
     op, name, options = found
+    if op == tftp.ERROR:
+        assert name in (tftp.E_ILLEGAL, tftp.E_OPTION) and 0 < len(options) < 40
+        return
     assert op in (tftp.RRQ, tftp.WRQ) and 0 < len(name) <= tftp.MAX_NAME_BYTES
     assert b"\0" not in name and len(options) <= tftp.MAX_WORDS // 2
     assert all(0 <= value <= 999999999 for value in options.values())

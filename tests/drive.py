@@ -29,7 +29,7 @@ class Sockets(net.Udp):
     """One socket on a port of its own choice, or a given one; all interfaces."""
 
     def __init__(self, port):
-        net.Udp.__init__(self, net._socket4(port, False, None), True, None, None, 1)
+        net.Udp.__init__(self, net.socket4(port, False, None), True, None, None, 1)
 
 
 class Server:

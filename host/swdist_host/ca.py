@@ -71,6 +71,9 @@ class Ca:
 
 def load(path):
     try:
-        return Ca(Path(path), verify.load_ca(platform.Fs(), str(path)))
+        trust = verify.load_ca(platform.Fs(), str(path))
+        if trust.strays:
+            raise ValueError(trust.strays[0])
+        return Ca(Path(path), trust)
     except ValueError as e:
         raise Refused(f"{e}; make one with: swdist network init") from None

@@ -1,6 +1,6 @@
 """Listening to the neighbours without being one of them."""
 
-from swdist import datagram, net, platform
+from swdist import datagram, link, net, platform
 from swdist_host.mesh import Mesh
 
 BEACON_US = 4_000_000
@@ -22,7 +22,7 @@ class Listener:
         self.mesh = Mesh(network, nonce)
         self.silent = silent
         self._clock = platform.Clock()
-        self._link = net.Link(interfaces)
+        self._link = link.Link(interfaces)
         self._poller = net.Poller()
         self._sockets = []
         self._writers = {}  # by network

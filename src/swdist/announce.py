@@ -8,7 +8,8 @@ K = 2
 NEWS_GAP_US = 25000  # what we have got is told at once, but at most that often
 AGAIN = 3  # so often a release that is new here is told, whatever others say
 AGAIN_US = 50000  # between two of these
-QUERY_GAP_US = 1000000  # queries are answered at most that often
+QUERY_GAP_US = 1000000  # queries are answered at most that often, and where there is nothing new
+QUERY_GAP_MOST_US = 8000000  # ever more rarely: an answer may be a hundred times as long
 
 
 class Announce:
@@ -17,7 +18,8 @@ class Announce:
     def __init__(self, rand):
         self._rand = rand
         self._interval = 0
-        self._answered_at = None
+        self._queried_at = self._answered_at = None
+        self._gap = QUERY_GAP_US
         self._fired = True
         self._said_at = 0
         self._again = 0
@@ -48,6 +50,7 @@ class Announce:
         """We have more than before: a chunk shall run through many hops as through a pipe. Is it a
         release? Who missed a chunk's announcement asks for the next one, but not who knows of
         nothing."""
+        self._gap = QUERY_GAP_US
         if release:
             self._again = AGAIN
         at = max(now, self._said_at + NEWS_GAP_US)
@@ -57,9 +60,16 @@ class Announce:
         self.next_at = at
 
     def query(self, now):
-        if self._answered_at is None or now - self._answered_at > QUERY_GAP_US:
+        if self._queried_at is None or now - self._queried_at > QUERY_GAP_MOST_US:
+            self._gap = QUERY_GAP_US
             self._answered_at = now
             self.inconsistent(now)
+        elif now - self._answered_at > self._gap:
+            self._gap = min(self._gap * 2, QUERY_GAP_MOST_US)
+            self._answered_at = now
+            self._fired = False  # once more
+            self.next_at = min(self.next_at, now + self._rand(IMIN_US))
+        self._queried_at = now
 
     def tick(self, now, say):
         """Calls say() when it is time to announce."""

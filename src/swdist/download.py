@@ -24,6 +24,7 @@ class Download:
         self.row = 0
         self.peer = None
         self.port = 0
+        self.began_at = 0
         self.check_at = 0  # when to look whether it stalls
         self.manifest = None
         self.first = self.last = self.next = self.at = 0

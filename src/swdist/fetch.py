@@ -20,6 +20,8 @@ LIE_S = 30  # what a neighbour waits after a first wrong answer; doubled each ti
 LIE_MOST_S = 3600
 STALL_S = 1  # after a stall, which may be nobody's fault
 STALL_MOST_S = 16
+SMALL_US = 3600000000  # so long no large blocks are asked for where none came through
+SHORT_US = 2000000  # so long a manifest or its signatures may take where others offer some, too
 PATIENCE_US = 1000000  # so long nothing may come where somebody else has the same
 BUSY_US = 60000  # before a busy neighbour is asked again, and up to that much more
 PROBE_US = 60000  # who gave the last run is asked for the next one, said or not: after that, or
@@ -146,12 +148,14 @@ class Fetch:
         return n is not None and self._start_run(s, h, n, h.total, s.row, now, True)
 
     def _check(self, slot, now):
-        """Nothing has come for a while: another neighbour is asked, where there is one."""
+        """Nothing has come for a while, or what is short trickles in: another neighbour is asked,
+        where there is one."""
         slot.check_at = max(slot.get.progress_at, now - PATIENCE_US // 2) + PATIENCE_US
-        if now - slot.get.progress_at >= PATIENCE_US:
-            if self._sources.elsewhere(slot, now):
-                slot.get.give_up()
-                self._rows[slot.row].blame(now, STALL_MOST_S, STALL_MOST_S)
+        silent = now - slot.get.progress_at >= PATIENCE_US
+        short = slot.what in (MANIFEST, SIGNATURES) and now - slot.began_at >= SHORT_US
+        if (silent or short) and self._sources.elsewhere(slot, now):
+            slot.get.give_up()
+            self._rows[slot.row].blame(now, STALL_MOST_S if silent else STALL_S, STALL_MOST_S)
 
     def _set_look_at(self, now):
         """There is room, and nothing to start: look again when somebody's penalty is over."""
@@ -216,8 +220,10 @@ class Fetch:
         slot.what = what
         slot.row = row
         slot.peer = self._rows[row].peer
+        slot.began_at = now
         slot.check_at = now + PATIENCE_US
         slot.port = self._rows[row].port()
+        slot.get.small = now < self._rows[row].small_until
         slot.get.start(slot.peer, slot.port, slot.name().encode(), limit, now)
         slot.get.mark = KEEP_BYTES if what == RUN else limit + 1
 
@@ -290,6 +296,8 @@ class Fetch:
                 self._probe_us = max(PROBE_US, took_us * 2)
                 self._probe_at = None
             row.praise(took_us if what == RUN else 0, length, slot.port)
+            if get.small and row.small_until <= now:
+                row.small_until = now + SMALL_US
         elif slot.probe and what == RUN and not lie and row.pieces.get(slot.id, 0) <= slot.next:
             pass  # not there yet
         elif why == "busy" or why[:7] in ("refused", "store: "):

@@ -27,6 +27,7 @@ class Neighbour:
         self.tftp_port = 0  # as it was said last
         self.good_port = 0  # the last that answered
         self._second = False
+        self.small_until = now  # the link to it swallows large frames
         self.digest = 0
         self.version = (0, 0, 0)
         self.revision = 0

@@ -77,7 +77,7 @@ class Sources:
             elif slot.what == INDEX:
                 there = slot.id in row.pieces
             else:
-                there = slot.id in row.offers
+                there = row.offers and i != slot.row  # one at a time is fetched
             if there and row.tftp_port and row.wait_until <= now and not self.busy(i):
                 return True
         return False

@@ -16,6 +16,7 @@ FAILED = 3
 ASK_BLKSIZE = 1428
 ASK_WINDOW = 16
 TRIES = 7  # transmissions without progress: the server may have given us up, and says nothing
+NOTHING_TRIES = 5  # after so many none of a window's blocks came: the link may swallow large frames
 MAX_REASON = 60
 
 
@@ -30,6 +31,7 @@ class Get:
         self._out = bytearray(tftp.MAX_REQUEST_BYTES)
         self._timer = tftp.Timer()
         self.state = IDLE
+        self.small = False  # ask for the smallest blocks that all serve? The owner's, and set here
         self._peer = None
         self._port = self._port_before = 0
         self.length = 0
@@ -49,16 +51,13 @@ class Get:
             self._timer.reset()
         self._peer = peer
         self._server = port
-        self._port_before = self._port
-        self._port = 0  # its TID, known with the first answer
+        self._name = name
         self._limit = min(limit, len(self._data))
         self.length = 0
         self.mark = self._limit + 1
         self.reason = ""
-        self._blksize = tftp.DEFAULT_BLKSIZE
         self._whole = -1  # bytes of a full block's packet, once one has come
         self._window = 1
-        self._agreed = False  # an OACK has come
         self._next = 1  # block that is to come, not wrapped
         self._in_window = 0
         self._ahead = 0  # of the blocks behind a gap the last one, counted from _next
@@ -69,7 +68,16 @@ class Get:
         self._began_at = self.progress_at = now
         self._slow_at = now + tftp.TRICKLE_US  # from then on too slow a server is looked for
         self.state = RUNNING
-        self._out_bytes = tftp.put_request(self._out, name, ASK_BLKSIZE, ASK_WINDOW)
+        self._ask(now)
+
+    def _ask(self, now):
+        """Asks, for the first time or with smaller blocks."""
+        self._port_before = self._port
+        self._port = 0  # its TID, known with the first answer
+        self._blksize = tftp.DEFAULT_BLKSIZE
+        self._agreed = False  # an OACK has come
+        blksize = tftp.DEFAULT_BLKSIZE if self.small else ASK_BLKSIZE
+        self._out_bytes = tftp.put_request(self._out, self._name, blksize, ASK_WINDOW)
         self._transmit(now)
 
     def stop(self):
@@ -119,7 +127,11 @@ class Get:
             self.give_up()
             return
         self._timer.back_off(tftp.RTO_MAX_US)
-        if self._port:
+        if self._agreed and self._next == 1 and self._tries == NOTHING_TRIES and not self.small:
+            self.small = True
+            self._tries = 0
+            self._ask(now)
+        elif self._port:
             self._ack(now)
         else:
             self._transmit(now)

@@ -167,7 +167,9 @@ class Serve:
         grant = tftp.grant
         least, legal, most = tftp.MIN_BLKSIZE, tftp.LEGAL_BLKSIZE, tftp.MAX_BLKSIZE
         s.blksize, at = grant(out, 2, options, b"blksize", least, legal, most)
-        s.window, at = grant(out, at, options, b"windowsize", 1, tftp.LEGAL_WINDOW, tftp.MAX_WINDOW)
+        # A window of small blocks would be mostly headers, many for one acknowledgement.
+        most = tftp.MAX_WINDOW if not 0 < s.blksize < tftp.DEFAULT_BLKSIZE else 1
+        s.window, at = grant(out, at, options, b"windowsize", 1, tftp.LEGAL_WINDOW, most)
         at = grant(out, at, options, b"timeout", 1, 255, 255)[1]  # our timer's most is 1 s anyway
         s.keep, at = grant(out, at, options, tftp.KEEP, 1, 1, 1)
         s.blksize = s.blksize or tftp.DEFAULT_BLKSIZE

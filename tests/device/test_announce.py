@@ -198,3 +198,21 @@ def test_kind_of_a_release_and_its_failure_are_told():
     b.run(1)
     releases, _ = told(b)
     assert [releases[bytes([i] * 32)] for i in range(3)] == [2, 4, 8]
+
+
+def test_queries_for_ever_are_answered_ever_more_rarely_until_there_is_news():
+    """A query has 24 bytes, and an answer may have a hundred times as many."""
+    b = quiet()
+    for _ in range(1200):
+        b.announce.query(b.now)
+        b.run(0)
+        b.now += 100000
+    b.run(1)
+    assert len(b.sent) <= 30, len(b.sent)
+    b.announce.news(b.now, True)
+    b.run(1)
+    b.now += 1500000
+    b.sent.clear()
+    b.announce.query(b.now)
+    b.run(1)
+    assert b.sent

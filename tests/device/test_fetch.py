@@ -595,3 +595,22 @@ def test_a_port_that_has_answered_outlives_what_is_said_in_its_name():
     assert row.port() == 9  # it may have moved
     row.blame(0, 1, 16)
     assert row.port() == 27183
+
+
+def test_a_manifest_that_trickles_in_does_not_keep_others_waiting():
+    """Twelve releases that a trickling server invents, and one that an honest neighbour has."""
+    w = World(2)
+    for i in range(8):
+        w.f.offer(0, bytes([i + 1]) * 32, 8)
+    w.tick()
+    w.f.offer(1, b"h" * 32, 8)
+    began = w.now
+    while True:
+        asked = [g for g in w.gets if g.state == RUNNING]
+        if any([g.peer == bytes([2] * 20) for g in asked]):
+            break
+        for g in asked:
+            g.progress_at = w.now  # something comes, always
+        w.now += 250000
+        w.tick()
+        assert w.now - began <= 4 * S

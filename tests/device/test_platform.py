@@ -116,7 +116,7 @@ def test_programs_that_we_start_inherit_no_socket():
         path = root + "/socket"
         kept = [
             unixsock.Unix(path),
-            net.Udp(net._socket4(0, False, None), True, None, None, 1),
+            net.Udp(net.socket4(0, False, None), True, None, None, 1),
         ]
         sender = unixsock.UnixSender(path)
         assert sender.send(b"x") and kept[0].recv() == b"x"

@@ -750,3 +750,44 @@ def test_slots_that_are_asked_for_again_without_progress_bar_nobody():
             got = step
             break
     assert got is not None and got <= 10, got
+
+
+def test_small_blocks_come_one_at_a_time():
+    """A window of 64 blocks of 8 bytes would cost more than fifty times the file's bytes."""
+    wire = Wire()
+    for blksize, window in ((8, 1), (511, 1), (512, 64), (1428, 64)):
+        sent = []
+        serve = tftpserve.Serve(
+            lambda *a, sent=sent: sent.append(bytes(a[3][: a[4]])), wire.open, wire.rand, 4
+        )
+        request = (
+            b"\x00\x01" + NAME + b"\x00octet\x00blksize\x00%d\x00windowsize\x0064\x00" % blksize
+        )
+        serve.request(A, 3000, request, len(request), wire.now)
+        assert sent[0].endswith(b"windowsize\x00%d\x00" % window), sent
+
+
+def test_where_large_frames_are_swallowed_smaller_blocks_are_asked_for():
+    """A tunnel or VLAN with a wrong MTU: requests and acknowledgements pass, blocks do not."""
+    wire = Wire(PAYLOAD * 4)
+    put = wire.put
+    wire.put = lambda to_server, source, port, data: (
+        put(to_server, source, port, data) if len(data) <= 1000 else None
+    )
+    began = wire.now
+    wire.start().run()
+    assert wire.result() == PAYLOAD * 4 and wire.get.small
+    assert wire.get.progress_at - began < 3000000
+    assert wire.to_client_bytes < 3 * 65536
+    # Known beforehand, as of this neighbour, it costs nothing.
+    sent = wire.to_client_bytes
+    wire.start().run()
+    assert wire.result() == PAYLOAD * 4 and wire.to_client_bytes - sent < 65536 * 11 // 10
+
+
+def test_a_lossy_link_is_not_taken_for_one_that_swallows_large_frames():
+    small = 0
+    for seed in range(40):
+        wire = Wire((PAYLOAD * 4)[:65536], loss=20, seed=seed * 999).start().run()
+        small += wire.get.small
+    assert small == 0

@@ -3,7 +3,7 @@
 import pytest
 from test_mesh_table import S, announce, peer
 
-from swdist import datagram, net
+from swdist import datagram, link
 from swdist_host import commands_mesh, keys, release, watch
 from swdist_host.errors import Refused
 from swdist_host.mesh import Mesh
@@ -19,6 +19,7 @@ class Link:
     """Keeps what is sent."""
 
     sockets = []
+    why = None
 
     def __init__(self, interfaces, port):
         self.sent = []
@@ -33,8 +34,8 @@ class Link:
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
-    monkeypatch.setattr(net, "Link", Link)
-    monkeypatch.setattr(net, "server", lambda interfaces, port: [])
+    for name in ("Link", "Server"):
+        monkeypatch.setattr(link, name, Link)
 
 
 def made(*sources, **words):

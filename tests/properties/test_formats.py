@@ -212,6 +212,14 @@ def test_active_is_read_as_told(rid, version, revision, experimental, failed, on
     dropped(data)
 
 
+@quick
+@given(U16, U16)
+def test_pieces_that_are_asked_for_are_read_as_told(first, count):
+    data = ipc.pack_own(first, count)
+    assert ipc.parse(data) == (ipc.OWN, first, count)
+    dropped(data)
+
+
 def dropped(data):
     """No part of a message, nor a longer one, is a message. Changed bits change what is said."""
     assert all(ipc.parse(short) is None for short in cut(data))
@@ -221,6 +229,7 @@ def dropped(data):
 def test_messages_with_one_bit_changed_are_read_or_dropped():
     for good in (
         ipc.pack_time(1, 2, 3, True, 4),
+        ipc.pack_own(1, 2),
         ipc.pack_active(b"r" * 32, (1, 2, 3), 4, True, [], False, b"l" * 16),
     ):
         for _, data in flipped(good):
