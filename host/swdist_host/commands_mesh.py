@@ -1,16 +1,20 @@
 """swdist seed, status, watch: being with the nodes of the mesh."""
 
 import contextlib
+import time
 from pathlib import Path
 
 import click
 
-from swdist_host import ca, links, release, terminal, watch
+from swdist_host import ca, dates, links, release, terminal, watch
 from swdist_host.commands_keys import as_json
 from swdist_host.errors import Refused
 from swdist_host.listen import Listener
 from swdist_host.seed import Seeder, Unchecked
 
+HEAR_US = 1_500_000  # by then who is there has answered a query
+SOON_US = 5_000_000  # most say it sooner
+BEACONS_US = 18_000_000  # and by then said what time it is
 _PATH = click.Path(path_type=Path)
 _interface = click.option(
     "--interface", "interfaces", metavar="IF", multiple=True, required=True,
@@ -36,8 +40,12 @@ _duration = click.option(
     help="Stop as soon as N neighbours have all of it that they want.",
 )  # fmt: skip
 @_duration
+@click.option(
+    "--force", is_flag=True,
+    help="Don't compare its times with this host's clock and the neighbours'.",
+)  # fmt: skip
 @as_json
-def seed(file, interfaces, ca_dir, until_covered, duration, as_json):
+def seed(file, interfaces, ca_dir, until_covered, duration, force, as_json):
     """Be a neighbour that offers a release, and show who has fetched what.
 
     One neighbour that has all of it is enough: the mesh passes it on. A neighbour takes what is for
@@ -51,6 +59,8 @@ def seed(file, interfaces, ca_dir, until_covered, duration, as_json):
     swd = release.load(file)
     trust = _trust(swd, file, ca_dir)
     names = links.check(interfaces)
+    if not force:
+        _check_dates(file, swd.parsed, names)
     with Seeder(swd, trust, names, terminal.note) as seeder:
         if as_json:
             terminal.print_json({"event": "up", "id": swd.rid.hex(), "interfaces": names})
@@ -72,6 +82,35 @@ def seed(file, interfaces, ca_dir, until_covered, duration, as_json):
         raise Refused(
             f"{count} of the {until_covered} neighbours have it; seed longer, or from nearer"
         )
+
+
+def _check_dates(file, m, interfaces):
+    """By this host's clock; and by the mesh's, as far as neighbours are heard who say it."""
+    now_s = int(time.time())
+    dates.refuse(file, dates.complaints(m, now_s))
+    listener = Listener(interfaces, m.network)
+    began = listener.now()
+    said = False
+
+    def offsets():
+        clocks = [row.clock(listener.wall_us()) for row in listener.mesh.rows() if row.synced]
+        return [clock[0] for clock in clocks if clock is not None]
+
+    def enough(now):
+        """Who answers is there, and says the time with its next beacon."""
+        nonlocal said
+        rows = listener.mesh.rows()
+        silent = [row for row in rows if row.version is None]
+        if silent and not said and now - began >= SOON_US:
+            said = True
+            terminal.note("waiting for the neighbours to say what time it is (--force: don't)")
+        return now - began >= (HEAR_US if not silent else BEACONS_US)
+
+    try:
+        listener.run(enough)
+        dates.refuse(file, dates.of_mesh(m, now_s, offsets()))
+    finally:
+        listener.close()
 
 
 def _trust(swd, file, ca_dir):

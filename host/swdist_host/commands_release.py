@@ -8,12 +8,13 @@ import click
 
 from swdist import usign
 from swdist.ucryptolib import ed25519_verify
-from swdist_host import ca, commands_build, files, keys, release_text, sigfile, terminal
+from swdist_host import ca, commands_build, dates, files, keys, release_text, sigfile, terminal
 from swdist_host import release as releases
 from swdist_host.commands_keys import as_json
 from swdist_host.errors import BadValue, Refused
 
 _FILE = click.Path(path_type=Path)
+_force = click.option("--force", is_flag=True, help="Only note times that make no sense.")
 
 
 @click.group(no_args_is_help=True)
@@ -37,8 +38,9 @@ release.add_command(commands_build.build)
 )  # fmt: skip
 @click.option("--ca", "ca_dir", metavar="DIR", type=_FILE, help="Check the signature against it.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
+@_force
 @as_json
-def sign(file, key, signature, extract_manifest, ca_dir, yes, as_json):
+def sign(file, key, signature, extract_manifest, ca_dir, yes, force, as_json):
     """Show a release, ask, and add a signature. Needs no network.
 
     \b
@@ -53,7 +55,7 @@ def sign(file, key, signature, extract_manifest, ca_dir, yes, as_json):
         raise BadValue("give one of --key, --signature and --extract-manifest")
     swd = releases.load(file)
     releases.check_payloads(swd)
-    releases.check_signed_at(swd.parsed.signed_at_s, int(time.time()))
+    _check_dates(file, dates.when_signing(swd.parsed, int(time.time())), force)
     if extract_manifest is not None:
         files.write(extract_manifest, swd.manifest)
         return
@@ -83,6 +85,14 @@ def sign(file, key, signature, extract_manifest, ca_dir, yes, as_json):
         terminal.say(f"signed by key {key_id.hex()}; signatures now: {len(signed.signers)}")
     else:
         terminal.say(f"key {key_id.hex()} has signed it already; nothing was changed")
+
+
+def _check_dates(file, found, force):
+    if force:
+        for line in found:
+            terminal.note(line)
+    else:
+        dates.refuse(file, found)
 
 
 def _by_key(swd, path):
@@ -151,9 +161,11 @@ def show(file, manifest, as_json):
 @release.command()
 @click.argument("file", metavar="FILE.swd", type=_FILE)
 @click.option("--ca", "ca_dir", metavar="DIR", type=_FILE, required=True)
+@_force
 @as_json
-def verify(file, ca_dir, as_json):
-    """Make every check that a node makes, by the node's own code.
+def verify(file, ca_dir, force, as_json):
+    """Make every check that a node makes, by the node's own code, and look whether its times make
+    sense by this host's clock.
 
     \b
     Example:
@@ -164,6 +176,7 @@ def verify(file, ca_dir, as_json):
     try:
         swd = releases.load(file)
         found = releases.verify(swd, trust)
+        _check_dates(file, dates.complaints(swd.parsed, int(time.time())), force)
     except Refused as e:
         if not as_json:
             raise Refused(f"{file}: {str(e).removeprefix(f'{file}: ')}") from None

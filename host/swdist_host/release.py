@@ -12,11 +12,10 @@ from swdist import index as device_index
 from swdist import manifest as device_manifest
 from swdist import usign
 from swdist.bits import version_text
-from swdist_host import files, pack, sigfile, ustar
+from swdist_host import dates, files, pack, sigfile, ustar
 from swdist_host.errors import BadValue, Refused
 from swdist_host.times import time_text
 
-FUTURE_S = 60  # clocks of hosts are as wrong as that
 KEEP_A_LINE = 7  # ids that fit in a value of 512 characters
 BOARDS_BYTES = 400  # of the names in one line; as many as that fit beside the rest of the value
 _PAGES_BYTES = device_index.MAX_PIECES * device_index.ENTRY_BYTES  # of one payload, at most
@@ -198,7 +197,7 @@ def _padded(text):
 
 def check_signed_at(signed_at_s, now_s):
     """docs/protocol.md, section 5.5: Signed-At is a lower bound of the mesh time."""
-    if signed_at_s > now_s + FUTURE_S:
+    if signed_at_s > now_s + dates.FUTURE_S:
         raise Refused(
             f"Signed-At {time_text(signed_at_s)} is in the future, and would set every clock of "
             f"the mesh forward; now it is {time_text(now_s)}: check this clock, and --signed-at"
