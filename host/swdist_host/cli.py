@@ -65,5 +65,5 @@ def run(argv=None):
 
 
 def _fail(why, status):
-    click.echo("swdist: " + " ".join(str(why).split()), err=True)
+    click.echo(terminal.plain("swdist: " + " ".join(str(why).split())), err=True)
     return status

@@ -51,6 +51,7 @@ class Listener:
                 self._refresh()
             if now >= beacon_at:
                 beacon_at = now + BEACON_US * 9 // 10 + platform.rand(BEACON_US // 5)
+                self._forget()
                 for writer in self._writers.values():
                     self._beacon(writer)
             if now >= ask_at:
@@ -93,6 +94,11 @@ class Listener:
         writer = datagram.Writer(network, self._nonce, platform.rand)
         self._writers[network] = writer
         return writer
+
+    def _forget(self):
+        """Networks of which nobody is heard any more are not spoken to: anyone can invent some."""
+        heard = {row.network for row in self.mesh.rows()} | {self.mesh.network}
+        self._writers = {n: w for n, w in self._writers.items() if n in heard}
 
     def _query_all(self, writer):
         if not self.silent:

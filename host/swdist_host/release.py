@@ -180,6 +180,8 @@ def _board_lines(boards):
 def _manifest(lines, description):
     """Its bytes; BadValue if a node would refuse them."""
     if description is not None:
+        if not (description.isascii() and description.isprintable()):
+            raise BadValue("a description is one line of printable ASCII; no other letters travel")
         lines = [*lines, f"Description: {description}"]
     manifest = _padded("".join(line + "\n" for line in lines))
     parsed, why = device_manifest.parse(manifest)

@@ -20,13 +20,19 @@ def console(stderr=False):
     return made
 
 
+def plain(text):
+    """The text with what a terminal would obey in place of showing it, as escapes: file names,
+    packages' fields and an image's first bytes come from strangers, and end where people sign."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
 def say(text):
-    click.echo(text)
+    click.echo(plain(text))
 
 
 def note(text):
     """What is worth knowing, but is no result."""
-    click.echo(f"swdist: {text}", err=True)
+    click.echo(plain(f"swdist: {text}"), err=True)
 
 
 def print_json(value):

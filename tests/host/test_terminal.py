@@ -1,0 +1,31 @@
+"""What strangers wrote is shown, and not obeyed by the terminal."""
+
+import pytest
+
+from swdist_host import release, terminal
+from swdist_host.errors import BadValue
+from swdist_host.listen import Listener
+
+
+def test_control_characters_are_shown_as_escapes(capsys):
+    terminal.say("ok \x1b[2Jgone\rverified\u202e\x9b31m\nnext line, \u00fc")
+    terminal.note("\x07")
+    said = capsys.readouterr()
+    assert said.out == "ok \\x1b[2Jgone\\rverified\\u202e\\x9b31m\nnext line, \u00fc\n"
+    assert said.err == "swdist: \\x07\n"
+
+
+@pytest.mark.parametrize("text", ("two\nlines", "two\n!critical: x", "f\u00fcr", "\x1b[2J", "\x7f"))
+def test_a_description_is_one_line_of_ascii_or_refused(text):
+    source = release.Source("slot", (), b"x")
+    with pytest.raises(BadValue, match="one line of printable ASCII"):
+        release.build(b"networkA", "1.1.0", 2_000_000_000, (source,), description=text)
+
+
+def test_networks_that_somebody_invents_are_forgotten():
+    listener = Listener([], None, silent=True)
+    for i in range(100):
+        listener._writer(i.to_bytes(8, "big"))
+    listener._forget()
+    assert listener._writers == {}
+    listener.close()
