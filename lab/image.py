@@ -21,7 +21,7 @@ MARGIN_S = 10  # to look, to check the image, to come up again, to say so
 RELAY_S = 100  # four hops of a wish, each 25 s at most (docs/protocol.md, section 6.3)
 BULK_BYTES = 300_000
 DRAWN = re.compile(r"will be flashed in (\d+) s")
-BEFORE, VERSION = "1.1.0", "2.0.0"
+BEFORE, VERSION, NEXT = "1.1.0", "2.0.0", "2.0.1"
 
 
 def make_nodes(demo):
@@ -41,6 +41,7 @@ def make_nodes(demo):
     factory = router.image(demo.folder / "factory", ipks, "1.0.0", bulk)
     bulk = demo.random.randbytes(BULK_BYTES)
     demo.image = router.image(demo.folder / "image", ipks, VERSION, bulk)
+    demo.next = router.image(demo.folder / "next", ipks, NEXT, bulk)
     rom = router.make_rom(demo.folder / "rom", demo.python[0])
     for i, name in enumerate(names):
         offset_s = 0 if i == 0 else -demo.random.uniform(600, 11 * 3600)
@@ -67,6 +68,7 @@ class Scene:
         self.window()
         self.catch_up(path)
         self.judge()
+        self.again()
 
     def begin(self):
         """All run a slot before, which is something that they have to keep."""
@@ -231,5 +233,22 @@ class Scene:
         self.expect(f"n5, a {OTHER}, says that it is not for it, and runs on",
                     told and not told["fits"] and not self.other.calls()
                     and self.other.active() == BEFORE and not self.other.failures())  # fmt: skip
+
+    def again(self):
+        """A later image, of which most is as it was. It comes; that it is flashed has been seen."""
+        demo = self.demo
+        file, path = demo.folder / "next.bin", demo.folder / f"{NEXT}.swd"
+        file.write_bytes(demo.next)
+        demo.build(path, NEXT, "--image", f"{file}@{GS}@{SIGNED_TOO}", "--start", "+24h")
+        self.say(f"{NEXT} is an image of {len(demo.next):,} bytes; only its version is another")
+        before = {n.name: n.net()["rx_bytes"] for n in self.nodes}
+        demo.seed(path)
+        self.wait(f"has all of {NEXT}", 60, lambda n: n.release(NEXT).get("complete"),
+                  self.flashers)  # fmt: skip
+        got = {n.name: n.net()["rx_bytes"] - before[n.name] for n in self.flashers}
+        self.expect("who runs the image before it takes most of it from its own flash",
+                    all(4 * size < len(demo.next) for size in got.values()),
+                    ", ".join(f"{name} {size:,}" for name, size in got.items())
+                    + " bytes by air")  # fmt: skip
         logs = [n.log(d) for n in self.nodes for d in ("netd", "switchd")]
         self.expect("no daemon has ended by an exception", not any("Traceback" in t for t in logs))

@@ -2,6 +2,7 @@
 packages as an image builder does it. Launcher, daemons and the image's scripts run in it under
 busybox's ash, each at its place. For sysupgrade and for the boot others stand in: lab/rootfs."""
 
+import gzip
 import io
 import os
 import shutil
@@ -49,12 +50,17 @@ def image(folder, ipks, version, bulk):
         with tarfile.open(fileobj=data) as inner:
             inner.extractall(folder, filter="tar")
     modules = folder / "usr/lib/micropython/swdist"
-    (modules / "install.mpy").unlink()
-    source = ipk_const.device()["install"]
     minute = f"_WAIT_US = const({60 * 10**6})"
-    assert minute in source
-    source = source.replace(minute, f"_WAIT_US = const({WAIT_S * 10**6})")
-    (modules / "install.py").write_text(source)
+    for name, of_openwrt, of_the_lab in (
+        ("install", minute, f"_WAIT_US = const({WAIT_S * 10**6})"),
+        ("ownflash", "/proc/mtd", "/mtd/partitions"),
+        ("ownflash", "/dev/", "/mtd/"),
+    ):
+        (modules / f"{name}.mpy").unlink(missing_ok=True)
+        path = modules / f"{name}.py"
+        source = path.read_text() if path.exists() else ipk_const.device()[name]
+        assert of_openwrt in source
+        path.write_text(source.replace(of_openwrt, of_the_lab))
     (folder / "usr/lib/swdist/version").write_text(version + "\n")
     (folder / "etc/passwd").write_text(PASSWD)
     (folder / "etc/group").write_text(GROUP)
@@ -64,12 +70,15 @@ def image(folder, ipks, version, bulk):
     (folder / "lib/modules").write_bytes(bulk)
 
     def roots(member):
-        member.uid = member.gid = 0
+        member.mtime = member.uid = member.gid = 0
         member.uname = member.gname = "root"
         return member
 
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+    with (
+        gzip.GzipFile(fileobj=out, mode="wb", mtime=0) as packer,
+        tarfile.open(fileobj=packer, mode="w") as archive,
+    ):
         archive.add(folder, ".", filter=roots)
     body = out.getvalue() + bytes(-len(out.getvalue()) % 4)
     behind = bytes([0, 0, 1, 0]) + TRX_BYTES.to_bytes(4, "little") + bytes(8) + body
@@ -108,6 +117,8 @@ class Router(Node):
         self.logs = self.mtd
         self.mtd.mkdir(parents=True)
         (self.mtd / "firmware").write_bytes(self._firmware)
+        (self.mtd / "mtd1").symlink_to("firmware")
+        (self.mtd / "partitions").write_text('mtd1: 007c0000 00010000 "firmware"\n')
         self._unpack()
         lines = [
             *self.options(),

@@ -32,6 +32,7 @@ class Held:
         self.marks = array("I")
         self.sought = -1  # piece that was looked for behind a gap in `payload`
         self.twins = None  # where other payloads have the same pieces: see reuse.py
+        self.reader = None  # of chunks that no file of ours has
 
     def complete(self):
         return 0 < self.total == self.held
@@ -83,7 +84,7 @@ class Payloads:
 
     def __init__(self, fs, path, ram_path=None):
         self.held = {}
-        self.own = None  # Held of the image that runs, of which only pieces are taken: ownflash.py
+        self.own = None  # Held of the image that runs, for reuse alone: see ownflash.py
         self._fs = fs
         self._path = path
         self._ram_path = ram_path

@@ -145,8 +145,8 @@ def take(payloads, h, buf):
             break
         size += sent
         count += 1
-    if other is payloads.own and first >= other.pages:
-        got = other.read(first, lengths[:count], buf)
+    if other.reader is not None and first >= other.pages:
+        got = other.reader.read(first, lengths[:count], buf)
         if got is None:
             return None
     else:
