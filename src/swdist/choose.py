@@ -8,6 +8,7 @@ from swdist.verify import Release
 
 FACTORY = bytes(32)  # release id of what the image holds
 PERMILLE = 1000
+LATE_S = 2  # a start that is longer ago was missed
 
 
 class Here:
@@ -116,3 +117,15 @@ def next_change_s(releases, now_s, here):
                 if t > now_s and (soonest is None or t < soonest):
                     soonest = t
     return soonest
+
+
+def reason(old, new, now_s, failed):
+    """The word for why `new` runs in place of `old`, which has failed here or not."""
+    m = old.manifest
+    if failed:
+        return "rollback"
+    if 0 < m.end_s <= now_s:
+        return "end"
+    if new.rid == FACTORY or new.sort_key() < old.sort_key():
+        return "withdrawn"
+    return "start" if now_s - new.manifest.start_s < LATE_S else "late"

@@ -5,11 +5,14 @@ The network side keeps an image in RAM. Two scripts do the work, as root: `insta
 `flash` checks an image and calls sysupgrade.
 """
 
+from swdist import ownflash
 from swdist.bits import plain, to_hex, version_text
 from swdist.index import HEAD_BYTES, MAX_INDEX_BYTES
+from swdist.ownflash import head
 from swdist.ucryptolib import sha256
 
 SCRIPTS = "/usr/lib/swdist/"
+APK = "/usr/bin/apk"  # where that is, packages are apk's
 LIMIT_S = 86400  # they limit what they start themselves: nothing may end sysupgrade
 MARGIN_BYTES = 2097152  # of memory that is left
 WAIT_US = 60000000  # a neighbour may lack the last chunks yet
@@ -40,7 +43,7 @@ class Ram:
 
     def _available(self):
         """Bytes of memory; 0 where the kernel does not say (before Linux 3.14)."""
-        text = _head(self._fs, "/proc/meminfo")
+        text = head(self._fs, "/proc/meminfo")
         at = text.find(b"MemAvailable:")
         return int(text[at + 13 : text.find(b"k", at)]) * 1024 if at >= 0 else 0
 
@@ -54,6 +57,7 @@ class Flash:
     def __init__(self, fs, conf, rand, switcher, hook, log):
         self.next_at = 0
         self._fs = fs
+        self._state = conf.state
         self._path = conf.run + "/images/"
         self._begun = conf.run + ".image/image"  # sysupgrade was given that one
         self._rand = rand
@@ -93,6 +97,7 @@ class Flash:
             self._log.info("release %s will be flashed in %d s" % (r.name(), seconds))
         elif now >= self._flash_at:
             self._image = None
+            self._keep(self._switcher.here.takes(r.manifest).pid)
             why = str(self._hook(r, "flash"))
             line = "release %s is not flashed: %s" % (r.name(), why)
             if line != self._said:
@@ -103,6 +108,11 @@ class Flash:
         if self._image is not None:
             self.next_at = min(self.next_at, self._flash_at)
 
+    def _keep(self, pid):
+        why = ownflash.keep(self._fs, self._state, self._path + to_hex(pid), pid)
+        if why is not None:
+            self._log.info("the next image will come whole by air: " + why)
+
 
 def image_here(fs, version):
     """16 hex digits that tell the image that runs from others, by what only an image brings: its
@@ -110,20 +120,11 @@ def image_here(fs, version):
     the byte."""
     said = version.encode()
     for path in _IMAGE:
-        said += b"%d " % (fs.size(path) or 0) + _head(fs, path)
-    for line in _head(fs, "/proc/mtd").split(b"\n"):
+        said += b"%d " % (fs.size(path) or 0) + head(fs, path)
+    for line in head(fs, "/proc/mtd").split(b"\n"):
         if line.endswith(b'"rootfs"'):
-            said += _head(fs, "/dev/" + plain(line.split(b":")[0]))[:96]
+            said += head(fs, "/dev/" + plain(line.split(b":")[0]))[:96]
     return to_hex(sha256(said)[:8])
-
-
-def _head(fs, path):
-    """What a file begins with, also one without a size; nothing where there is none."""
-    try:
-        with fs.open(path, "rb") as f:
-            return f.read(4096) or b""
-    except OSError:
-        return b""
 
 
 def flashed(fs, conf):
@@ -149,6 +150,7 @@ def flashed(fs, conf):
         lines.append(words[0] + why)
     try:
         fs.write_atomic(conf.state + "/failed", b"".join([line + b"\n" for line in lines]))
+        ownflash.judged(fs, conf.state, why is None)
         fs.remove(path)
     except OSError:
         pass  # at the next start, then
@@ -160,8 +162,10 @@ def script(run, fs, conf, release, p, name, slot):
     kind = p.kind if p is not None else "none"
     why = conf.run + ".why"
     path = SCRIPTS + ("flash" if name == "flash" else "install")
+    if name != "flash" and fs.size(APK) is not None:
+        path += "-apk"
     if fs.size(path) is None:
-        return path + " is missing" if kind in ("ipk", "image") else 0
+        return "not now: " + path + " is missing" if kind in ("ipk", "apk", "image") else 0
     words = (path, name, slot, kind, why, conf.state, conf.run, str(conf.confirm_s))
     words += (conf.board, conf.user)
     if name == "flash":
@@ -177,9 +181,8 @@ def script(run, fs, conf, release, p, name, slot):
     status = run(("sh",) + words, LIMIT_S)
     if not status:
         return 0
-    # Without a last word sysupgrade has ended it, or somebody: no verdict on the image.
-    ended = (b"not now: " if name == "flash" else b"") + b"it exited with %d" % status
-    return plain(fs.read(why, 999) or ended)
+    # Without a last word sysupgrade has ended it, or somebody: no verdict on the release.
+    return plain(fs.read(why, 999) or b"not now: it exited with %d" % status)
 
 
 def _digest(fs, path, p):

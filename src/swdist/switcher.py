@@ -19,7 +19,6 @@ QUIET_US = 2000000  # nothing slow is begun so shortly before a start or end
 LOOK_AHEAD = 4  # changes to come for which slots are prepared
 CALM_US = 3600000000  # who runs that long has power; what failed may have failed for want of it
 POWER = b" not confirmed in 5 boots"  # the launcher's words; for the next five it has others
-LATE_S = 2
 
 
 def _unpacked(r, p):
@@ -59,6 +58,7 @@ class Switcher:
         self._retry_at = 0
         self._retry_us = RETRY_US
         self._fault_until = 0
+        self._again_at, self._again_us = None, RETRY_US  # when packages are tried again
         self._deadline = None  # by which the active release must be confirmed
         self.active = factory
         self.change_at = None  # counter of the next start or end
@@ -175,7 +175,7 @@ class Switcher:
 
     def prepared(self, r, p):
         """For choose: may it be activated at once?"""
-        return self._slots.prepared(r.rid)
+        return r.rid not in self._bad and self._slots.prepared(r.rid)
 
     def best_if(self, has, now_s, synced):
         """What would be chosen, were all of those prepared too of which has(release, payload) says
@@ -212,6 +212,7 @@ class Switcher:
         old = self.active
         if self._awaits(old, chosen, now_s) or self.held_back(chosen, now_s):
             return
+        self._again_at, self._again_us = None, RETRY_US
         self._company_before = self._neighbours > 0
         self._slots.activate(chosen.rid, self._company_before)
         self.active = chosen
@@ -221,7 +222,7 @@ class Switcher:
         self._deadline = None
         if chosen.rid not in (FACTORY, self._slots.confirmed()):
             self._begin_trial(now)
-        reason = self._reason(old, chosen, now_s)
+        reason = choose.reason(old, chosen, now_s, old.rid in self._failed)
         if self.synced:
             self._floor_s = now_s
         self._log.info("switched from %s to %s: %s" % (old.name(), chosen.name(), reason))
@@ -244,6 +245,13 @@ class Switcher:
 
     def _enter(self, now):
         why = self._hook(self.active, "activate")
+        self._again_at = now + self._again_us if str(why).startswith("not now") else None
+        if self._again_at is not None:
+            self._log.warn("release %s waits: %s" % (self.active.name(), why))
+            self._again_us = min(2 * self._again_us, RETRY_MAX_US)
+            return
+        if self._deadline is not None:
+            self._begin_trial(now)
         if why:
             self._fail(why, now)
 
@@ -267,16 +275,6 @@ class Switcher:
         still = newest is not None and newest.rid == self.active.rid
         return still and chosen.sort_key() > self.active.sort_key()
 
-    def _reason(self, old, new, now_s):
-        m = old.manifest
-        if old.rid in self._failed:
-            return "rollback"
-        if 0 < m.end_s <= now_s:
-            return "end"
-        if new.rid == FACTORY or new.sort_key() < old.sort_key():
-            return "withdrawn"
-        return "start" if now_s - new.manifest.start_s < LATE_S else "late"
-
     # --- confirm, or roll back
 
     def _begin_trial(self, now):
@@ -285,7 +283,9 @@ class Switcher:
         self._ill = None  # what hooks/health said last
 
     def _confirm(self, now):
-        if self._deadline is None:
+        if self._again_at is not None and now >= self._again_at:
+            self._enter(now)
+        if self._deadline is None or self._again_at is not None:
             return
         heard = self._heard_at > self._deadline - self._confirm_us
         company = self._neighbours > 0 or not self._company_before
@@ -356,8 +356,8 @@ class Switcher:
         self._prepare = None
         if why is None:
             status = self._hook(release, "prepare")
-            if kind == "ipk" and status:
-                why = "archive: %s" % status
+            if kind in ("ipk", "apk") and status:
+                why = ("" if str(status).startswith("not now") else "archive: ") + str(status)
         if why is None:
             self._retry_us = RETRY_US
             self._log.info("prepared release %s" % release.name())

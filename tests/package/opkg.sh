@@ -1,30 +1,82 @@
 #!/bin/sh
 # What opkg does with local packages, for tests and for the hardware lab: it is not to be had here.
-# opkg.sh [-o ROOT] [--force-WHAT]... install FILE...|remove NAME...|status NAME|list. Only busybox is needed. The order of things is
-# that of opkg's source (opkg-lede, opkg_install_pkg and opkg_remove_pkg); the older ipkg has the same,
-# but sets neither PKG_UPGRADE nor PKG_ROOT. With -o it acts like OpenWrt's image builder: the scripts
-# run, and IPKG_INSTROOT is set for them.
+# opkg.sh [-o ROOT] [--noaction] [--force-WHAT]... install FILE...|remove NAME...|status NAME|list. Only
+# busybox is needed. It does what OpenWrt 24.10's was seen to do (docs/packaging.md has the table), in the
+# order of its source (opkg-lede, opkg_install_pkg and opkg_remove_pkg); the older ipkg has the same, but
+# sets neither PKG_UPGRADE nor PKG_ROOT. With -o it acts like OpenWrt's image builder: the scripts run,
+# and IPKG_INSTROOT is set for them.
 set -e
 
-ROOT=
+ROOT=""
+noaction=""
 [ "$1" != -o ] || {
 	ROOT=${2%/}
 	shift 2
 }
 force=
-while [ "${1#--force-}" != "$1" ]; do
+while [ "${1#--}" != "$1" ]; do
+	[ "$1" != --noaction ] || noaction=y
 	force="$force $1 "
 	shift
 done
 INFO=$ROOT/usr/lib/opkg/info
+STATUS=$ROOT/usr/lib/opkg/status
+LOCK=$ROOT/usr/lib/opkg/lock
 WORK=$(mktemp -d)
-trap 'rm -rf "$WORK"' EXIT
+NOW=$WORK/status # what it will write when all is over
 mkdir -p "$INFO" "$WORK/given" "$WORK/unpacked"
+: >"$WORK/said"
+: >"$WORK/errors"
+: >>"$STATUS"
+
+# What went wrong stands before all that it has said, and the cause first; the exit status is 0 or 255.
+# The list of packages is emptied and written anew, late.
+ended() {
+	status=$1
+	[ "$status" = 0 ] || status=255
+	if [ -z "$noaction" ] && ! cmp -s "$NOW" "$STATUS"; then
+		: >"$STATUS"
+		cp "$NOW" "$STATUS"
+	fi
+	rm -f "$LOCK"
+	over
+}
+
+over() {
+	[ ! -s "$WORK/errors" ] || { echo "Collected errors:" && cat "$WORK/errors"; } >&2
+	cat "$WORK/said"
+	rm -rf "$WORK"
+	exit "$status"
+}
+
+say() {
+	echo "$*" >>"$WORK/said"
+}
+
+wrong() {
+	echo " * $*" >>"$WORK/errors"
+}
 
 die() {
-	echo "opkg.sh: $*" >&2
-	exit 1
+	wrong "$@"
+	exit 255
 }
+
+# Also who only asks takes the lock.
+if { read -r other <"$LOCK"; } 2>/dev/null && [ "$other" != $$ ] &&
+	tr '\0' ' ' <"/proc/$other/cmdline" 2>/dev/null | grep -q opkg; then
+	wrong "opkg_conf_load: Could not lock /var/lock/opkg.lock: Resource temporarily unavailable."
+	status=255
+	over
+fi
+echo $$ >"$LOCK"
+# A list that ends with a block of 4 KB, but in the midst of a line, is the end of opkg.
+if [ -s "$STATUS" ] && [ $(($(wc -c <"$STATUS") % 4096)) = 0 ] && [ "$(tail -c 1 "$STATUS" | wc -l)" = 0 ]; then
+	rm -rf "$WORK" "$LOCK"
+	kill -SEGV $$
+fi
+cat "$STATUS" >"$NOW"
+trap 'ended $?' EXIT
 
 # forced WHAT: is that option given?
 forced() {
@@ -41,12 +93,48 @@ names() {
 	field "$1" "$2" | sed 's/([^)]*)//g' | tr ',' ' '
 }
 
+# record NAME: what the list says of it
+record() {
+	sed -n "/^Package: $1\$/,/^\$/p" "$NOW"
+}
+
+# listed NAME: its version, if it is there
+listed() {
+	record "$1" | sed -n 's/^Version: //p'
+}
+
+forget() {
+	sed "/^Package: $1\$/,/^\$/d" "$NOW" >"$NOW.new"
+	mv "$NOW.new" "$NOW"
+}
+
+# note NAME STATE: conffiles as they came
+note() {
+	forget "$1"
+	{
+		grep '^\(Package\|Version\|Depends\|Provides\|Conflicts\): ' "$INFO/$1.control"
+		echo "Status: install user $2"
+		grep '^Architecture: ' "$INFO/$1.control"
+		if [ -s "$INFO/$1.conffiles" ]; then
+			echo "Conffiles:"
+			sed "s|.*|cat '$WORK/sums$1&'|" "$INFO/$1.conffiles" | sh 2>/dev/null || true
+		fi
+		echo
+	} >>"$NOW"
+}
+
+# installed: each name
+installed() {
+	sed -n 's/^Package: //p' "$NOW"
+}
+
 # run_script UPGRADE SCRIPT ARGUMENT...: executed, as opkg does it, so it needs its x bit
 run_script() {
 	upgrade=$1 script=$2
 	shift 2
-	[ -f "$script" ] || return 0
-	PKG_ROOT=$ROOT/ PKG_UPGRADE=$upgrade IPKG_INSTROOT=$ROOT "$script" "$@" || die "$script $* failed"
+	if [ -n "$noaction" ] || [ ! -f "$script" ]; then return 0; fi
+	PKG_ROOT=$ROOT/ PKG_UPGRADE=$upgrade IPKG_INSTROOT=$ROOT "$script" "$@" >>"$WORK/said" 2>&1 ||
+		die "pkg_run_script: $script $* returned status $?."
 }
 
 # provided NAME CONTROL...: which of these packages has this name, or provides it
@@ -61,29 +149,36 @@ provided() {
 	done
 }
 
-conflicts() {
-	for other in $(names Conflicts "$1"); do
-		[ ! -f "$INFO/$other.control" ] || die "conflicts with $other"
+# here NAME: who of those that are listed has it, or provides it
+here() {
+	for each in $(installed); do
+		provided "$1" "$INFO/$each.control"
 	done
 }
 
-edited() { # edited PACKAGE PATH: is this conffile not as it came?
-	[ "$(md5sum <"$ROOT$2")" != "$(sed -n "s|^$2 ||p" "$INFO/$1.md5" 2>/dev/null)" ]
+# edited PACKAGE PATH: is this conffile not as it came?
+edited() {
+	[ "$(sha256sum <"$ROOT$2" | cut -c -64)" != "$(record "$1" | sed -n "s|^ $2 ||p")" ]
 }
 
 # What is given on the command line, so that one may satisfy the other, in whatever order.
 prepare() {
 	rm -rf "$WORK/p"
 	mkdir -p "$WORK/p/control"
-	tar xzf "$1" -C "$WORK/p" || die "$1 is no gzip'd tar"
-	[ "$(cat "$WORK/p/debian-binary")" = 2.0 ] || die "$1: no debian-binary"
+	tar xzf "$1" -C "$WORK/p" 2>/dev/null || die "pkg_init_from_file: Malformed package file $1."
 	tar xzf "$WORK/p/control.tar.gz" -C "$WORK/p/control"
 	name=$(field Package "$WORK/p/control/control")
 	case "$name $(field Version "$WORK/p/control/control")" in
-	" "* | *" ") die "$1: no name and version" ;;
+	" "* | *" ") die "pkg_init_from_file: Malformed package file $1." ;;
 	esac
+	[ -n "$(field Architecture "$WORK/p/control/control")" ] || incompatible "$name"
 	rm -rf "$WORK/given/$name"
 	mv "$WORK/p" "$WORK/given/$name"
+}
+
+incompatible() {
+	wrong "pkg_hash_fetch_best_installation_candidate: Packages for $1 found, but incompatible with the architectures configured"
+	die "opkg_install_cmd: Cannot install package $1."
 }
 
 # The package `name`, up to its files; its postinst runs when all that were given are so far.
@@ -93,73 +188,85 @@ unpack() {
 	[ ! -e "$given/begun" ] || return 0
 	: >"$given/begun"
 	version=$(field Version "$control/control")
-	old=
-	[ ! -f "$INFO/$name.control" ] || old=$(field Version "$INFO/$name.control")
-	if [ "$old" = "$version" ] && ! forced reinstall; then
-		echo "$name ($version) is up to date"
+	old=$(listed "$name")
+	if [ "$old" = "$version" ]; then
+		say "Package $name ($version) installed in root is up to date."
 		return 0
-	elif [ -n "$old" ] && ! forced downgrade && [ "$old" != "$version" ] && [ "$(printf '%s\n%s\n' "$old" "$version" | sort -V | tail -n 1)" = "$old" ]; then
-		echo "not downgrading $name from $old to $version"
+	elif [ -n "$old" ] && ! forced downgrade && [ "$(printf '%s\n%s\n' "$old" "$version" | sort -V | tail -n 1)" = "$old" ]; then
+		say "Not downgrading package $name on root from $old to $version."
 		return 0
 	fi
-	conflicts "$control/control"
+	for other in $(names Conflicts "$control/control"); do
+		[ -z "$(listed "$other")" ] || die "check_conflicts_for: The following packages conflict with $name: $other"
+	done
 	for wanted in $(names Depends "$control/control"); do
-		[ -z "$(provided "$wanted" "$INFO"/*.control)" ] || continue
+		[ -z "$(here "$wanted")" ] || continue
 		found=$(provided "$wanted" "$WORK"/given/*/control/control | head -n 1)
-		[ -n "$found" ] || die "cannot satisfy: $name depends on $wanted"
+		if [ -z "$found" ]; then
+			wrong "pkg_hash_check_unresolved: cannot find dependency $wanted for $name"
+			incompatible "$name"
+		fi
 		(unpack "$found")
 	done
 
+	is_upgrade=0
+	[ -z "$old" ] || is_upgrade=1
+	: >>"$control/conffiles"
+	tar tzf "$given/data.tar.gz" 2>/dev/null | sed -n 's|^\./*|/|;/[^/]$/p' >"$given/list" || true
 	if [ -n "$old" ]; then
-		is_upgrade=1
 		run_script 1 "$INFO/$name.prerm" upgrade "$version"
 		run_script 1 "$control/preinst" upgrade "$old"
 	else
-		is_upgrade=0
 		run_script 0 "$control/preinst" install
 	fi
-	mkdir -p "$given/data"
-	tar xzf "$given/data.tar.gz" -C "$given/data"
-	: >>"$control/conffiles"
-	(cd "$given/data" && find . ! -type d) | sed 's|^\.||' | sort >"$given/list"
-	while read -r file; do
-		if [ ! -e "$ROOT$file" ] || forced overwrite; then continue; fi
-		! grep -qxF "$file" "$control/conffiles" || continue
-		! grep -qxF "$file" "$INFO/$name.list" 2>/dev/null || continue
-		owner=$(grep -lxF "$file" "$INFO"/*.list 2>/dev/null || echo "no package")
-		die "$name wants to install $file, which is there already, of $owner"
+	while read -r conffile; do
+		[ -n "$noaction" ] || [ ! -f "$ROOT$conffile" ] || { [ -n "$old" ] && ! edited "$name" "$conffile"; } ||
+			cp -p "$ROOT$conffile" "$ROOT$conffile-opkg.backup"
+	done <<EOF
+$(cat "$control/conffiles" "$INFO/$name.conffiles" 2>/dev/null | sort -u)
+EOF
+	# What belongs to no package does not stop it.
+	forced overwrite || while read -r file; do
+		[ -e "$ROOT$file" ] || continue
+		for owner in $(installed); do
+			if [ "$owner" != "$name" ] && grep -qxF "$file" "$INFO/$owner.list"; then
+				wrong "check_data_file_clashes: Package $name wants to install file $file"
+				echo "	But that file is already provided by package  * $owner" >>"$WORK/errors"
+				die "opkg_install_cmd: Cannot install package $name."
+			fi
+		done
 	done <"$given/list"
 	[ -z "$old" ] || run_script 1 "$INFO/$name.postrm" upgrade "$version"
+	[ -z "$noaction" ] || return 0
 
-	# From here on there is no way back. The old package's files go first, but for those that stay.
-	: >"$given/kept"
-	while read -r conffile; do
-		[ -f "$ROOT$conffile" ] || continue
-		if [ -z "$old" ] || edited "$name" "$conffile"; then
-			cp -p "$ROOT$conffile" "$given/kept.${conffile##*/}"
-			echo "$conffile" >>"$given/kept"
-		fi
-	done <"$control/conffiles"
-	if [ -n "$old" ]; then
-		{ grep -vxF -f "$given/list" "$INFO/$name.list" || true; } | while read -r file; do rm -f "$ROOT$file"; done
-	fi
-	rm -f "$INFO/.$name.installed" "$INFO/$name".*
-	for file in "$control"/*; do cp "$file" "$INFO/$name.${file##*/}"; done
+	# From here on there is no way back, and nothing stops it.
+	[ -z "$old" ] || lose "$name" edited
+	rm -f "$INFO/$name".*
+	for file in "$control"/*; do
+		[ ! -s "$file" ] || cp "$file" "$INFO/$name.${file##*/}" 2>/dev/null || wrong "file_copy: no room"
+	done
 	cp "$given/list" "$INFO/$name.list"
-	# A directory that is there keeps its mode and owner.
-	(cd "$given/data" && find . -type d) | while read -r directory; do mkdir -p "$ROOT/$directory"; done
+	# A folder that is there keeps its mode and owner; one that is not named is not made.
+	tar tzf "$given/data.tar.gz" 2>/dev/null | grep '/$' | while read -r folder; do
+		[ -d "$ROOT/$folder" ] || mkdir "$ROOT/$folder" || wrong "mkdir: $folder"
+	done
+	mkdir "$given/data"
+	tar xzf "$given/data.tar.gz" -C "$given/data" 2>/dev/null || wrong "gz_read: short"
 	while read -r file; do
-		cp -p "$given/data$file" "$ROOT$file.opkg-new"
-		mv "$ROOT$file.opkg-new" "$ROOT$file"
+		rm -f "$ROOT$file"
+		cp -pP "$given/data$file" "$ROOT$file" 2>/dev/null || wrong "wfopen: $file: No such file or directory."
 	done <"$given/list"
 	while read -r conffile; do
-		echo "$conffile $(md5sum <"$ROOT$conffile")" >>"$INFO/$name.md5"
-		if grep -qxF "$conffile" "$given/kept" && ! cmp -s "$given/kept.${conffile##*/}" "$ROOT$conffile"; then
+		mkdir -p "$WORK/sums$name${conffile%/*}"
+		echo " $conffile $(sha256sum <"$ROOT$conffile" | cut -c -64)" >"$WORK/sums$name$conffile"
+		[ -e "$ROOT$conffile-opkg.backup" ] || continue
+		if ! cmp -s "$ROOT$conffile-opkg.backup" "$ROOT$conffile"; then
+			wrong "resolve_conffiles: Existing conffile $conffile is different from the conffile in the new package. The new conffile will be placed at $conffile-opkg."
 			mv "$ROOT$conffile" "$ROOT$conffile-opkg"
-			cp -p "$given/kept.${conffile##*/}" "$ROOT$conffile"
-			echo "kept $conffile; the new one is $conffile-opkg"
 		fi
+		mv "$ROOT$conffile-opkg.backup" "$ROOT$conffile"
 	done <"$control/conffiles"
+	note "$name" unpacked
 	echo $is_upgrade >"$WORK/unpacked/$name"
 }
 
@@ -169,59 +276,68 @@ configure() {
 	is_upgrade=$(cat "$WORK/unpacked/$1")
 	rm "$WORK/unpacked/$1"
 	for wanted in $(names Depends "$INFO/$1.control"); do
-		for before in $(provided "$wanted" "$INFO"/*.control); do (configure "$before"); done
+		for before in $(here "$wanted"); do (configure "$before"); done
 	done
+	say "Configuring $1."
 	run_script "$is_upgrade" "$INFO/$1.postinst" configure
-	: >"$INFO/.$1.installed"
-	echo "installed $1 $(field Version "$INFO/$1.control")"
+	note "$1" installed
+	say "installed $1 $(field Version "$INFO/$1.control")"
 }
 
+# All that are named are removed first, like any: PKG_UPGRADE is 0 for the scripts of old and new.
 install() {
 	for file; do prepare "$file"; done
+	for given in "$WORK"/given/*; do
+		! forced reinstall || [ -n "$noaction" ] || (remove "${given##*/}" anyway)
+	done
 	for given in "$WORK"/given/*; do (unpack "${given##*/}"); done
 	for given in "$WORK"/given/*; do (configure "${given##*/}"); done
 }
 
-remove() {
-	name=$1
-	[ -f "$INFO/$name.control" ] || die "$name is not installed"
-	for control in "$INFO"/*.control; do
-		[ "$control" != "$INFO/$name.control" ] || continue
-		for wanted in $(names Depends "$control"); do
-			[ -z "$(provided "$wanted" "$INFO/$name.control")" ] || forced depends || die "$(field Package "$control") depends on $name"
-		done
-	done
-	(run_script 0 "$INFO/$name.prerm" remove) || forced remove || exit 1
-	# Files only: opkg's lists have no directories, so empty ones stay. One that a power cut has taken
-	# is an empty one.
-	: >>"$INFO/$name.list"
+# lose NAME [edited]: its files, without configuration that was edited, and the list of them. Files only:
+# empty folders stay.
+lose() {
 	while read -r file; do
-		if grep -q "^$file " "$INFO/$name.md5" 2>/dev/null && [ -f "$ROOT$file" ] && edited "$name" "$file"; then
-			echo "kept $file, which was edited"
+		if grep -qxF "$file" "$INFO/$1.conffiles" 2>/dev/null && [ -f "$ROOT$file" ] && edited "$1" "$file" &&
+			[ -z "$2" ]; then
+			say "Not deleting modified conffile $file."
 		else
 			rm -f "$ROOT$file"
 		fi
-	done <"$INFO/$name.list"
-	rm "$INFO/$name.list"
+	done <"$INFO/$1.list"
+	rm "$INFO/$1.list"
+}
+
+# remove NAME [anyway]
+remove() {
+	name=$1
+	[ -n "$(listed "$name")" ] || {
+		say "No packages removed."
+		return 0
+	}
+	for other in $(installed); do
+		if [ "$other" = "$name" ] || [ -n "$2" ]; then continue; fi
+		for wanted in $(names Depends "$INFO/$other.control"); do
+			[ -z "$(provided "$wanted" "$INFO/$name.control")" ] || forced depends ||
+				die "print_dependents_warning: Package $name is depended upon by packages: $other"
+		done
+	done
+	[ -z "$noaction" ] || return 0
+	say "Removing package $name from root..."
+	(run_script 0 "$INFO/$name.prerm" remove) || forced remove || exit 255
+	: >>"$INFO/$name.list"
+	lose "$name"
 	run_script 0 "$INFO/$name.postrm" remove
-	rm -f "$INFO/.$name.installed" "$INFO/$name".*
-	echo "removed $name"
+	rm -f "$INFO/$name".*
+	forget "$name"
 }
 
 command=$1
 shift
 case $command in
 install) install "$@" ;;
-remove) for name; do (remove "$name"); done ;;
-status)
-	[ -f "$INFO/$1.control" ] || exit 0
-	[ -e "$INFO/.$1.installed" ] && state=installed || state=unpacked
-	printf 'Package: %s\nVersion: %s\nStatus: install ok %s\n' "$1" "$(field Version "$INFO/$1.control")" "$state"
-	;;
-list)
-	for control in "$INFO"/*.control; do
-		[ ! -f "$control" ] || echo "$(field Package "$control") $(field Version "$control")"
-	done
-	;;
-*) die "usage: opkg.sh [-o ROOT] [--force-WHAT]... install FILE...|remove NAME...|status NAME|list" ;;
+remove) for name; do (remove "$name" ''); done ;;
+status) record "$1" >>"$WORK/said" ;;
+list) for each in $(installed); do say "$each $(listed "$each")"; done ;;
+*) die "usage: opkg.sh [-o ROOT] [--noaction] [--force-WHAT]... install FILE...|remove NAME...|status NAME|list" ;;
 esac

@@ -48,19 +48,34 @@ def change_keys(folder, n):
     return folder / f"keys{n}.swd"
 
 
-def tar_gz(files):
-    """A gzip'd tar as bytes, of {name: (mode, bytes)}."""
+def tar_gz(files, folders=False):
+    """A gzip'd tar as bytes, of {name: (mode, bytes, or where a link leads to)}. folders: named,
+    too, as OpenWrt's build does it; opkg makes none that are not."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        named = set()
         for name, (mode, data) in files.items():
+            for folder in reversed(Path(name).parents if folders else ()):
+                if folder not in named:
+                    named.add(folder)
+                    info = tarfile.TarInfo(f"./{folder}/")
+                    info.mode, info.type = 0o755, tarfile.DIRTYPE
+                    tar.addfile(info)
             info = tarfile.TarInfo("./" + name)
-            info.mode, info.size = mode, len(data)
+            info.mode = mode
+            if isinstance(data, str):
+                info.type, info.linkname = tarfile.SYMTYPE, data
+                tar.addfile(info)
+                continue
+            info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
     return gzip.compress(out.getvalue(), 1)
 
 
 def simple(path, control, scripts=None, files=None, conffiles=()):
-    """A package of texts, written to `path`. control: {field: value}."""
+    """A package of texts, written to `path`. control: {field: value}. files: {name: text, or a Path
+    that a link leads to}."""
+    control = {"Architecture": "all", **control}
     about = {"control": "".join(f"{key}: {value}\n" for key, value in control.items())}
     about.update(scripts or {})
     if conffiles:
@@ -68,11 +83,17 @@ def simple(path, control, scripts=None, files=None, conffiles=()):
     modes = {name: 0o755 if name in (scripts or {}) else 0o644 for name in about}
     parts = {
         "debian-binary": b"2.0\n",
-        "data.tar.gz": tar_gz({n: (0o644, t.encode()) for n, t in (files or {}).items()}),
+        "data.tar.gz": tar_gz({n: _file(n, t) for n, t in (files or {}).items()}, folders=True),
         "control.tar.gz": tar_gz({n: (modes[n], t.encode()) for n, t in about.items()}),
     }
     path.write_bytes(tar_gz({name: (0o644, data) for name, data in parts.items()}))
     return path
+
+
+def _file(name, text):
+    if isinstance(text, Path):
+        return 0o777, str(text)
+    return 0o755 if "bin/" in name or "init.d/" in name else 0o644, text.encode()
 
 
 def newer(package, folder, version="99.0.0-r1"):

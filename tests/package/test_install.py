@@ -23,6 +23,8 @@ def give_runtime(router):
     info.mkdir(parents=True, exist_ok=True)
     (info / "micropython.control").write_text("Package: micropython\nVersion: 1\n")
     (info / "micropython.list").write_text("/usr/bin/micropython\n")
+    about = "Package: micropython\nVersion: 1\nStatus: install ok installed\n\n"
+    (info.parent / "status").write_text(about)
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ def test_installed_node_runs_both_sides_each_as_its_user(node):
 
 
 def test_no_keys_and_no_runtime_is_said_and_does_no_harm(router, packages):
-    with pytest.raises(Failed, match="swdist depends on micropython"):
+    with pytest.raises(Failed, match="cannot find dependency micropython for swdist"):
         router.install(packages["swdist"])
     give_runtime(router)
     router.install(packages["swdist"])
@@ -106,11 +108,11 @@ def test_removal_leaves_no_process_and_no_file(router, packages):
 
 def test_edited_configuration_outlives_upgrade_and_removal(node, packages, tmp_path):
     said = node.install(newer(packages["swdist"], tmp_path))
-    assert "kept /etc/config/swdist; the new one is /etc/config/swdist-opkg" in said
+    assert "new conffile will be placed at /etc/config/swdist-opkg" in said
     assert (node.root / "etc/config/swdist").read_text() == CONFIG
     new = (ROOT / "files/etc/config/swdist").read_bytes()
     assert (node.root / "etc/config/swdist-opkg").read_bytes() == new
-    assert "kept /etc/config/swdist" in node.run("opkg.sh remove swdist")
+    assert "Not deleting modified conffile /etc/config/swdist" in node.run("opkg.sh remove swdist")
     assert (node.root / "etc/config/swdist").read_text() == CONFIG
 
 
@@ -138,6 +140,8 @@ def test_image_builder_starts_nothing_and_enables_it(tmp_path, packages, router)
     info.mkdir(parents=True)
     (info / "micropython.control").write_text("Package: micropython\nVersion: 1\n")
     (info / "micropython.list").write_text("")
+    about = "Package: micropython\nVersion: 1\nStatus: install ok installed\n\n"
+    (info.parent / "status").write_text(about)
     before = router.files() - {n for n in router.files() if n.startswith("image")}
     for path in packages.values():
         (router.root / "tmp" / path.name).write_bytes(path.read_bytes())

@@ -120,7 +120,7 @@ def test_every_device_module_is_in_it_compiled(packages):
     names = {m.name for m in data}
     optional = set()
     for package, stems in (
-        ("swdist-install", ["install"]),
+        ("swdist-install", ["install", "ownflash"]),
         ("swdist-sntp", ["sntp"]),
         ("swdist-utils", ["inject", "texts", "tool"]),
     ):
