@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: help setup runtime demo test check size ipk host-binary lab fuzz vectors clean soak bench
+.PHONY: help setup runtime demo test check size ipk host-binary lab fuzz vectors clean soak bench openwrt
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
@@ -49,6 +49,9 @@ bench: setup runtime ## figures, printed with their seeds: BENCH=name for one of
 
 lab: setup runtime ## emulated routers of 32 MB (as root, 7 minutes): SCENE=stress, batman or flash, OLD=revision
 	@nice $(PY) tests/package/hardware/lab.py $(if $(SCENE),--scene $(SCENE)) $(if $(OLD),--old $(OLD))
+
+openwrt: setup runtime ## the suite on real OpenWrt in namespaces (as root): ROOTFS=FILE, tar or folder, x86-64; ONLY=words
+	@$(PY) -m tests.openwrt '$(ROOTFS)' $(if $(ONLY),-k '$(ONLY)')
 
 fuzz: setup ## fuzz each parser for SECONDS=60; only those in NAMES='manifest archive'
 	@$(PY) -m fuzz.seeds

@@ -18,6 +18,7 @@ LAYERS = {
     },
     "storage": {
         "store", "catalogue", "payloads", "reuse", "room", "chunks", "slots", "inject", "install",
+        "ownflash",
     },
     "wiring": {"config", "node", "status"},
     "entry": {"netd", "switchd", "sntp"},

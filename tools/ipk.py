@@ -36,8 +36,8 @@ MODULES = "usr/lib/micropython/swdist"
 OPTIONAL = {
     "swdist-install": (
         "Releases of swdist that are packages or whole images",
-        ("install",),
-        ("usr/lib/swdist/flash", "usr/lib/swdist/install"),
+        ("install", "ownflash"),
+        ("usr/lib/swdist/flash", "usr/lib/swdist/install", "usr/lib/swdist/install-apk"),
         "part-postinst",
     ),
     "swdist-sntp": (
@@ -49,7 +49,11 @@ OPTIONAL = {
     "swdist-utils": (
         "What people ask of swdist on a router: commands, ubus, Prometheus",
         ("inject", "texts", "tool"),
-        ("usr/libexec/rpcd/swdist", "etc/uci-defaults/50-swdist-utils"),
+        (
+            "usr/libexec/rpcd/swdist",
+            "usr/share/rpcd/acl.d/swdist-utils.json",
+            "etc/uci-defaults/50-swdist-utils",
+        ),
         "utils-postinst",
     ),
 }
@@ -271,7 +275,9 @@ def keyring(ca):
     image count, not the old ones. The version is their own: it grows with each change of keys, or
     no package manager would take them."""
     try:
-        trust = load_ca(platform.Fs(), str(ca))  # refuses what is no public key
+        trust = load_ca(platform.Fs(), str(ca))
+        if trust.strays:
+            raise ValueError(trust.strays[0])
     except (ValueError, OSError) as error:
         sys.exit(f"ipk: {error}")
     if set(trust.keys) & set(load_ca(platform.Fs(), str(TEST_ONLY)).keys):

@@ -26,7 +26,7 @@ CONSTANT = re.compile(
 )
 WHICH = 'MICROPYTHON = sys.implementation.name == "micropython"\n'
 # In packages of their own, which may be of another version than the rest: names they use stay.
-APART = ("inject", "install", "sntp", "texts", "tool")
+APART = ("inject", "install", "ownflash", "sntp", "texts", "tool")
 # Our names that MicroPython's own things may have too (a test asks it), and one for people.
 SHARED = set(
     "ACK ERROR Writer add at buf call clear clock close collect complete count diff digest end "

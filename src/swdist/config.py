@@ -10,6 +10,7 @@ BOARD_FILE = "/tmp/sysinfo/board_name"
 VERSION_FILE = "/usr/lib/swdist/version"  # of the image: configuration outlives sysupgrade
 MAX_INTERFACES = 8
 OPKG = ("/bin/opkg", "/usr/bin/opkg", "/bin/ipkg", "/usr/bin/ipkg")
+APK = "/usr/bin/apk"
 
 _INTERFACE_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 _PATHS = {
@@ -61,8 +62,9 @@ def _fail(tag, where, what):
     raise SystemExit(2)
 
 
-def load(argv, tag, fs):
-    """The Config. What is wrong is one line on stderr and SystemExit(2)."""
+def load(argv, tag, fs, ready=None):
+    """The Config. What is wrong is one line on stderr and SystemExit(2). ready(conf): what --check
+    looks at besides; ValueError says what is wrong."""
     conf = Config()
     path = None
     sets = {}
@@ -113,11 +115,17 @@ def load(argv, tag, fs):
         if why is not None:
             _fail(tag, where, why)
     if check:
+        try:
+            if ready:
+                ready(conf)
+        except ValueError as e:
+            _fail(tag, "check", e)
+        status = 0
         for name in conf.interfaces:
             if not fs.is_dir("/sys/class/net/" + name):
-                why = "there is no interface '%s' now; correct the name or bring it up" % name
-                _fail(tag, path or DEFAULT_FILE, why)
-        raise SystemExit(0)
+                sys.stderr.write("no interface '%s' now\n" % name)
+                status = 1  # it may come
+        raise SystemExit(status)
     return conf
 
 
@@ -233,6 +241,8 @@ def kinds(conf, fs):
     found = ["slot"]
     if [p for p in OPKG if fs.size(p) is not None]:
         found.append("ipk")
+    if fs.size(APK) is not None:
+        found.append("apk")
     if conf.images_kb:
         found.append("image")
     return tuple(found)

@@ -54,10 +54,7 @@ class Netd:
         self._ears = [self.link, self.server]
         self._why = [None] * 3  # as it was said last
         if conf.sntp != "off" or conf.reference == "broadcast":
-            try:
-                from swdist.sntp import Sntp
-            except ImportError:
-                raise ValueError("option sntp or reference: swdist-sntp is missing")
+            from swdist.sntp import Sntp
 
             self.sntp = Sntp(conf, self.counter)
             self._ears.append(self.sntp.ears)
@@ -67,14 +64,11 @@ class Netd:
                 self.poller.register(s)
         if give_up_root is not None:
             give_up_root()
-        ram = None
+        ram = self.own = None
         if conf.images_kb:
-            try:
-                from swdist.install import Ram
-            except ImportError:
-                raise ValueError("option images_kb: swdist-install is missing")
+            from swdist import install
 
-            ram = Ram(fs, conf)
+            ram = install.Ram(fs, conf)
         here = choose.Here(conf.board, config.kinds(conf, fs), conf.groups)
         quotas = conf.quota_kb * 1024, conf.relay_kb * 1024
         room = Room(here, conf.factory_version, *quotas, ram=ram, keep_all=keep_all)
@@ -102,6 +96,9 @@ class Netd:
             log,
         )
         self.node.beacon_us = conf.beacon_ms * 1000
+        if ram is not None and hasattr(install, "ownflash"):  # an older package has none
+            args = fs, conf, self.store.payloads, self.ipc, self.node.fetch.wake
+            self.own = install.ownflash.Own(*args)
         if self.sntp is not None:
             self.sntp.start(clock)
 
@@ -167,8 +164,9 @@ class Netd:
                 save_at = now + SAVE_TIME_US
                 self.save_time(now)
             wake = min(node.next_at, refresh_at, save_at)
-            if self.sntp is not None:
-                wake = min(wake, self.sntp.tick(now))
+            for part in (self.sntp, self.own):
+                if part is not None:
+                    wake = min(wake, part.tick(now))
             if news or on_tick is not None:
                 wake = min(wake, status_at)
             if self.serve.next_at is not None:
@@ -253,6 +251,8 @@ class Netd:
     def _from_switch(self, message):
         if message is not None and message[0] == ipc.ACTIVE:
             self.node.set_active(self.counter.counter_us(), *message[1:])
+        if self.own is not None:
+            self.own.hear(message)
 
     def save_time(self, now):
         """A soft start value for the next boot, or the next process; hourly, to spare the flash."""
@@ -279,15 +279,37 @@ class Netd:
             self.log.warn("status not written: %s" % e)
 
 
+def ready(fs, conf):
+    """(keys, ids of the user) that it starts with. ValueError if it can't."""
+    name = "sntp"
+    try:
+        if conf.sntp != "off" or conf.reference == "broadcast":
+            from swdist.sntp import Sntp  # noqa: F401
+        name = "install"
+        if conf.images_kb:
+            from swdist.install import Ram  # noqa: F401
+    except ImportError:
+        raise ValueError("swdist-%s is missing" % name)
+    trust = verify.load_ca(fs, conf.ca)
+    ids = platform.user_ids(conf.user) if conf.user else None
+    if conf.user and ids is None:
+        raise ValueError("there is no user '%s'; make it, or set option user root" % conf.user)
+    return trust, ids
+
+
 def main(argv):
     fs = platform.Fs()
-    conf = config.load(argv, "swdist-netd", fs)
+
+    def check(conf):
+        for text in ready(fs, conf)[0].strays:
+            sys.stderr.write(text + "\n")
+
+    conf = config.load(argv, "swdist-netd", fs, check)
     log = conf.log_to("swdist-netd")
     try:
-        trust = verify.load_ca(fs, conf.ca)
-        ids = platform.user_ids(conf.user) if conf.user else None
-        if conf.user and ids is None:
-            raise ValueError("there is no user '%s'; make it, or set option user root" % conf.user)
+        trust, ids = ready(fs, conf)
+        for text in trust.strays:
+            log.warn(text)
         for path in (conf.store, conf.run):
             fs.mkdirs(path)
         if ids is not None:

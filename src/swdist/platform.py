@@ -273,13 +273,18 @@ class Log:
         if to == "syslog":
             from swdist import unixsock
 
+            # OpenWrt's logd takes a space at byte 16 for the end of a date, and drops what is
+            # before it. With the process's number, as others have it, there is none.
+            with open("/proc/self/stat") as f:
+                self._mark = "%s[%s]" % (tag, f.read(16).split()[0])
+
             self._socket = unixsock.UnixSender("/dev/log")
 
     def _write(self, level, text):
         if level > self._limit:
             return
         if self._socket is None or not self._socket.send(
-            b"<%d>%s: %s" % (3 * 8 + level, self._tag.encode(), text.encode())
+            b"<%d>%s: %s" % (3 * 8 + level, self._mark.encode(), text.encode())
         ):
             sys.stderr.write("%s: %s\n" % (self._tag, text))
 

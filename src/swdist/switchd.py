@@ -77,6 +77,9 @@ class Switchd:
         # about to open or chown there. So both are made beside it, and renamed into it.
         self._aside = conf.run + ".switchd"
         self.ipc = unixsock.Unix(self._aside)
+        self._own = None
+        if hasattr(install, "ownflash"):  # an older package has none
+            self._own = install.ownflash.Giver(fs, conf, self._put, self.ipc)
         fs.chmod(self._aside, 0o600)
         ids = platform.user_ids(conf.user) if conf.user else None
         if ids is not None:
@@ -137,6 +140,7 @@ class Switchd:
             self._rank(switcher.quiet(wake))
             ready = self.poller.wait(max((wake - now + 999) // 1000, 0))
             if stop is not None and stop in ready:
+                self._hand_over(self.counter.counter_us())
                 break
             if self.ipc in ready and self._take():
                 look_at = self.counter.counter_us()
@@ -163,6 +167,7 @@ class Switchd:
     def _take(self):
         """Reads messages. True when the store is to be looked at."""
         look = False
+        own = None
         for _ in range(BURST):
             data = self.ipc.recv()
             if data is None:
@@ -172,6 +177,11 @@ class Switchd:
                 self.switcher.set_time(*message[1:], self.counter.counter_us())
             elif message is not None and message[0] == ipc.STORE:
                 look = True
+            elif message is not None and message[0] == ipc.OWN:
+                own = message
+        # One answer a turn, and none when a switch is near: it reads flash, and hashes.
+        if own is not None and self._own and not self.switcher.quiet(self.counter.counter_us()):
+            self._own.give(*own)
         return look
 
     def _look(self, now):
@@ -218,8 +228,9 @@ class Switchd:
         path = self.slots.path(release.rid)
         p = self.here.payload(release.manifest)
         kind = p.kind if p is not None else "none"
-        if name in ("activate", "flash") or (name == "prepare" and kind == "ipk"):
-            why = "kind ipk takes package swdist-install" if kind == "ipk" else 0
+        packages = kind in ("ipk", "apk")
+        if name in ("activate", "flash") or (name == "prepare" and packages):
+            why = "not now: kind %s takes package swdist-install" % kind if packages else 0
             if install:
                 why = install.script(platform.run, self.fs, self.conf, release, p, name, path)
             if why:
@@ -292,6 +303,7 @@ class Switchd:
             ],
             "hold": bool(self.conf.hold),
             "synced": self.switcher.synced,
+            "counter_us": self.counter.counter_us(),
             "swdist": VERSION,
         }
         self._put("/switch.json", json.dumps(status).encode())

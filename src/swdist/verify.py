@@ -47,6 +47,7 @@ class Trust:
         self.keys = keys
         self.threshold = threshold
         self.network = network
+        self.strays = []  # what lies in the CA directory and is no key of it
         self.baked = []  # (manifest, signatures) of the changes that came with the CA directory
         self._sets = [(keys, threshold)]  # the last one is in force
         self._chain = []  # ids of the releases that brought all but the first
@@ -155,10 +156,13 @@ class _Judge:
 def load_ca(fs, path):
     """The Trust of a CA directory: files `network`, `threshold`, and one public key a file, with
     which the network was founded; and N.manifest and N.signatures of each change of keys since.
-    ValueError with a line that says what is wrong."""
+    ValueError with a line that says what is wrong; what is no key is left out, and named in
+    `strays`: an editor and a package manager may leave copies there."""
     names = fs.listdir(path)
     if "network" not in names or "threshold" not in names:
-        raise ValueError("CA: %s has no files 'network' and 'threshold'" % path)
+        raise ValueError(
+            "CA: %s has no files 'network' and 'threshold'; install swdist-keyring" % path
+        )
     network = None
     for line in _text(fs, path + "/network").split("\n"):
         if line.startswith("id: "):
@@ -169,17 +173,20 @@ def load_ca(fs, path):
     if threshold is None:
         raise ValueError("CA: %s/threshold is not a number 1..%d" % (path, MAX_KEYS))
     keys = {}
+    strays = []
     for name in sorted(names):
         change = name.endswith(".manifest") or name.endswith(".signatures")
         if name in ("network", "threshold") or name.startswith(".") or change:
             continue
         parsed = usign.parse_public_key(fs.read(path + "/" + name, 1024) or b"")
-        if parsed is None or bytes(parsed[0]) != b"Ed":
-            raise ValueError("CA: %s/%s is not a public key in usign's form" % (path, name))
-        if parsed[2] in keys.values() or parsed[1] in keys:
-            raise ValueError("CA: %s/%s is there twice" % (path, name))
-        keys[parsed[1]] = parsed[2]
+        if parsed is None or bytes(parsed[0]) != b"Ed" or name.endswith(".apk-new"):
+            strays.append("CA: %s/%s is not a public key" % (path, name))
+        elif parsed[2] in keys.values() or parsed[1] in keys:
+            strays.append("CA: %s/%s is there twice" % (path, name))
+        else:
+            keys[parsed[1]] = parsed[2]
     trust = Trust(keys, threshold, network)
+    trust.strays = strays
     n = 1
     while "%d.manifest" % n in names:
         change = tuple(

@@ -173,4 +173,21 @@ def test_check_help_and_version_exit_with_0():
         finally:
             config._say = kept
         assert code == 0, flag
-    assert "no interface 'gone'" in failure(["--set", "interface=gone", "--check"])
+    try:  # it may come: no reason not to start
+        config.load(["--set", "interface=gone", "--check"], "t", Fs())
+        raise AssertionError("no word of it")
+    except SystemExit as e:
+        assert e.args[0] == 1
+
+
+def test_kinds_are_what_the_package_manager_here_installs():
+    class Conf:
+        images_kb = 0
+
+    class Files:
+        def __init__(self, *names):
+            self.size = lambda path: 1 if path in names else None
+
+    assert config.kinds(Conf, Files()) == ("slot",)
+    assert config.kinds(Conf, Files("/bin/opkg")) == ("slot", "ipk")
+    assert config.kinds(Conf, Files("/usr/bin/apk")) == ("slot", "apk")

@@ -260,6 +260,9 @@ class World(SwitcherWorld):
                 return 1
         return None
 
+    def open(self, path, mode):
+        raise OSError(2)  # there is no /proc/mtd
+
     def hook(self, release, name):
         if name == "flash":
             self.flashes.append((release.manifest.version[1], self.now // S))
@@ -277,6 +280,7 @@ class World(SwitcherWorld):
 
 class Run:
     run = "/run"
+    state = "/state"
 
 
 def test_image_is_flashed_at_the_drawn_instant_of_its_window_and_not_before_a_minute():
@@ -552,7 +556,7 @@ def run_script(w, text, kind, name, made=PAYLOAD, index=PAYLOAD.index):
     install.SCRIPTS, kept = w.root + "/", install.SCRIPTS
     try:
         if text is not None:
-            for script in ("install", "flash"):
+            for script in ("install", "install-apk", "flash"):
                 FS.write_atomic(w.root + "/" + script, text)
 
         return install.script(platform.run, FS, w.conf, r, p, name, "/slots/" + to_hex(m.rid))
@@ -560,7 +564,24 @@ def run_script(w, text, kind, name, made=PAYLOAD, index=PAYLOAD.index):
         install.SCRIPTS = kept
 
 
-WINDOW = {"image": "Window: 0\n", "ipk": "", "slot": ""}
+WINDOW = {"image": "Window: 0\n", "ipk": "", "apk": "", "slot": ""}
+
+
+def test_where_there_is_apk_its_script_is_called_for_whatever_is_active():
+    with Net() as w:
+        install.APK, kept = w.root + "/apk", install.APK
+        try:
+            for kind in ("apk", "slot"):
+                said = run_script(w, b'echo "$0" >"$4"; exit 3\n', kind, "activate")
+                assert said == w.root + "/install"
+            FS.write_atomic(w.root + "/apk", b"")
+            for kind in ("apk", "slot"):
+                said = run_script(w, b'echo "$0" >"$4"; exit 3\n', kind, "activate")
+                assert said == w.root + "/install-apk"
+            said = run_script(w, b'echo "$0" >"$4"; exit 3\n', "image", "flash")
+            assert said == w.root + "/flash"
+        finally:
+            install.APK = kept
 
 
 def test_script_is_told_all_it_needs_and_its_last_word_is_the_reason():
@@ -593,9 +614,9 @@ def test_image_that_is_packed_is_not_flashed():
 def test_script_that_says_nothing_and_one_that_is_missing_have_a_reason_too():
     with Net() as w:
         assert run_script(w, None, "slot", "activate") == 0
-        assert run_script(w, None, "ipk", "activate").endswith("/install is missing")
+        assert run_script(w, None, "ipk", "activate") == "not now: %s/install is missing" % w.root
         assert run_script(w, None, "image", "flash").endswith("/flash is missing")
-        assert run_script(w, b"exit 9\n", "ipk", "activate") == "it exited with 9"
+        assert run_script(w, b"exit 9\n", "ipk", "activate") == "not now: it exited with 9"
 
 
 def test_script_that_sysupgrade_has_ended_gives_no_verdict_whatever_was_said_before():

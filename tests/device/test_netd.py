@@ -81,10 +81,10 @@ def test_without_the_package_both_options_that_take_it_say_so():
     try:
         for conf.sntp, conf.reference in (("serve", "off"), ("off", "broadcast")):
             try:
-                netd.Netd(conf, Log(), FS, None, platform.Clock())
+                netd.ready(FS, conf)
                 raise AssertionError("started")
             except ValueError as e:
-                assert str(e) == "option sntp or reference: swdist-sntp is missing"
+                assert str(e) == "swdist-sntp is missing"
     finally:
         del sys.modules["swdist.sntp"]
         if real is not None:

@@ -4,7 +4,7 @@ import json
 
 from logs import Log
 
-from swdist import choose, ipc, libc, platform, switchd, verify
+from swdist import choose, ipc, libc, platform, switchd, unixsock, verify
 from swdist.bits import to_hex
 from swdist.switchd import Switchd
 from swdist.ucryptolib import sha256
@@ -321,3 +321,55 @@ def test_near_a_switch_it_is_ahead_of_other_processes_but_what_it_starts_is_not(
             platform.stop_fd = kept
     first, near, far = ("switches", before), ("switches", ahead), ("waits", before)
     assert seen == [first, ("waits", ahead), near, ("waits", ahead), near, far], seen
+
+
+class Giver:
+    """Counts what is asked of it."""
+
+    def __init__(self):
+        self.asked = []
+
+    def give(self, *message):
+        self.asked.append(message)
+
+
+def test_pieces_of_the_own_image_are_given_once_a_turn_and_never_near_a_switch():
+    with World() as w:
+        w.d._own = giver = Giver()
+        net = unixsock.Unix(w.conf.run + "/net.sock")
+        there = w.conf.run + "/switch.sock"
+        for quiet, asked in ((False, [(ipc.OWN, 4, 9)]), (True, [])):
+            w.d.switcher.quiet = lambda now, quiet=quiet: quiet
+            giver.asked = []
+            for n in range(5):
+                assert net.send_to(there, ipc.pack_own(n, 9))
+            w.d._take()
+            assert giver.asked == asked
+        w.d.flash = None  # without swdist-install
+        net.send_to(there, ipc.pack_own(1, 1))
+        w.d._take()
+        assert giver.asked == []
+        net.close()
+
+
+def test_random_messages_of_the_network_side_change_nothing():
+    with World() as w:
+        net = unixsock.Unix(w.conf.run + "/net.sock")
+        there = w.conf.run + "/switch.sock"
+        magics = b"swT1", b"swS1", b"swA2", b"swO1"
+        for n in range(800):
+            size = platform.rand(80) if n % 16 != 3 else 4
+            data = bytes(magics[n % 4]) + platform.rand_bytes(size)
+            net.send_to(there, data[: platform.rand(4 + size)] if n % 3 else data)
+            if n % 8 == 7:
+                w.d._take()
+        assert w.d.switcher.releases == []
+        assert sorted(FS.listdir(w.conf.state)) == ["lot", "slots"]
+        while True:
+            answer = net.recv()
+            if answer is None:
+                break
+            what, _, count = ipc.parse(answer)
+            assert (what, count) == (ipc.OWN, 0)
+        assert FS.size(w.conf.run + "/own") == 0
+        net.close()

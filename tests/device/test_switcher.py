@@ -672,6 +672,54 @@ def test_packages_that_could_not_be_undone_are_refused_when_they_are_prepared():
     assert w.story() == [("1", 1100, "start")]
 
 
+def tries(w, minor, name):
+    """In which seconds that hook of a version was asked."""
+    return [h[2] for h in w.hooks + w.told if h[:2] == (minor, name)]
+
+
+def test_not_now_fails_no_release_and_is_asked_again_with_growing_pauses():
+    w = World()
+    w.add(1, 1100).manifest.payloads[0].kind = "ipk"
+    w.status[(1, "activate")] = "not now: opkg: it exited with 255"
+    w.run(2100)
+    assert tries(w, 1, "activate") == [1100, 1160, 1280, 1520, 2000]
+    assert w.disk.bad == [] and w.disk.sure == FACTORY and tries(w, 1, "health") == []
+    w.status[(1, "activate")] = 0
+    w.status[(1, "health")] = "no"
+    w.run(2999)
+    assert tries(w, 1, "activate")[5:] == [2960]
+    w.run(3015)
+    assert w.disk.bad == []  # its trial has begun when its packages were there
+    w.status[(1, "health")] = 0
+    w.run(3019)
+    assert w.s.active.rid == w.disk.sure and w.story() == [("1", 1100, "start")]
+
+
+def test_going_back_is_repeated_until_it_is_done_and_a_switch_begins_anew():
+    w = World()
+    w.hooks = []
+    w.status[(0, "activate")] = "not now: base: opkg: No space left on device"
+    w.boot()
+    w.run(1400)
+    assert tries(w, 0, "activate") == [1000, 1060, 1180]
+    w.add(1, 1410)
+    w.run(9000)
+    assert tries(w, 0, "activate") == [1000, 1060, 1180] and tries(w, 1, "activate") == [1410]
+
+
+def test_what_can_t_be_prepared_now_is_prepared_later_and_does_not_start_before():
+    w = World()
+    w.add(1, 1010).manifest.payloads[0].kind = "ipk"
+    w.status[(1, "prepare")] = "not now: no room on flash: 76 KB are needed, 4 are free"
+    w.run(1400)
+    first = tries(w, 1, "prepare")
+    assert len(first) > 1 and first[2] - first[1] > first[1] - first[0] >= 60
+    assert w.story() == [] and w.disk.bad == [] and w.disk.whole == []
+    w.status[(1, "prepare")] = 0
+    w.run(2000)
+    assert w.story()[0][0] == "1"
+
+
 def test_experiment_of_packages_falls_back_to_packages_that_are_prepared():
     w = World()
     for r in (w.add(1, 1005), w.add(2, 1010, 1020)):

@@ -38,7 +38,7 @@ fill() {
 
 # The second partition: where `disk` in router.py puts the text of an image.
 image() {
-	[ -z "$flash" ] || dd "if=$flash" bs=512 skip=17408 count=1 iflag=direct status=none
+	[ -z "$flash" ] || dd "if=$flash" bs=512 skip=5120 count=1 iflag=direct status=none
 }
 
 # sysupgrade knows its disk by the signature that the kernel was told, 440 bytes from the start.
@@ -64,6 +64,7 @@ while :; do
 	rm -f pid
 	echo $boots >boots
 	end=0
+	# shellcheck disable=SC2016  # it is for the inner shell
 	setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --propagation private \
 		setpriv --bounding-set -sys_time,-sys_module,-syslog,-sys_rawio bash -c '
 			set -e

@@ -1,6 +1,6 @@
 """Routers that run OpenWrt's own procd as process 1, each in namespaces of its own (keeper.sh).
 
-Nothing of the host is theirs: no device but those of DEVICES and a loop device of their own, no clock, no
+Nothing of the host is theirs: no device but those of CHARACTER and a loop device of their own, no clock, no
 module, no network but the veth given. All of it goes with the process that made it, however that ends."""
 
 import ctypes
@@ -23,7 +23,7 @@ LOOP_MAJOR = 7
 CHARACTER = {1: (3, 5, 7, 8, 9), 5: (0, 2), 10: (200,), 136: None}
 BOOT_S = 60
 # An image as sysupgrade takes it for x86: sectors of the boot partition and of the second one.
-BOOT_SECTORS, ROOT_SECTORS = (512, 16384), (17408, 24576)
+BOOT_SECTORS, ROOT_SECTORS = (512, 4096), (5120, 4096)
 SECTOR = 512
 
 
@@ -42,7 +42,9 @@ class Router:
     """files: {path: text} that its image has besides. disk: the file that is its flash. link: a network
     interface here that becomes its eth0."""
 
-    def __init__(self, rootfs, folder, name="router", files=None, disk=None, link=None, overlay_mb=64):
+    def __init__(
+        self, rootfs, folder, name="router", files=None, disk=None, link=None, overlay_mb=64
+    ):
         self.folder = Path(folder) / name
         self.name = name
         for path, text in {"/etc/config/README": "", **(files or {})}.items():
@@ -63,7 +65,7 @@ class Router:
         )  # fmt: skip
         if link:
             wait_for((self.folder / "root").exists, "namespaces")
-            _host("ip", "link", "set", link, "netns", str(self.keeper.pid), "name", "eth0")
+            host("ip", "link", "set", link, "netns", str(self.keeper.pid), "name", "eth0")
         (self.folder / "go").touch()
         self.wait_up()
 
@@ -137,9 +139,9 @@ class Router:
     def tries(self, command, limit_s=120):
         return self._read("pid") and self.call(command, limit_s)[0] == 0
 
-    def run(self, command, limit_s=120):
+    def run(self, command, limit_s=120, data=b""):
         """What a command printed that has to succeed."""
-        status, text = self.call(command, limit_s)
+        status, text = self.call(command, limit_s, data)
         assert status == 0, f"{command}: {status}\n{text}"
         return text
 
@@ -174,14 +176,17 @@ def disk(path, text):
     grub = path.with_suffix(".files") / "boot/grub"
     grub.mkdir(parents=True, exist_ok=True)
     (grub / "grub.cfg").write_text("linux /boot/vmlinuz root=PARTUUID=5452574f-02\n")
-    for file, size in ((path, 24 << 20), (boot, BOOT_SECTORS[1] * SECTOR)):
+    for file, size in (
+        (path, (ROOT_SECTORS[0] + ROOT_SECTORS[1]) * SECTOR),
+        (boot, BOOT_SECTORS[1] * SECTOR),
+    ):
         with file.open("wb") as f:
             f.truncate(size)
-    _host("mkfs.ext4", "-q", "-F", "-O", "^has_journal", "-d", str(grub.parent.parent), str(boot))
+    host("mkfs.ext4", "-q", "-F", "-O", "^has_journal", "-d", str(grub.parent.parent), str(boot))
     table = "label: dos\nlabel-id: 0x5452574f\n" + "".join(
         f"start={start},size={size},type=83\n" for start, size in (BOOT_SECTORS, ROOT_SECTORS)
     )
-    _host("sfdisk", "-q", str(path), stdin=table)
+    host("sfdisk", "-q", str(path), stdin=table)
     with path.open("r+b") as f:
         for at, data in ((0, b"\xeb\x63"), (BOOT_SECTORS[0] * SECTOR, boot.read_bytes()),
                          (ROOT_SECTORS[0] * SECTOR, text.encode())):  # fmt: skip
@@ -191,8 +196,10 @@ def disk(path, text):
     return path
 
 
-def _host(*words, stdin=None):
-    done = subprocess.run(words, input=stdin, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+def host(*words, stdin=None):
+    done = subprocess.run(
+        words, input=stdin, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     assert done.returncode == 0, f"{' '.join(words)}: {done.stdout}"
     return done.stdout
 
@@ -210,13 +217,22 @@ def _loops(disk):
             for n in numbers:
                 if not Path(f"/dev/loop{n}").exists():
                     os.mknod(f"/dev/loop{n}", 0o600 | 0o060000, os.makedev(LOOP_MAJOR, n))
-            if any(subprocess.run(["losetup", f"/dev/loop{n}"], capture_output=True).returncode == 0 for n in numbers):
+            if any(
+                subprocess.run(["losetup", f"/dev/loop{n}"], capture_output=True).returncode == 0
+                for n in numbers
+            ):
                 continue
-            parts = ((), *((f"-o{s * SECTOR}", f"--sizelimit={c * SECTOR}") for s, c in (BOOT_SECTORS, ROOT_SECTORS)))
+            parts = (
+                (),
+                *(
+                    (f"-o{s * SECTOR}", f"--sizelimit={c * SECTOR}")
+                    for s, c in (BOOT_SECTORS, ROOT_SECTORS)
+                ),
+            )
             for n, part in zip(numbers, parts):
-                _host("losetup", *part, f"/dev/loop{n}", str(disk))
+                host("losetup", *part, f"/dev/loop{n}", str(disk))
                 _held.append(os.open(f"/dev/loop{n}", os.O_RDONLY))
-                _host("losetup", "-d", f"/dev/loop{n}")
+                host("losetup", "-d", f"/dev/loop{n}")
             return tuple(numbers)
     raise OSError("no three loop devices in a row are free")
 
@@ -244,10 +260,17 @@ def _program(rules):
     out = [_instruction(load, 2, 1, 0), _instruction(0xBF, 5, 2), _instruction(0x57, 2, number=0xFFFF),
            _instruction(0x77, 5, number=16), _instruction(load, 3, 1, 4), _instruction(load, 4, 1, 8)]  # fmt: skip
     yes = _instruction(move, number=1) + _instruction(leave)
-    out += [_instruction(jump_ne, 2, offset=3, number=2), _instruction(jump_ne, 5, offset=2, number=1), yes]
+    out += [
+        _instruction(jump_ne, 2, offset=3, number=2),
+        _instruction(jump_ne, 5, offset=2, number=1),
+        yes,
+    ]
     for kind, major, minor in rules:
         rest = 3 if minor is None else 4
-        out += [_instruction(jump_ne, 2, offset=rest, number=kind), _instruction(jump_ne, 3, offset=rest - 1, number=major)]
+        out += [
+            _instruction(jump_ne, 2, offset=rest, number=kind),
+            _instruction(jump_ne, 3, offset=rest - 1, number=major),
+        ]
         if minor is not None:
             out.append(_instruction(jump_ne, 4, offset=2, number=minor))
         out.append(yes)
@@ -260,9 +283,14 @@ def _cgroup(loops):
     top = Path(next(m[1] for m in mounts if m[2] == "cgroup2")) / CGROUPS
     path = top / f"{os.getpid()}-{time.monotonic_ns()}"
     path.mkdir(parents=True)
-    rules = [(2, major, minor) for major, minors in CHARACTER.items() for minor in minors or (None,)]
+    rules = [
+        (2, major, minor) for major, minors in CHARACTER.items() for minor in minors or (None,)
+    ]
     code = _program([*rules, *((1, LOOP_MAJOR, n) for n in loops)])
-    code, license_ = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(b"GPL")
+    code, license_ = (
+        ctypes.create_string_buffer(code, len(code)),
+        ctypes.create_string_buffer(b"GPL"),
+    )
     address = ctypes.addressof
     program = _bpf(5, struct.pack("<IIQQ", 15, len(code) // 8, address(code), address(license_)))
     folder = os.open(path, os.O_RDONLY)

@@ -62,6 +62,43 @@ swdist_slot() {
 	[ ! -d "$slots/$active/lib/swdist" ] || code=$slots/$active/lib:
 } 2>/dev/null
 
+# swdist_check: what is wrong with the configuration and the keys. 2: nothing can start with them.
+swdist_check() (
+	cd / || exit # Python looks for modules where it is started
+	swdist_slot
+	# shellcheck disable=SC2086  # a command with its flags
+	MICROPYPATH=$code$SWDIST_PATH $SWDIST_PYTHON -m swdist.netd --check 2>&1
+)
+
+# swdist_ready: can anything start? If not, why is said once, and again when it changes. What is on
+# trial is started all the same, for its launcher has to judge it.
+swdist_ready() {
+	swdist_slot
+	[ -z "$trial" ] || return 0
+	why=$(swdist_check)
+	case $? in
+	2 | 127) ;;
+	*)
+		rm -f "${SWDIST_PIDS}why"
+		return 0
+		;;
+	esac
+	[ "$why" = "$(cat "${SWDIST_PIDS}why" 2>/dev/null)" ] || logger -t swdist "$why"
+	echo "$why" >"${SWDIST_PIDS}why"
+	return 1
+}
+
+# swdist_said net|switch: what one side says of itself. RUN is the network side's: what lies there may
+# be a pipe, or become one, so that file is looked at where nobody else can change it.
+swdist_said() {
+	mine=$SWDIST_PIDS$1.$$
+	ln "$SWDIST_RUN/$1.json" "$mine" 2>/dev/null || return 1
+	[ -f "$mine" ] && [ ! -L "$mine" ] && head -c 65536 "$mine"
+	found=$?
+	rm -f "$mine"
+	return $found
+}
+
 # swdist_write NAME: a file of STATE from stdin. After a power cut it is the old or the new one, whole.
 swdist_write() {
 	cat >"$state/$1.tmp" && sync && mv "$state/$1.tmp" "$state/$1" && sync
