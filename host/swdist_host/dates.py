@@ -11,7 +11,7 @@ from swdist_host.times import span, time_text
 
 FUTURE_S = 60  # clocks of hosts are as wrong as that
 OLD_S = 30 * 86400  # between building and the last signature
-FAR_S = 366 * 86400  # nobody plans further ahead
+FAR_S = 5 * 366 * 86400  # nobody plans further ahead
 OFF_S = 300  # a host whose clock differs more from the mesh's is not to be trusted with times
 FORCE = "mend what is wrong, or say --force"
 

@@ -223,7 +223,7 @@ class Fetch:
         slot.began_at = now
         slot.check_at = now + PATIENCE_US
         slot.port = self._rows[row].port()
-        slot.get.small = now < self._rows[row].small_until
+        slot.get.small_blocks = now < self._rows[row].small_until
         slot.get.start(slot.peer, slot.port, slot.name().encode(), limit, now)
         slot.get.mark = KEEP_BYTES if what == RUN else limit + 1
 
@@ -296,7 +296,7 @@ class Fetch:
                 self._probe_us = max(PROBE_US, took_us * 2)
                 self._probe_at = None
             row.praise(took_us if what == RUN else 0, length, slot.port)
-            if get.small and row.small_until <= now:
+            if get.small_blocks and row.small_until <= now:
                 row.small_until = now + SMALL_US
         elif slot.probe and what == RUN and not lie and row.pieces.get(slot.id, 0) <= slot.next:
             pass  # not there yet

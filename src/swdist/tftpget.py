@@ -31,7 +31,9 @@ class Get:
         self._out = bytearray(tftp.MAX_REQUEST_BYTES)
         self._timer = tftp.Timer()
         self.state = IDLE
-        self.small = False  # ask for the smallest blocks that all serve? The owner's, and set here
+        self.small_blocks = (
+            False  # ask for the smallest blocks that all serve? The owner's, and set here
+        )
         self._peer = None
         self._port = self._port_before = 0
         self.length = 0
@@ -76,7 +78,7 @@ class Get:
         self._port = 0  # its TID, known with the first answer
         self._blksize = tftp.DEFAULT_BLKSIZE
         self._agreed = False  # an OACK has come
-        blksize = tftp.DEFAULT_BLKSIZE if self.small else ASK_BLKSIZE
+        blksize = tftp.DEFAULT_BLKSIZE if self.small_blocks else ASK_BLKSIZE
         self._out_bytes = tftp.put_request(self._out, self._name, blksize, ASK_WINDOW)
         self._transmit(now)
 
@@ -127,8 +129,13 @@ class Get:
             self.give_up()
             return
         self._timer.back_off(tftp.RTO_MAX_US)
-        if self._agreed and self._next == 1 and self._tries == NOTHING_TRIES and not self.small:
-            self.small = True
+        if (
+            self._agreed
+            and self._next == 1
+            and self._tries == NOTHING_TRIES
+            and not self.small_blocks
+        ):
+            self.small_blocks = True
             self._tries = 0
             self._ask(now)
         elif self._port:

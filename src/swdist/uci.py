@@ -37,7 +37,7 @@ def parse(text):
         elif words[0] not in ("package", "p") or len(words) != 2:
             why = "'%s' is not config, option or list" % words[0]
         if why is not None:
-            return None, "line %d: %s" % (line, why)
+            return None, "line %d: %s" % (line, why.replace("\n", " "))
     return types, None
 
 

@@ -776,7 +776,7 @@ def test_where_large_frames_are_swallowed_smaller_blocks_are_asked_for():
     )
     began = wire.now
     wire.start().run()
-    assert wire.result() == PAYLOAD * 4 and wire.get.small
+    assert wire.result() == PAYLOAD * 4 and wire.get.small_blocks
     assert wire.get.progress_at - began < 3000000
     assert wire.to_client_bytes < 3 * 65536
     # Known beforehand, as of this neighbour, it costs nothing.
@@ -789,5 +789,5 @@ def test_a_lossy_link_is_not_taken_for_one_that_swallows_large_frames():
     small = 0
     for seed in range(40):
         wire = Wire((PAYLOAD * 4)[:65536], loss=20, seed=seed * 999).start().run()
-        small += wire.get.small
+        small += wire.get.small_blocks
     assert small == 0

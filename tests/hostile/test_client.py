@@ -43,7 +43,7 @@ def block(n, size=512):
 
 def failed(client):
     """Why; and nothing is left."""
-    out = client.process.communicate(timeout=peers.LIMIT_S)[0]
+    out = client.process.communicate(timeout=2 * peers.LIMIT_S)[0]  # for silence it waits 10 s
     assert client.process.returncode == 1 and not client.path.exists()
     return json.loads(out)["reason"]
 

@@ -26,6 +26,7 @@ LEFT_OUT = {
     "test_index_that_the_network_side_has_changed_is_not_used",
     "test_files_are_bounded_in_number_and_in_all_by_the_archives_size",
     "test_image_that_is_packed_is_not_flashed",
+    "test_where_there_is_apk_its_script_is_called_for_whatever_is_active",
     "test_script_that_sysupgrade_has_ended_gives_no_verdict_whatever_was_said_before",
 }
 
