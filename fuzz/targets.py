@@ -187,7 +187,7 @@ def read_config(data):
         assert code in (0, 1, 2)
         lines = err.getvalue().count("\n") - sum(a.count("\n") for a in argv)
         most = config.MAX_INTERFACES if code == 1 else 1  # 1: some of them are not there now
-        assert code == 0 or lines <= most and 1 <= err.getvalue().count("\n"), err.getvalue()
+        assert code == 0 or lines <= most and err.getvalue().count("\n") >= 1, err.getvalue()
         return
     assert 1 <= len(conf.interfaces) <= config.MAX_INTERFACES
     assert all(0 < len(name) <= 15 and "/" not in name for name in conf.interfaces)
