@@ -65,6 +65,10 @@ class Link:
     def refresh(self):
         pass
 
+    def close(self):
+        for s in self.sockets:
+            s.close()
+
     def send(self, peer, port, data):
         return self.sockets[0].send(peer, port, data)
 

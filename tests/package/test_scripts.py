@@ -12,7 +12,9 @@ SCRIPTS = [
     *(
         path
         for path in FILES.rglob("*")
-        if path.is_file() and path.suffix != ".nft" and path.parent.name not in ("config", "keep.d")
+        if path.is_file()
+        and path.suffix not in (".nft", ".json")
+        and path.parent.name not in ("config", "keep.d")
     ),
 ]
 # rc.common's part in a call of /etc/init.d/swdist on systems without procd.
@@ -75,8 +77,12 @@ def test_procd_is_told_what_to_run_and_when_to_run_it_anew(tmp_path):
     text = (FILES / "etc/init.d/swdist").read_text()
     text = text.replace("/sbin/procd", "/bin/sh").replace("/usr/lib", f"{FILES}/usr/lib")
     script = tmp_path / "swdist"
-    script.write_text(text.replace("mkdir -p", ": mkdir"))
-    status, said = ash([PROCD + "start_service; service_triggers; echo $START$STOP", str(script)])
+    text = text.replace("mkdir -p", ": mkdir")
+    words = PROCD + "start_service; service_triggers; echo $START$STOP"
+    script.write_text(text)
+    assert ash([words, str(script)])[1].endswith("trigger swdist\n9901\n")  # there are no keys
+    script.write_text(text.replace("swdist_ready || return 0", ":"))
+    status, said = ash([words, str(script)])
     assert status == 0
     for daemon in ("switchd", "netd"):
         assert (
