@@ -149,6 +149,8 @@ class Node(Router):
         def so():
             status, text = self.call("cat /var/run/swdist/switch.json")
             said = json.loads(text) if status == 0 else {"active": {"version": ""}}
+            if "confirmed" not in said:  # while it boots
+                return False
             is_confirmed = said["confirmed"] == said["active"]["id"]
             return said["active"]["version"] == version and (is_confirmed or not confirmed)
 
