@@ -31,9 +31,7 @@ class Get:
         self._out = bytearray(tftp.MAX_REQUEST_BYTES)
         self._timer = tftp.Timer()
         self.state = IDLE
-        self.small_blocks = (
-            False  # ask for the smallest blocks that all serve? The owner's, and set here
-        )
+        self.small_blocks = False  # ask for those that all serve? Set by the owner, and here
         self._peer = None
         self._port = self._port_before = 0
         self.length = 0

@@ -4,6 +4,8 @@ and against hostile peers. Virtual time; buffers are overwritten after each rece
 import gc
 import sys
 
+from made import File
+
 from swdist import tftp, tftpget, tftpserve, upload
 from swdist.tftpget import DONE, FAILED
 
@@ -13,20 +15,6 @@ MICROPYTHON = sys.implementation.name == "micropython"
 SERVER = 27183
 NAME = b"1/x/0"
 PAYLOAD = bytes([(i * 7 + (i >> 8)) & 0xFF for i in range(16384)])
-
-
-class File:
-    def __init__(self, data):
-        self.data = data
-        self.size = len(data)
-
-    def read_into(self, offset, view):
-        part = self.data[offset : offset + len(view)]
-        view[: len(part)] = part
-        return len(part)
-
-    def close(self):
-        self.data = None
 
 
 class Wire:

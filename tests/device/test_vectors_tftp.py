@@ -3,6 +3,7 @@
 from binascii import unhexlify
 from struct import unpack
 
+from made import File
 from test_store import KB, Box
 from wired import vectors
 
@@ -70,20 +71,6 @@ def test_names_give_what_the_vectors_say():
     with Box(quota=512 * KB) as b:
         for case in sorted(V["names"], key=lambda c: c["held"]):  # a store only grows
             check(filled(b, case["held"]), case)
-
-
-class File:
-    def __init__(self, data):
-        self.data = data
-        self.size = len(data)
-
-    def read_into(self, offset, view):
-        part = self.data[offset : offset + len(view)]
-        view[: len(part)] = part
-        return len(part)
-
-    def close(self):
-        pass
 
 
 class Server:
