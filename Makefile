@@ -48,7 +48,7 @@ bench: setup runtime ## figures, printed with their seeds: BENCH=name for one of
 	@for b in $(if $(BENCH),bench/$(BENCH).py,bench/*.py); do echo "== $$b"; $(PY) $$b || exit 1; done
 
 lab: setup runtime ## emulated routers of 32 MB (as root, 7 minutes): SCENE=stress, batman or flash, OLD=revision
-	@nice $(PY) tests/package/hardware/lab.py $(if $(SCENE),--scene $(SCENE)) $(if $(OLD),--old $(OLD))
+	@nice $(PY) -m lab.emulated $(if $(SCENE),--scene $(SCENE)) $(if $(OLD),--old $(OLD))
 
 openwrt: setup runtime ## the suite on real OpenWrt in namespaces (as root): ROOTFS=FILE, tar or folder, x86-64; ONLY=words
 	@$(PY) -m tests.openwrt '$(ROOTFS)' $(if $(ONLY),-k '$(ONLY)')

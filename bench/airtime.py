@@ -20,8 +20,8 @@ import argparse
 import numpy as np
 from common import SEED, mesh, spread
 
-from swdist import tftp
-from swdist.datagram import PORT
+from swdist.formats import tftp
+from swdist.formats.datagram import PORT
 
 MIB = 1048576
 STEP_US = 50

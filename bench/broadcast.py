@@ -13,7 +13,7 @@ import argparse
 
 from common import SEED, mesh, spread
 
-from swdist.fetch import RUN
+from swdist.machines.fetch import RUN
 from swdist_host.sim import radio, transfer
 
 MIB = 1048576

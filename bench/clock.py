@@ -17,7 +17,7 @@ import time
 
 import networkx
 
-from swdist import clock as device
+from swdist.machines import clock as device
 from swdist_host.sim import topology
 
 S = 1000000

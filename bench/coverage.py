@@ -23,7 +23,7 @@ import argparse
 
 from common import SEED, Stopwatch, mesh, spread
 
-from swdist.fetch import RUN_BYTES
+from swdist.machines.fetch import RUN_BYTES
 from swdist_host.sim import bounds
 
 MIB = 1048576

@@ -22,27 +22,27 @@ CONTROL_SEEDS = 12  # at least so many are run on the unchanged code
 
 # name: (module, what is there, what is put in its place)
 MUTATIONS = {
-    "unsigned": ("verify.py", "if len(good) < threshold:", "if False:"),
+    "unsigned": ("trust/verify.py", "if len(good) < threshold:", "if False:"),
     "no-end": (
-        "choose.py",
+        "trust/choose.py",
         "(m.experimental and not (synced and now_s < m.end_s))",
         "(m.experimental and not synced)",
     ),
     "no-digest": (
-        "payloads.py",
+        "storage/payloads.py",
         "if digest != entries[at : at + DIGEST_BYTES]:\n                why",
         "if False:\n                why",
     ),
-    "any-board": ("choose.py", "p.boards is None or self.board in p.boards", "True"),
-    "all-invited": ("choose.py", "if not m.groups and not m.share:", "if True:"),
+    "any-board": ("trust/choose.py", "p.boards is None or self.board in p.boards", "True"),
+    "all-invited": ("trust/choose.py", "if not m.groups and not m.share:", "if True:"),
     "lost-rename": (
-        "slots.py",
+        "storage/slots.py",
         'self._fs.write_atomic(self._state + "/" + name, data)',
         'self._fs.write_atomic(self._state + "/" + name + ".new", data)',
     ),
-    "old-keys": ("verify.py", "elif m.rid in self._keep:", "else:"),
+    "old-keys": ("trust/verify.py", "elif m.rid in self._keep:", "else:"),
     "one-clock": (
-        "clock.py",
+        "machines/clock.py",
         "a = _window(aheads, need)",
         "a = aheads[-1] if aheads else None",
     ),

@@ -21,7 +21,7 @@ import statistics
 
 from common import SEED
 
-from swdist import tftpserve
+from swdist.machines import tftpserve
 from swdist_host.sim import radio, topology, transfer
 from swdist_host.sim.world import SECOND, World
 

@@ -31,7 +31,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import peers  # noqa: E402
 
-from lab import net  # noqa: E402
+from lab.namespaces import net  # noqa: E402
 
 PORT = 6969
 LIMIT_S = 100

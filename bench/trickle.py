@@ -16,7 +16,8 @@ import random
 
 from common import SEED
 
-from swdist import announce, node
+from swdist.machines import announce
+from swdist.wiring import node
 from swdist_host.sim import topology
 
 FLIGHT_US = 1000

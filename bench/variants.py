@@ -22,8 +22,9 @@ from unittest import mock
 
 from common import SEED, mesh, spread
 
-from swdist import fetch, node, tftpserve
-from swdist.bits import sooner
+from swdist.formats.bits import sooner
+from swdist.machines import fetch, tftpserve
+from swdist.wiring import node
 from swdist_host.sim import radio, station, transfer
 
 MIB = 1048576

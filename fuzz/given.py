@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
-from swdist import manifest, verify
-from swdist.ucryptolib import sha256
+from swdist.crypto.ucryptolib import sha256
+from swdist.formats import manifest
+from swdist.trust import verify
 
 VECTORS = Path(__file__).resolve().parent.parent / "tests/vectors"
 

@@ -1,4 +1,4 @@
-"""Files in memory, with the interface of swdist.platform.Fs. Each path that is written is noted."""
+"""Files in memory, with the interface of shell.platform.Fs. Each path that is written is noted."""
 
 import io
 

@@ -19,8 +19,8 @@ from fuzz.given import (
     join,
     vectors,
 )  # fmt: skip
-from swdist import ipc, tftp, usign
-from swdist.bits import to_hex
+from swdist.formats import ipc, tftp, usign
+from swdist.formats.bits import to_hex
 from swdist_host import sigfile
 
 WORK = VECTORS.parent.parent / "build/fuzz"

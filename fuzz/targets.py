@@ -27,21 +27,23 @@ from fuzz.given import (
     pieces,
 )  # fmt: skip
 from fuzz.memory import Memory
-from swdist import choose, config, datagram, index, ipc, manifest, tftp, uci, usign, verify
-from swdist.bits import to_hex
-from swdist.chunks import Chunks
-from swdist.clock import Clock
-from swdist.inflate import inflate
-from swdist.neighbours import MAX_NEIGHBOURS, MAX_OFFERS, MAX_PAYLOADS
-from swdist.node import Node
-from swdist.payloads import Payloads
-from swdist.room import Room
-from swdist.slots import MAX_FAILED, Slots
-from swdist.store import Store
-from swdist.tftpget import DONE, FAILED, RUNNING, Get
-from swdist.tftpserve import AMPLIFY, Serve
-from swdist.ucryptolib import sha256
-from swdist.untar import Untar
+from swdist.crypto.ucryptolib import sha256
+from swdist.formats import datagram, index, ipc, manifest, tftp, uci, usign
+from swdist.formats.bits import to_hex
+from swdist.formats.inflate import inflate
+from swdist.formats.untar import Untar
+from swdist.machines.clock import Clock
+from swdist.machines.neighbours import MAX_NEIGHBOURS, MAX_OFFERS, MAX_PAYLOADS
+from swdist.machines.tftpget import DONE, FAILED, RUNNING, Get
+from swdist.machines.tftpserve import AMPLIFY, Serve
+from swdist.storage.chunks import Chunks
+from swdist.storage.payloads import Payloads
+from swdist.storage.room import Room
+from swdist.storage.slots import MAX_FAILED, Slots
+from swdist.storage.store import Store
+from swdist.trust import choose, verify
+from swdist.wiring import config
+from swdist.wiring.node import Node
 from swdist_host import sigfile
 
 

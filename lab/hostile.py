@@ -8,9 +8,12 @@ of each chunk changed.
 import sys
 from types import SimpleNamespace
 
-from swdist import config, netd, platform, verify
-from swdist.payloads import MAX_RUN_BYTES, File
-from swdist.room import Plan
+from swdist import netd
+from swdist.shell import platform
+from swdist.storage.payloads import MAX_RUN_BYTES, File
+from swdist.storage.room import Plan
+from swdist.trust import verify
+from swdist.wiring import config
 from swdist_host import release
 
 

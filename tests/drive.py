@@ -11,8 +11,10 @@ import json
 import os
 import sys
 
-from swdist import net, payloads, platform, ports, tftpget
-from swdist.tftpserve import Serve
+from swdist.machines import tftpget
+from swdist.machines.tftpserve import Serve
+from swdist.shell import net, platform, ports
+from swdist.storage import payloads
 
 FS = platform.Fs()
 MAX_BYTES = 9 << 20

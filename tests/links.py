@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from swdist import ifaces, link, net, sntp
+from swdist import sntp
+from swdist.shell import ifaces, link, net
 
 
 def link_local():

@@ -2,7 +2,8 @@
 
 import pytest
 
-from swdist import switchd, ucryptolib
+from swdist import switchd
+from swdist.crypto import ucryptolib
 from swdist_host.sim import crypto
 
 

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PublicKey,
 )
 
-from swdist import ed25519, sha512, ucryptolib, usign
+from swdist.crypto import ed25519, sha512, ucryptolib
+from swdist.formats import usign
 from swdist_host import sigfile
 
 VECTORS = sorted((Path(__file__).parent / "vectors/ed25519").glob("*.json"))

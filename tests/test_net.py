@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from swdist import ifaces, net, sntp, unixsock
+from swdist import sntp
+from swdist.shell import ifaces, net, unixsock
 
 ROOT = Path(__file__).resolve().parent.parent
 

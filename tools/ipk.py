@@ -22,8 +22,9 @@ import ipk_const
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
-from swdist import VERSION, platform  # noqa: E402
-from swdist.verify import load_ca  # noqa: E402
+from swdist import VERSION  # noqa: E402
+from swdist.shell import platform  # noqa: E402
+from swdist.trust.verify import load_ca  # noqa: E402
 
 RELEASE = 1
 OUT = ROOT / "build/ipk"
@@ -226,7 +227,10 @@ def files():
 def modules(kind):
     """The device code: `py` as it is, `mpy` compiled for any runtime of .mpy version 6."""
     if kind == "py":
-        return {f"{MODULES}/{p.name}": (0o644, p.read_bytes()) for p in DEVICE.glob("*.py")}
+        return {
+            f"{MODULES}/{stem}.py": (0o644, text.encode())
+            for stem, text in ipk_const.plain().items()
+        }
     if not MPY_CROSS.exists():
         sys.exit(f"ipk: {MPY_CROSS} is missing: `make runtime` builds it")
     found = {}

@@ -19,6 +19,7 @@ from collections import Counter
 from pathlib import Path
 
 DEVICE = Path(__file__).resolve().parent.parent / "src/swdist"
+FOLDER = re.compile(rf"\bswdist\.(?:{'|'.join(p.name for p in DEVICE.iterdir() if p.is_dir())})\b")
 CONSTANT = re.compile(
     r"""^(?P<name>_?[A-Z][A-Z0-9_]*) = """
     r"""(?P<value>0x[0-9a-fA-F]+|-?[0-9]+|b?"[^"\\\n]*")[ ]*(?:#.*)?$""",
@@ -275,8 +276,20 @@ def outermost(node):
             yield from outermost(child)
 
 
+def flat(text):
+    """A module's text, for a package without folders: each would cost flash and a look-up."""
+    return FOLDER.sub("swdist", text)
+
+
+def plain():
+    """{module: source} as it stands in the tree, without its folders."""
+    top, *folders = DEVICE, *(p for p in DEVICE.iterdir() if p.is_dir())
+    paths = [*top.glob("*.py"), *(p for f in folders for p in f.glob("[!_]*.py"))]
+    return {path.stem: flat(path.read_text()) for path in sorted(paths, key=lambda p: p.stem)}
+
+
 def source():
-    return constants({path.stem: path.read_text() for path in sorted(DEVICE.glob("*.py"))})
+    return constants(plain())
 
 
 def device():

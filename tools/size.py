@@ -58,14 +58,16 @@ def modules(folder):
     package = folder / "swdist"
     package.mkdir()
     rows = []
-    for path in sorted(DEVICE.glob("*.py")):
+    for path in sorted(DEVICE.rglob("*.py")):
         text = path.read_text()
-        out = package / f"{path.stem}.mpy"
-        name = f"swdist/{path.name}"
+        where = path.relative_to(DEVICE)
+        out = package / where.with_suffix(".mpy")
+        out.parent.mkdir(exist_ok=True)
+        name = f"swdist/{where}"
         subprocess.run([BIN / "mpy-cross", "-O3", "-s", name, "-o", out, path], check=True)
         rows.append(
             {
-                "module": path.stem,
+                "module": str(where.with_suffix("")),
                 "raw_lines": len(text.splitlines()),
                 "lines": code_lines(text),
                 "mpy_bytes": out.stat().st_size,
@@ -136,7 +138,7 @@ def measure():
         packed = packed_bytes()
         memory = {daemon: memory_of(daemon, Path(folder)) for daemon in DAEMONS}
     optional = {stem for _, stems, *_ in ipk.OPTIONAL.values() for stem in stems}
-    lines = sum(row["lines"] for row in rows if row["module"] not in optional)
+    lines = sum(row["lines"] for row in rows if Path(row["module"]).name not in optional)
     size = sum(row["mpy_bytes"] for row in rows)
     budgets = [
         {"what": "lines", "is": lines, "budget": LINES_BUDGET},
@@ -156,10 +158,10 @@ def measure():
 
 
 def show(found):
-    print(f"{'module':<14}{'lines':>7}{'raw':>7}{'.mpy':>8}")
+    print(f"{'module':<22}{'lines':>7}{'raw':>7}{'.mpy':>8}")
     for row in found["modules"]:
         print(
-            f"{row['module']:<14}{row['lines']:>7}{row['raw_lines']:>7}{row['mpy_bytes']:>8}",
+            f"{row['module']:<22}{row['lines']:>7}{row['raw_lines']:>7}{row['mpy_bytes']:>8}",
         )
     print(f"{'all':<14}{'':>14}{found['mpy_bytes']:>8}\n")
     for row in found["budgets"]:

@@ -6,7 +6,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from swdist import platform, verify
+from swdist.shell import platform
+from swdist.trust import verify
 from swdist_host import files
 from swdist_host.errors import BadValue, Refused
 

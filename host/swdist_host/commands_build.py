@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from swdist.bits import version as parse_version
-from swdist_host import ca, compare, files, kinds, release_text, sources, terminal, times
+from swdist.formats.bits import version as parse_version
+from swdist_host import ca, compare, files, hooks, kinds, release_text, sources, terminal, times
 from swdist_host import release as releases
 from swdist_host.commands_keys import as_json
 from swdist_host.errors import BadValue, Refused
@@ -129,6 +129,9 @@ def build(
             window_s=_window_s(window, now_s), withdraw=withdraw,
             **when | {"revision": revision or 0},
         )  # fmt: skip
+    for kind, _, data in () if promote is not None else found:
+        for line in hooks.complaints(kind, data):
+            terminal.note(f"warning: {line}")
     compared = _compared(made, against, force)
     releases.save(made, output)
     if as_json:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from swdist import usign
-from swdist.ucryptolib import ed25519_verify
+from swdist.crypto.ucryptolib import ed25519_verify
+from swdist.formats import usign
 from swdist_host import ca, commands_build, dates, files, keys, release_text, sigfile, terminal
 from swdist_host import release as releases
 from swdist_host.commands_keys import as_json

@@ -3,7 +3,7 @@ other ones, and whom it would leave without the version."""
 
 from dataclasses import dataclass
 
-from swdist.manifest import UNPACKED, Payload
+from swdist.formats.manifest import UNPACKED, Payload
 from swdist_host import ustar
 from swdist_host.errors import BadValue, Refused
 
@@ -61,7 +61,7 @@ def _difference(new, line, old, before):
 def _files(line, packed, before, held):
     if line.kind not in UNPACKED or before.kind not in UNPACKED:
         return None
-    new, old = ustar.contents(packed.inflated()), ustar.contents(held.inflated())
+    new, old = (ustar.contents(one.inflated(), with_header=True) for one in (packed, held))
     return {
         "changed": sorted(name for name in new if old.get(name, new[name]) != new[name]),
         "added": sorted(set(new) - set(old)),

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from swdist_host.errors import Refused
 
+_PART_BYTES = 1 << 20
+
 
 def exists(path):
     return Refused(f"{path}: exists already; choose another name, or move it away")
@@ -15,12 +17,14 @@ def read(path, limit=1 << 30):
     """The file's bytes. Refused if it can't be read or is longer than limit."""
     try:
         with open(path, "rb") as f:
-            data = f.read(limit + 1)
+            data = bytearray()  # by parts: read() first makes room for all that it is allowed
+            while len(data) <= limit and (part := f.read(_PART_BYTES)):
+                data += part
     except OSError as e:
         raise Refused(f"{path}: {e.strerror}; check the name") from None
     if len(data) > limit:
         raise Refused(f"{path}: longer than {limit} bytes; is it the right file?")
-    return data
+    return bytes(data)
 
 
 def head(path, size):

@@ -10,11 +10,12 @@ from pathlib import Path
 import bcrypt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from swdist import usign
+from swdist.formats import usign
 from swdist_host import files, sigfile
 from swdist_host.errors import Refused
 
 ROUNDS = 42  # as signify(1)
+MAX_ROUNDS = 1000  # some 20 s
 _SECRET = "!2s2sI16s8s8s64s"  # tag, kdf, rounds, salt, checksum, key id, seed and public key
 COMMENT = b"untrusted comment: "
 
@@ -111,8 +112,10 @@ def load_secret(path, ask=None):
         tag = kdf = b""
     if tag != b"Ed" or kdf != b"BK" or not lines[0].startswith(COMMENT):
         raise Refused(f"{path}: not a secret key of signify's form; use the .sec file")
-    if rounds > 10000:
-        raise Refused(f"{path}: {rounds} rounds of key derivation; is the file damaged?")
+    if rounds > MAX_ROUNDS:
+        raise Refused(
+            f"{path}: {rounds} rounds of key derivation, of {MAX_ROUNDS} at most; is it damaged?"
+        )
     passphrase = ask() if rounds and ask else ""
     plain = _xor(masked, _mask(passphrase, salt, rounds))
     if hashlib.sha512(plain).digest()[:8] != check:

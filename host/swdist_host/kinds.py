@@ -9,12 +9,13 @@ import tempfile
 import zlib
 from pathlib import Path
 
-from swdist_host import adb, files, payload
+from swdist_host import adb, files, payload, ustar
 from swdist_host.errors import BadValue, Refused
 
 PACKAGES = ("ipk", "apk")  # kinds that are archives of files with that suffix
 KNOWN = ("slot", *PACKAGES, "image")
 WINDOW = "1h"
+_CONTROL_BYTES = 1 << 22  # of what a package says of itself, with its scripts
 _TRX_HEAD = 28
 _LINKSYS_HEAD = 32
 _OUR_OWN = re.compile(r"swdist|micropython")
@@ -57,11 +58,9 @@ def packages(kind, data):
 def _ipk(where, data):
     """What a package of opkg says of itself."""
     try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as outer:
-            inner = outer.extractfile("./control.tar.gz").read()
-        with tarfile.open(fileobj=io.BytesIO(inner), mode="r:gz") as control:
-            text = control.extractfile("./control").read().decode("utf-8", "replace")
-    except (OSError, KeyError, EOFError, tarfile.TarError) as e:
+        inner = _member(data, "control.tar.gz", payload.MAX_PAYLOAD_BYTES)
+        text = _member(inner, "control", _CONTROL_BYTES).decode("utf-8", "replace")
+    except ValueError as e:
         raise Refused(f"{where}: is no .ipk ({e})") from None
     fields = dict(re.findall(r"(?m)^([A-Za-z-]+): (.*)$", text))
     return _checked(where, fields.get("Package"), fields.get("Version"), fields.get("Architecture"))
@@ -75,12 +74,19 @@ def _apk(where, data):
         except ValueError as e:
             raise Refused(f"{where}: is no .apk ({e})") from None
     try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
-            text = archive.extractfile(".PKGINFO").read().decode("utf-8", "replace")
-    except (OSError, KeyError, EOFError, tarfile.TarError) as e:
+        text = _member(data, ".PKGINFO", _CONTROL_BYTES).decode("utf-8", "replace")
+    except ValueError as e:
         raise Refused(f"{where}: is no .apk ({e})") from None
     fields = dict(re.findall(r"(?m)^([a-z]+) = (.*)$", text))
     return _checked(where, fields.get("pkgname"), fields.get("pkgver"), fields.get("arch"))
+
+
+def _member(data, name, most):
+    """The bytes of a file in a .tar.gz. Raises ValueError."""
+    for found, inner in ustar.unzipped(data, most):
+        if found == name:
+            return inner
+    raise ValueError(f"there is no {name} in it")
 
 
 _NAMED = {"ipk": _ipk, "apk": _apk}

@@ -1,6 +1,7 @@
 """Listening to the neighbours without being one of them."""
 
-from swdist import datagram, link, net, platform
+from swdist.formats import datagram
+from swdist.shell import link, net, platform
 from swdist_host.mesh import Mesh
 
 BEACON_US = 4_000_000

@@ -6,8 +6,8 @@ import socket
 from collections import deque
 from struct import unpack_from
 
-from swdist import datagram
-from swdist.bits import version_text
+from swdist.formats import datagram
+from swdist.formats.bits import version_text
 
 SILENT_US = 100_000_000  # forgotten after that, as on a node
 MAX_NEIGHBOURS = 256

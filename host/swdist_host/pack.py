@@ -15,10 +15,17 @@ from struct import pack as packed_form
 
 import deflate as encoder
 
-from swdist import index as device_index
-from swdist.index import DEFLATE, DIGEST_BYTES, ENTRY_BYTES, HEAD_BYTES, STORED
-from swdist.inflate import inflate
-from swdist.manifest import MAX_PAYLOAD_BYTES
+from swdist.formats import index as device_index
+from swdist.formats.index import (
+    DEFLATE,
+    DIGEST_BYTES,
+    ENTRY_BYTES,
+    HEAD_BYTES,
+    MAX_PIECE_BYTES,
+    STORED,
+)
+from swdist.formats.inflate import inflate
+from swdist.formats.manifest import MAX_PAYLOAD_BYTES
 from swdist_host import ustar
 from swdist_host.errors import Refused
 
@@ -64,18 +71,27 @@ class Packed:
 
     def inflated(self):
         """The payload's bytes, made anew each time. Refused unless all holds that a node checks."""
+        return b"".join(bytes(part) for part in self._parts())
+
+    def check(self):
+        """Refused in the same way. It takes no more room than a chunk, whatever it inflates to."""
+        for _ in self._parts():
+            pass
+
+    def _parts(self):
+        """The chunks, inflated, each until the next one is asked for."""
         if self.size > MAX_PAYLOAD_BYTES:
             raise Refused(f"it has {self.size} bytes inflated; the most is {MAX_PAYLOAD_BYTES}")
-        out = bytearray(self.size)
-        view = memoryview(out)
+        room = memoryview(bytearray(MAX_PIECE_BYTES))
+        digest = hashlib.sha256()
         entries = (entry for page in self.pieces[: self.pages] for entry in _entries(page))
-        at = 0
         for n, (_, size, encoding) in enumerate(entries):
-            _inflate(self.pieces[self.pages + n], encoding, view[at : at + size], n)
-            at += size
-        if hashlib.sha256(out).digest() != self.index[:HEAD_BYTES]:
+            part = room[:size]
+            _inflate(self.pieces[self.pages + n], encoding, part, n)
+            digest.update(part)
+            yield part
+        if digest.digest() != self.index[:HEAD_BYTES]:
             raise Refused("its digest is not the index's")
-        return bytes(out)
 
 
 # --- cutting. What grows with the payload keeps the number of its chunks below 2^16.

@@ -2,18 +2,20 @@
 
 import io
 import os
+import re
 import shutil
 import stat
 import tarfile
 import tempfile
 from pathlib import Path
 
-from swdist.manifest import MAX_PAYLOAD_BYTES
-from swdist.untar import Untar
-from swdist_host import files
+from swdist.formats.manifest import MAX_PAYLOAD_BYTES
+from swdist.formats.untar import Untar
+from swdist_host import files, ustar
 from swdist_host.errors import Refused
 
-_MODULES = "./usr/lib/micropython/swdist/"  # in swdist's own package
+_MODULES = "usr/lib/micropython/swdist/"  # in swdist's own package
+_MODULE = re.compile(r"(\w+/)*\w+\.m?py", re.ASCII)
 CODE = "lib/swdist"  # in a slot: docs/decisions/0010-self-update.md
 _END = 2 * tarfile.BLOCKSIZE  # two blocks of zeros end an archive
 
@@ -48,6 +50,7 @@ def with_swdist(directory, packages):
         code.mkdir(parents=True)
         for package in packages:
             for name, data in _modules(package).items():
+                (code / name).parent.mkdir(parents=True, exist_ok=True)
                 (code / name).write_bytes(data)
         if not any((code / f"__init__.{kind}").exists() for kind in ("mpy", "py")):
             raise Refused(f"{packages[0]}: has no swdist in it; give swdist_VERSION_all.ipk")
@@ -57,13 +60,15 @@ def with_swdist(directory, packages):
 def _modules(package):
     """{name: bytes} of the modules in an .ipk."""
     try:
-        with tarfile.open(package) as outer:
-            data = outer.extractfile("./data.tar.gz")
-            with tarfile.open(fileobj=data) as archive:
-                found = [m for m in archive if m.isfile() and m.name.startswith(_MODULES)]
-                return {m.name.removeprefix(_MODULES): archive.extractfile(m).read() for m in found}
-    except (OSError, KeyError, EOFError, tarfile.TarError) as e:
+        outer = dict(ustar.unzipped(files.read(package, MAX_PAYLOAD_BYTES), MAX_PAYLOAD_BYTES))
+        inner = ustar.unzipped(outer.get("data.tar.gz", b""), MAX_PAYLOAD_BYTES)
+        found = {n.removeprefix(_MODULES): data for n, data in inner if n.startswith(_MODULES)}
+    except ValueError as e:
         raise Refused(f"{package}: is no .ipk ({e})") from None
+    for name in found:
+        if not _MODULE.fullmatch(name):
+            raise Refused(f"{package}: {name!a} is no name of a module")
+    return found
 
 
 def _add(archive, directory, root):

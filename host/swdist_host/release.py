@@ -8,16 +8,17 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
-from swdist import index as device_index
-from swdist import manifest as device_manifest
-from swdist import usign
-from swdist.bits import version_text
+from swdist.formats import index as device_index
+from swdist.formats import manifest as device_manifest
+from swdist.formats import usign
+from swdist.formats.bits import version_text
 from swdist_host import dates, files, pack, sigfile, ustar
 from swdist_host.errors import BadValue, Refused
 from swdist_host.times import time_text
 
 KEEP_A_LINE = 7  # ids that fit in a value of 512 characters
 BOARDS_BYTES = 400  # of the names in one line; as many as that fit beside the rest of the value
+MAX_UNPACKED_BYTES = 1 << 30  # of all payloads: who sends a file else decides how long it takes
 _PAGES_BYTES = device_index.MAX_PIECES * device_index.ENTRY_BYTES  # of one payload, at most
 
 
@@ -183,8 +184,14 @@ def _manifest(lines, description):
         if not (description.isascii() and description.isprintable()):
             raise BadValue("a description is one line of printable ASCII; no other letters travel")
         lines = [*lines, f"Description: {description}"]
+    broken = next((line for line in lines if not line.isprintable()), None)
+    if broken is not None:  # it would begin a line of its own, a critical key perhaps
+        raise BadValue(f"{broken.split(':')[0]}: there is a control character in its value")
     manifest = _padded("".join(line + "\n" for line in lines))
     parsed, why = device_manifest.parse(manifest)
+    if parsed is not None and _unpacked(parsed) > MAX_UNPACKED_BYTES:
+        why = f"manifest: payloads of more than {MAX_UNPACKED_BYTES:,} bytes in all"
+        parsed = None
     if parsed is None:
         raise BadValue(why.removeprefix("manifest: ") + "; give another value")
     return manifest
@@ -240,7 +247,7 @@ def check_payloads(swd):
     for n, (line, packed) in enumerate(zip(_distinct(swd.parsed), swd.payloads, strict=True), 1):
         try:
             _check_sizes(line, packed)
-            packed.inflated()
+            packed.check()
         except Refused as e:
             raise Refused(f"payload {n}: {e}; get the release anew") from None
 
@@ -251,6 +258,11 @@ def _distinct(parsed):
     for line in parsed.payloads:
         found.setdefault(line.pid, line)
     return list(found.values())
+
+
+def _unpacked(parsed):
+    """Bytes of all payloads, inflated."""
+    return sum(line.size for line in _distinct(parsed))
 
 
 def _check_sizes(line, packed):
@@ -316,6 +328,8 @@ def from_bytes(data):
     reader = ustar.Reader(data)
     swd = Swd(reader.take("manifest", device_manifest.MAX_BYTES))
     lines = _distinct(swd.parsed)
+    if _unpacked(swd.parsed) > MAX_UNPACKED_BYTES:
+        raise Refused(f"its payloads would unpack to more than {MAX_UNPACKED_BYTES:,} bytes")
     if reader.name() == "signatures":
         swd = replace(swd, signatures=reader.take("signatures", usign.MAX_BYTES))
         swd.signers  # noqa: B018 - refuses malformed ones

@@ -1,6 +1,6 @@
 """A release in words, and as what --json prints."""
 
-from swdist.bits import version_text
+from swdist.formats.bits import version_text
 from swdist_host import compare, kinds
 from swdist_host.errors import Refused
 from swdist_host.times import span, time_text

@@ -8,9 +8,12 @@ import socket
 import tempfile
 from pathlib import Path
 
-from swdist import config, datagram, netd, platform
-from swdist import manifest as device_manifest
-from swdist.verify import Release
+from swdist import netd
+from swdist.formats import datagram
+from swdist.formats import manifest as device_manifest
+from swdist.shell import platform
+from swdist.trust.verify import Release
+from swdist.wiring import config
 from swdist_host import transfers
 from swdist_host.errors import Refused
 from swdist_host.mesh import Mesh

@@ -3,7 +3,7 @@ is in the device's `usign`."""
 
 from binascii import b2a_base64
 
-from swdist import usign
+from swdist.formats import usign
 
 
 def block(tag, key_id, signature):
@@ -12,11 +12,9 @@ def block(tag, key_id, signature):
 
 
 def read(data):
-    """The block of a signature file with any comment, or None."""
-    lines = data.split(b"\n")
-    if len(lines) != 3 or lines[2] or not lines[0].startswith(usign.COMMENT):
-        return None
-    found = usign.CANONICAL + lines[1] + b"\n"
+    """The block of a signature file as signify takes it, or None."""
+    line = usign.second_line(data)
+    found = usign.CANONICAL + (line or b"") + b"\n"
     return None if usign.parse_signatures(found) is None else found
 
 

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-from swdist.bits import time_s
+from swdist.formats.bits import time_s
 from swdist_host.errors import BadValue
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}

@@ -9,7 +9,7 @@ before all sockets are asked again: in lock-step that saves one system call of t
 import socket
 import struct
 
-from swdist import net, ports
+from swdist.shell import net, ports
 
 _IPPROTO_UDP = 17
 _UDP_SEGMENT = 103  # the kernel cuts one send into datagrams, from Linux 4.18 on

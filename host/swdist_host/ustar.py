@@ -1,8 +1,11 @@
 """Plain archives (ustar, POSIX.1-1988), as a release's file and most payloads are."""
 
+import gzip
+import io
 import tarfile
+import zlib
 
-from swdist import untar
+from swdist.formats import untar
 from swdist_host.errors import Refused
 
 BLOCK = tarfile.BLOCKSIZE
@@ -25,15 +28,47 @@ def members(data):
     return found
 
 
-def contents(data):
-    """{name: header and bytes} of an archive's files."""
+def contents(data, with_header=False):
+    """{name: bytes} of an archive's files; with_header: with their modes and names, too."""
     found = {}
     for fields, begin, end in members(data):
         prefix, name = (field.split(b"\0")[0] for field in (fields[:155], fields[155:]))
         path = prefix + b"/" + name if prefix else name
         if not path.endswith(b"/"):
-            found[path.decode("ascii", "replace")] = data[begin:end]
+            size = int(data[begin + 124 : begin + 136].strip(b"\0 ") or b"0", 8)
+            body = slice(begin, end) if with_header else slice(begin + BLOCK, begin + BLOCK + size)
+            found[path.decode("ascii", "replace")] = data[body]
     return found
+
+
+def unzipped(data, most):
+    """(name without "./", bytes) of each file of a .tar.gz, of which at most `most` bytes are
+    unpacked. Raises ValueError."""
+    try:
+        with (
+            gzip.open(io.BytesIO(data)) as unpacked,
+            tarfile.open(fileobj=_Bounded(unpacked, most), mode="r|") as archive,
+        ):
+            for member in archive:
+                if member.isfile():
+                    yield member.name.removeprefix("./"), archive.extractfile(member).read()
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as e:
+        raise ValueError(str(e)) from None
+
+
+class _Bounded:
+    """A file that refuses to be longer than `most` bytes."""
+
+    def __init__(self, file, most):
+        self._file = file
+        self._left = most
+
+    def read(self, size):
+        data = self._file.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise ValueError("it unpacks to more than can be")
+        return data
 
 
 class Reader:

@@ -3,7 +3,7 @@
 from rich.live import Live
 from rich.table import Table
 
-from swdist.bits import version_text
+from swdist.formats.bits import version_text
 from swdist_host import terminal
 from swdist_host.times import span
 

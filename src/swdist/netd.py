@@ -6,27 +6,19 @@ micropython -m swdist.netd --config /etc/config/swdist
 import json
 import sys
 
-from swdist import (
-    VERSION,
-    choose,
-    config,
-    ipc,
-    libc,
-    link,
-    native,
-    platform,
-    ports,
-    ucryptolib,
-    unixsock,
-    verify,
-)
-from swdist.clock import Clock
-from swdist.datagram import PORT
-from swdist.node import Node
-from swdist.room import Room
-from swdist.store import Store
-from swdist.tftpget import RUNNING, Get
-from swdist.tftpserve import Serve
+from swdist import VERSION
+from swdist.crypto import ucryptolib
+from swdist.formats import ipc
+from swdist.formats.datagram import PORT
+from swdist.machines.clock import Clock
+from swdist.machines.tftpget import RUNNING, Get
+from swdist.machines.tftpserve import Serve
+from swdist.shell import libc, link, native, platform, ports, unixsock
+from swdist.storage.room import Room
+from swdist.storage.store import Store
+from swdist.trust import choose, verify
+from swdist.wiring import config
+from swdist.wiring.node import Node
 
 DOWNLOADS = 2
 UPLOADS = 6
@@ -66,7 +58,7 @@ class Netd:
             give_up_root()
         ram = self.own = None
         if conf.images_kb:
-            from swdist import install
+            from swdist.storage import install
 
             ram = install.Ram(fs, conf)
         here = choose.Here(conf.board, config.kinds(conf, fs), conf.groups)
@@ -287,7 +279,7 @@ def ready(fs, conf):
             from swdist.sntp import Sntp  # noqa: F401
         name = "install"
         if conf.images_kb:
-            from swdist.install import Ram  # noqa: F401
+            from swdist.storage.install import Ram  # noqa: F401
     except ImportError:
         raise ValueError("swdist-%s is missing" % name)
     trust = verify.load_ca(fs, conf.ca)

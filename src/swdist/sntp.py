@@ -7,9 +7,9 @@ Says honestly when there is nothing to follow.
 
 from struct import pack, pack_into, unpack_from
 
-from swdist import link
-from swdist.clock import TIME_MAX_US, UNKNOWN
-from swdist.ifaces import interfaces
+from swdist.machines.clock import TIME_MAX_US, UNKNOWN
+from swdist.shell import link
+from swdist.shell.ifaces import interfaces
 
 PORT = 123
 GROUP = b"\xff\x02" + bytes(12) + b"\x01\x01"  # NTP's, on the link

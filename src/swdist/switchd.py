@@ -8,28 +8,20 @@ It trusts nothing that the network side has stored: signatures, index and chunks
 import json
 import sys
 
-from swdist import (
-    VERSION,
-    choose,
-    config,
-    ipc,
-    libc,
-    native,
-    net,
-    platform,
-    ucryptolib,
-    unixsock,
-    usign,
-    verify,
-)
-from swdist.bits import from_hex, plain, to_hex, version_text
-from swdist.manifest import MAX_BYTES
-from swdist.slots import Slots
-from swdist.switcher import Switcher
-from swdist.ucryptolib import sha256
+from swdist import VERSION
+from swdist.crypto import ucryptolib
+from swdist.crypto.ucryptolib import sha256
+from swdist.formats import ipc, usign
+from swdist.formats.bits import from_hex, plain, to_hex, version_text
+from swdist.formats.manifest import MAX_BYTES
+from swdist.machines.switcher import Switcher
+from swdist.shell import libc, native, net, platform, unixsock
+from swdist.storage.slots import Slots
+from swdist.trust import choose, verify
+from swdist.wiring import config
 
 try:
-    from swdist import install
+    from swdist.storage import install
 except ImportError:  # package swdist-install is not there
     install = None
 

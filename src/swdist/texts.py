@@ -2,7 +2,7 @@
 
 import time
 
-from swdist.bits import from_hex
+from swdist.formats.bits import from_hex
 
 
 def utc(s):

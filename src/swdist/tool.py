@@ -9,10 +9,16 @@ import os
 import sys
 import time
 
-from swdist import VERSION, config, inject, manifest, native, platform, ucryptolib, verify
-from swdist.bits import to_hex
-from swdist.clock import STEP_US, UNKNOWN
+from swdist import VERSION
+from swdist.crypto import ucryptolib
+from swdist.formats import manifest
+from swdist.formats.bits import to_hex
+from swdist.machines.clock import STEP_US, UNKNOWN
+from swdist.shell import native, platform
+from swdist.storage import inject
 from swdist.texts import ms, peer_text, utc
+from swdist.trust import verify
+from swdist.wiring import config
 
 USAGE = """usage: swdist COMMAND [--json] [FILE]
 

@@ -9,10 +9,10 @@ import random
 from logs import Log
 
 from crash.flash import Flash
-from swdist import choose
-from swdist.choose import FACTORY
-from swdist.room import Room
-from swdist.store import Store
+from swdist.storage.room import Room
+from swdist.storage.store import Store
+from swdist.trust import choose
+from swdist.trust.choose import FACTORY
 from swdist_host import payload
 from swdist_host.release import Source
 from swdist_host.sim import crypto, station

@@ -12,7 +12,7 @@ import pytest
 
 from crash import life
 from crash.flash import WAYS
-from swdist.choose import FACTORY
+from swdist.trust.choose import FACTORY
 from swdist_host.sim import disk
 
 

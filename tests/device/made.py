@@ -4,11 +4,11 @@ here was packed beforehand."""
 from binascii import unhexlify
 from struct import pack
 
-from swdist import manifest as manifest_format
-from swdist.bits import to_hex
-from swdist.index import DEFLATE, STORED
-from swdist.ucryptolib import sha256
-from swdist.verify import Release
+from swdist.crypto.ucryptolib import sha256
+from swdist.formats import manifest as manifest_format
+from swdist.formats.bits import to_hex
+from swdist.formats.index import DEFLATE, STORED
+from swdist.trust.verify import Release
 
 CHUNK = 4096
 PAGE_ENTRIES = 64  # chunks of one page, unless a test wants others

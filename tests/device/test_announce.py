@@ -2,8 +2,10 @@
 
 from struct import unpack_from
 
-from swdist import announce, choose, datagram
-from swdist.payloads import Held
+from swdist.formats import datagram
+from swdist.machines import announce
+from swdist.storage.payloads import Held
+from swdist.trust import choose
 
 NETWORK = b"networkX"
 

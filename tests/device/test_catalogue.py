@@ -5,9 +5,9 @@ import os
 from made import NETWORK, Made, manifest
 from test_store import Box, add
 
-from swdist.bits import to_hex
-from swdist.catalogue import MAX_VERSIONS
-from swdist.ucryptolib import sha256
+from swdist.crypto.ucryptolib import sha256
+from swdist.formats.bits import to_hex
+from swdist.storage.catalogue import MAX_VERSIONS
 
 
 def versions(releases):

@@ -2,8 +2,8 @@
 
 from made import Made, parsed
 
-from swdist import choose, verify
-from swdist.manifest import Payload
+from swdist.formats.manifest import Payload
+from swdist.trust import choose, verify
 
 BOARD = "b"
 

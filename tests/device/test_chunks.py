@@ -3,8 +3,8 @@
 from made import CHUNK, LETTERS, ZEROS, Made, packed, parsed
 from wired import FS, Folder
 
-from swdist.chunks import Chunks
-from swdist.ucryptolib import sha256
+from swdist.crypto.ucryptolib import sha256
+from swdist.storage.chunks import Chunks
 
 A, B = b"a" * CHUNK, b"b" * 100
 MIXED = [(A, A, 0)] + packed(bytes(4096), ZEROS) + packed(b"a" * 65536, LETTERS) + [(B, B, 0)]

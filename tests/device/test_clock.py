@@ -2,8 +2,8 @@
 
 from struct import pack
 
-from swdist.clock import TIME_MAX_US, UNKNOWN, Clock
-from swdist.datagram import ECHO_FORM
+from swdist.formats.datagram import ECHO_FORM
+from swdist.machines.clock import TIME_MAX_US, UNKNOWN, Clock
 
 S = 1000000
 HOUR = 3600 * S

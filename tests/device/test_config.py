@@ -1,4 +1,5 @@
-from swdist import config, uci
+from swdist.formats import uci
+from swdist.wiring import config
 
 
 class Fs:

@@ -3,7 +3,7 @@
 import json
 from binascii import unhexlify
 
-from swdist import ed25519, sha512
+from swdist.crypto import ed25519, sha512
 
 FILES = ("rfc8032", "speccheck", "wycheproof", "strict")
 

@@ -2,10 +2,10 @@
 
 from logs import Log
 
-from swdist import fetch, suspicion
-from swdist.neighbours import Neighbours
-from swdist.tftpget import DONE, FAILED, IDLE, RUNNING
-from swdist.ucryptolib import sha256
+from swdist.crypto.ucryptolib import sha256
+from swdist.machines import fetch, suspicion
+from swdist.machines.neighbours import Neighbours
+from swdist.machines.tftpget import DONE, FAILED, IDLE, RUNNING
 
 S = 1000000
 

@@ -4,8 +4,8 @@ from struct import pack
 
 from made import CHUNK, Made, entry
 
-from swdist import index
-from swdist.index import ENTRY_BYTES, HEAD_BYTES, MAX_INDEX_BYTES, MAX_PAGE_BYTES
+from swdist.formats import index
+from swdist.formats.index import ENTRY_BYTES, HEAD_BYTES, MAX_INDEX_BYTES, MAX_PAGE_BYTES
 
 HEAD = bytes(HEAD_BYTES)
 

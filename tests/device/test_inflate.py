@@ -5,7 +5,7 @@ from struct import pack
 
 from made import LETTERS, ZEROS
 
-from swdist.inflate import inflate, window_bits
+from swdist.formats.inflate import inflate, window_bits
 
 
 def out(view, size):

@@ -6,12 +6,13 @@ from logs import Log
 from made import CHUNK, LETTERS, Made, Trust, manifest, packed
 from wired import FS, PAYLOAD, Folder
 
-from swdist import inject, tool
-from swdist.bits import to_hex
-from swdist.choose import Here
-from swdist.room import Room
-from swdist.store import Store
-from swdist.ucryptolib import sha256
+from swdist import tool
+from swdist.crypto.ucryptolib import sha256
+from swdist.formats.bits import to_hex
+from swdist.storage import inject
+from swdist.storage.room import Room
+from swdist.storage.store import Store
+from swdist.trust.choose import Here
 
 OTHER = Made([(PAYLOAD.data, PAYLOAD.data, 0)] + packed(b"a" * 65536, LETTERS), per_page=1)
 MANIFEST = manifest("1.1.0", [PAYLOAD.line(boards="b"), OTHER.line(boards="c"), PAYLOAD.line()])

@@ -8,13 +8,16 @@ from test_store import KB, PAYLOAD, add, content
 from test_switcher import S
 from test_switcher import World as SwitcherWorld
 
-from swdist import choose, install, platform, switcher, verify
-from swdist import manifest as manifest_format
-from swdist.bits import to_hex
-from swdist.room import Room
-from swdist.slots import Slots
-from swdist.store import Store
-from swdist.ucryptolib import sha256
+from swdist.crypto.ucryptolib import sha256
+from swdist.formats import manifest as manifest_format
+from swdist.formats.bits import to_hex
+from swdist.machines import switcher
+from swdist.shell import platform
+from swdist.storage import install
+from swdist.storage.room import Room
+from swdist.storage.slots import Slots
+from swdist.storage.store import Store
+from swdist.trust import choose, verify
 
 FS = platform.Fs()
 

@@ -5,11 +5,13 @@ from binascii import b2a_base64, unhexlify
 from logs import Log
 from wired import FS, Folder, World, trust_of, vectors
 
-from swdist import choose, manifest, platform, verify
-from swdist.bits import to_hex
-from swdist.room import Room
-from swdist.store import Store
+from swdist.formats import manifest
+from swdist.formats.bits import to_hex
+from swdist.shell import platform
+from swdist.storage.room import Room
+from swdist.storage.store import Store
 from swdist.switchd import Switchd
+from swdist.trust import choose, verify
 
 KEYS = vectors("keys")
 STEPS = {
@@ -63,6 +65,23 @@ def test_a_restart_goes_the_same_way_through_all_keys():
         assert again.open(
             b"1/" + to_hex(again.releases[1].rid).encode() + b"/manifest"
         ).size == len(SECOND[0])
+
+
+def test_a_ca_directory_with_one_key_id_twice_is_refused_in_any_order():
+    (i, k), (j, other) = sorted(KEYS["keys"].items())[:2]
+    for second in ((i, other), (j, k)):
+        for names in ("ab", "ba"):
+            with Folder() as path:
+                FS.write_atomic(path + "/network", b"id: " + KEYS["network"].encode() + b"\n")
+                FS.write_atomic(path + "/threshold", b"1\n")
+                for name, (key_id, key) in zip(names, ((i, k), second)):
+                    line = b2a_base64(b"Ed" + unhexlify(key_id) + unhexlify(key))
+                    FS.write_atomic(path + "/" + name, b"untrusted comment: key\n" + line)
+                try:
+                    verify.load_ca(FS, path)
+                    raise AssertionError("which key counts would hang on the files' names")
+                except ValueError as e:
+                    assert "has another key's id" in str(e), e
 
 
 def test_an_image_may_bring_the_changes_and_its_store_serves_them():

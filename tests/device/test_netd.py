@@ -4,8 +4,11 @@ import sys
 
 from logs import Log
 
-from swdist import native, netd, platform, ports, ucryptolib, unixsock, verify
-from swdist.bits import to_hex
+from swdist import netd
+from swdist.crypto import ucryptolib
+from swdist.formats.bits import to_hex
+from swdist.shell import native, platform, ports, unixsock
+from swdist.trust import verify
 
 FS = platform.Fs()
 

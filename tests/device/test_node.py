@@ -3,9 +3,9 @@
 from made import CHUNK, Made, fill, manifest
 from wired import BOARD, FS, MANIFEST, PAYLOAD, SIGNATURES, Folder, World, inject
 
-from swdist import datagram
-from swdist.neighbours import MAX_PAYLOADS
-from swdist.relay import WANT_US
+from swdist.formats import datagram
+from swdist.machines.neighbours import MAX_PAYLOADS
+from swdist.machines.relay import WANT_US
 
 
 def whole(station, made=PAYLOAD):

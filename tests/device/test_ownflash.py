@@ -5,8 +5,10 @@ from made import CHUNK, Made, fill
 from test_install import FS, Memory, Net, image
 from test_store import content
 
-from swdist import ipc, ownflash, unixsock
-from swdist.bits import to_hex
+from swdist.formats import ipc
+from swdist.formats.bits import to_hex
+from swdist.shell import unixsock
+from swdist.storage import ownflash
 
 KB = 1024
 MTD = b'dev:    size   erasesize  name\nmtd0: 00040000 00010000 "cfe"\n'

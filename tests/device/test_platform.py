@@ -4,8 +4,8 @@ import os
 import struct
 import sys
 
-from swdist import libc, net, platform, unixsock
-from swdist.bits import to_hex
+from swdist.formats.bits import to_hex
+from swdist.shell import libc, net, platform, unixsock
 
 FS = platform.Fs()
 

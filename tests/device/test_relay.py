@@ -1,7 +1,7 @@
 """Who is helped, when, and for how long (docs/protocol.md, section 6)."""
 
-from swdist import relay
-from swdist.neighbours import Neighbours
+from swdist.machines import relay
+from swdist.machines.neighbours import Neighbours
 
 S = 1000000
 PID = b"p" * 32

@@ -3,7 +3,7 @@
 from made import CHUNK, LETTERS, Made, fill, packed
 from test_store import Box, add, content, reuse, spoil
 
-from swdist import reuse as machine
+from swdist.storage import reuse as machine
 
 A, B, C, D = [bytes([65 + i]) * CHUNK for i in range(4)]
 OLD = Made(A + B + b"end")

@@ -3,10 +3,10 @@
 from made import CHUNK, Made, fill, parsed
 from test_store import BOARD, Box, add
 
-from swdist.bits import to_hex
-from swdist.choose import Here
-from swdist.room import Room
-from swdist.verify import Release
+from swdist.formats.bits import to_hex
+from swdist.storage.room import Room
+from swdist.trust.choose import Here
+from swdist.trust.verify import Release
 
 COUNT = [0]
 

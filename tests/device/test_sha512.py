@@ -2,7 +2,7 @@
 
 from binascii import unhexlify
 
-from swdist.sha512 import sha512
+from swdist.crypto.sha512 import sha512
 
 EXAMPLES = (
     (

@@ -7,10 +7,12 @@ from logs import Log
 from test_inject import swd
 from wired import FS, Folder, World, trust_of, vectors
 
-from swdist import choose, inject, manifest, usign, verify
-from swdist.bits import to_hex
-from swdist.room import Room
-from swdist.store import SPARE, Store
+from swdist.formats import manifest, usign
+from swdist.formats.bits import to_hex
+from swdist.storage import inject
+from swdist.storage.room import Room
+from swdist.storage.store import SPARE, Store
+from swdist.trust import choose, verify
 
 KEYS = vectors("keys")
 KIB = 1024

@@ -3,11 +3,13 @@
 from made import Made, parsed
 from test_untar import END, file, folder, head
 
-from swdist import platform, slots, verify
-from swdist.bits import to_hex
-from swdist.choose import FACTORY
-from swdist.slots import Slots
-from swdist.ucryptolib import sha256
+from swdist.crypto.ucryptolib import sha256
+from swdist.formats.bits import to_hex
+from swdist.shell import platform
+from swdist.storage import slots
+from swdist.storage.slots import Slots
+from swdist.trust import verify
+from swdist.trust.choose import FACTORY
 
 REAL = platform.Fs()
 CHUNK = 4096

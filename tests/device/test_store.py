@@ -5,12 +5,12 @@ import os
 from logs import Log
 from made import CHUNK, Made, Trust, fill, manifest
 
-from swdist.bits import to_hex
-from swdist.choose import Here
-from swdist.platform import Fs
-from swdist.room import Room
-from swdist.store import RESERVE, SCRUB_TURNS, Store
-from swdist.ucryptolib import sha256
+from swdist.crypto.ucryptolib import sha256
+from swdist.formats.bits import to_hex
+from swdist.shell.platform import Fs
+from swdist.storage.room import Room
+from swdist.storage.store import RESERVE, SCRUB_TURNS, Store
+from swdist.trust.choose import Here
 
 PAYLOAD = Made(bytes([i * 7 % 251 for i in range(CHUNK)]) + b"b" * CHUNK + b"end")
 KB = 1024

@@ -3,11 +3,12 @@
 from logs import Log
 from made import Made, parsed
 
-from swdist import choose, platform, verify
-from swdist.bits import to_hex
-from swdist.slots import Slots
-from swdist.switcher import Switcher
-from swdist.untar import Untar
+from swdist.formats.bits import to_hex
+from swdist.formats.untar import Untar
+from swdist.machines.switcher import Switcher
+from swdist.shell import platform
+from swdist.storage.slots import Slots
+from swdist.trust import choose, verify
 
 FS = platform.Fs()
 

@@ -4,10 +4,13 @@ import json
 
 from logs import Log
 
-from swdist import choose, ipc, libc, platform, switchd, unixsock, verify
-from swdist.bits import to_hex
+from swdist import switchd
+from swdist.crypto.ucryptolib import sha256
+from swdist.formats import ipc
+from swdist.formats.bits import to_hex
+from swdist.shell import libc, platform, unixsock
 from swdist.switchd import Switchd
-from swdist.ucryptolib import sha256
+from swdist.trust import choose, verify
 
 FS = platform.Fs()
 S = 1000000

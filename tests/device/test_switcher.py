@@ -2,11 +2,12 @@
 
 from logs import Log
 
-from swdist import choose, switcher, verify
-from swdist.bits import to_hex
-from swdist.choose import FACTORY
-from swdist.manifest import Payload
-from swdist.ucryptolib import sha256
+from swdist.crypto.ucryptolib import sha256
+from swdist.formats.bits import to_hex
+from swdist.formats.manifest import Payload
+from swdist.machines import switcher
+from swdist.trust import choose, verify
+from swdist.trust.choose import FACTORY
 
 S = 1000000  # microseconds in a second
 

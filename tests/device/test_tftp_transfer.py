@@ -6,8 +6,9 @@ import sys
 
 from made import File
 
-from swdist import tftp, tftpget, tftpserve, upload
-from swdist.tftpget import DONE, FAILED
+from swdist.formats import tftp
+from swdist.machines import tftpget, tftpserve, upload
+from swdist.machines.tftpget import DONE, FAILED
 
 A = b"a" * 20
 B = b"b" * 20

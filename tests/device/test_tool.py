@@ -4,7 +4,8 @@ import json
 
 from wired import FS, Folder
 
-from swdist import platform, tool
+from swdist import tool
+from swdist.shell import platform
 
 RID = "11" * 32
 PEER = "fe80000000000000021122fffe33445500000003"

@@ -1,4 +1,4 @@
-from swdist import uci
+from swdist.formats import uci
 
 
 def one(line):

@@ -3,7 +3,8 @@
 import json
 from binascii import hexlify, unhexlify
 
-from swdist import libc, native, platform, sha512, ucryptolib
+from swdist.crypto import sha512, ucryptolib
+from swdist.shell import libc, native, platform
 
 
 def load(name):
@@ -70,10 +71,15 @@ def test_program_that_verifies_answers_alike():
 
 def test_backend_that_is_wrong_about_a_known_signature_is_not_used():
     key, signature = native.KNOWN_KEY, native.KNOWN
+    for case, want in zip(load("strict")[-2:], (signature, native.COFACTORED)):
+        assert [unhexlify(case[k]) for k in ("key", "signature")] == [key, want]
     assert ucryptolib.ed25519_verify(key, signature, bytes(46))
     assert native.right(ucryptolib.ed25519_verify)
     assert not native.right(lambda key, signature, message: True)
     assert not native.right(lambda key, signature, message: len(message) % 128 not in (46, 47))
+    assert not native.right(
+        lambda *what: what[1:] == (native.COFACTORED, bytes(46)) or ucryptolib.ed25519_verify(*what)
+    )
 
     def broken(key, signature, message):
         raise OSError(28)

@@ -1,7 +1,7 @@
 """Hostile and odd archives: each is refused, and nothing outside of the slot is touched."""
 
-from swdist import untar
-from swdist.untar import Untar
+from swdist.formats import untar
+from swdist.formats.untar import Untar
 
 END = bytes(1024)
 

@@ -2,7 +2,7 @@
 
 from binascii import b2a_base64
 
-from swdist import usign
+from swdist.formats import usign
 
 ID = bytes([0, 0x0A, 2, 3, 4, 5, 6, 0xFF])
 SIGNATURE = bytes([i * 5 & 0xFF for i in range(64)])
@@ -141,13 +141,20 @@ def test_public_key_file_is_read_as_text_and_as_bytes():
     assert usign.parse_public_key(key_file(b"Pq" + ID + bytes(40))) == (b"Pq", ID, bytes(40))
 
 
+def test_public_key_file_from_an_editor_is_taken_as_signify_takes_it():
+    for end in (b"\n", b"\r\n", b"\n\n \n"):
+        assert usign.parse_public_key(key_file() + end) == (b"Ed", ID, KEY)
+    assert usign.parse_public_key(key_file().replace(b"\n", b"\r\n")) == (b"Ed", ID, KEY)
+
+
 def test_malformed_public_key_is_refused():
     good = key_file()
     for n in range(len(good)):
         assert usign.parse_public_key(good[:n]) is None, n
     for bad in (
-        good + b"\n",
-        good.replace(b"\n", b"\r\n"),
+        good + b"more\n",
+        good[:-1] + b"\r\r\r",  # signify wants an LF, too
+        b"\n" + good,
         good[1:],
         key_file(comment=b"comment: x\n"),
         key_file(comment=b""),

@@ -4,9 +4,10 @@ import json
 from binascii import unhexlify
 from struct import unpack_from
 
-from swdist import datagram, index, manifest, verify
-from swdist.bits import to_hex
-from swdist.ucryptolib import sha256
+from swdist.crypto.ucryptolib import sha256
+from swdist.formats import datagram, index, manifest
+from swdist.formats.bits import to_hex
+from swdist.trust import verify
 
 
 def load(name):

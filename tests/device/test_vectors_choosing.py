@@ -5,8 +5,11 @@ from binascii import unhexlify
 from logs import Log
 from wired import vectors
 
-from swdist import choose, install, manifest, switcher, verify
-from swdist.bits import to_hex
+from swdist.formats import manifest
+from swdist.formats.bits import to_hex
+from swdist.machines import switcher
+from swdist.storage import install
+from swdist.trust import choose, verify
 
 S = 1000000  # microseconds in a second
 NOW = 5000 * S  # of the counter

@@ -5,8 +5,8 @@ from struct import pack, unpack_from
 
 from wired import Folder, World, vectors
 
-from swdist import datagram
-from swdist.bits import to_hex, version_text
+from swdist.formats import datagram
+from swdist.formats.bits import to_hex, version_text
 
 V = vectors("datagrams")
 GOOD = [c for c in V["cases"] if c["kind"] > 0]

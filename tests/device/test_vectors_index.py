@@ -7,10 +7,11 @@ from struct import pack
 from test_store import KB, Box, manifest
 from wired import FS, Folder, vectors
 
-from swdist import chunks, index
-from swdist import manifest as manifest_format
-from swdist.bits import to_hex
-from swdist.ucryptolib import sha256
+from swdist.crypto.ucryptolib import sha256
+from swdist.formats import index
+from swdist.formats import manifest as manifest_format
+from swdist.formats.bits import to_hex
+from swdist.storage import chunks
 
 V = vectors("index")
 

@@ -5,9 +5,9 @@ from binascii import unhexlify
 from test_store import Box
 from wired import vectors
 
-from swdist.bits import to_hex
-from swdist.platform import Fs
-from swdist.ucryptolib import sha256
+from swdist.crypto.ucryptolib import sha256
+from swdist.formats.bits import to_hex
+from swdist.shell.platform import Fs
 
 V = vectors("store")
 MANIFESTS = {name: unhexlify(text) for name, text in V["manifests"].items()}

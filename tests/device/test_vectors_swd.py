@@ -6,10 +6,11 @@ from binascii import unhexlify
 from logs import Log
 from wired import FS, Folder, vectors
 
-from swdist import inject, verify
-from swdist.choose import Here
-from swdist.room import Room
-from swdist.store import Store
+from swdist.storage import inject
+from swdist.storage.room import Room
+from swdist.storage.store import Store
+from swdist.trust import verify
+from swdist.trust.choose import Here
 
 V = vectors("swd")
 MB = 1 << 20

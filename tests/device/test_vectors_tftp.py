@@ -7,9 +7,10 @@ from made import File
 from test_store import KB, Box
 from wired import vectors
 
-from swdist import tftp, tftpget, tftpserve
-from swdist.bits import to_hex
-from swdist.ucryptolib import sha256
+from swdist.crypto.ucryptolib import sha256
+from swdist.formats import tftp
+from swdist.formats.bits import to_hex
+from swdist.machines import tftpget, tftpserve
 
 V = vectors("tftp")
 MANIFEST = unhexlify(V["manifest"])

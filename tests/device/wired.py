@@ -6,14 +6,15 @@ from binascii import unhexlify
 from logs import Log
 from made import Made, Trust, fill, manifest
 
-from swdist import choose, platform, verify
-from swdist.bits import to_hex
-from swdist.clock import Clock
-from swdist.node import Node
-from swdist.room import Room
-from swdist.store import Store
-from swdist.tftpget import Get
-from swdist.tftpserve import Serve
+from swdist.formats.bits import to_hex
+from swdist.machines.clock import Clock
+from swdist.machines.tftpget import Get
+from swdist.machines.tftpserve import Serve
+from swdist.shell import platform
+from swdist.storage.room import Room
+from swdist.storage.store import Store
+from swdist.trust import choose, verify
+from swdist.wiring.node import Node
 
 FS = platform.Fs()
 DELAY_US = 2000

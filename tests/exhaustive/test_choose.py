@@ -4,7 +4,8 @@ from itertools import combinations, product
 from math import comb
 
 from exhaustive.specification import Row, active
-from swdist import choose, manifest, verify
+from swdist.formats import manifest
+from swdist.trust import choose, verify
 
 FACTORY_VERSION = (1, 0, 0)
 FACTORY = choose.factory(FACTORY_VERSION)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from exhaustive import specification
-from swdist.choose import FACTORY
+from swdist.trust.choose import FACTORY
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "device"))
 from test_switcher import World

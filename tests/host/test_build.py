@@ -4,7 +4,7 @@ import json
 
 import pytest
 from test_kinds import apk, package
-from typed import good, refused
+from typed import good, refused, swdist
 
 from swdist_host import compare, release, release_text, sources
 from swdist_host.errors import BadValue, Refused
@@ -138,6 +138,24 @@ def test_what_makes_no_sense_is_said(folder, words, why):
 
 def test_version_is_needed_but_where_it_is_known(folder):
     assert "there is no --version" in refused(f"{BUILD} r.swd --payload tree", cwd=folder, status=2)
+
+
+@pytest.mark.parametrize(
+    "name, script, why",
+    [
+        ("activate", "true\r\n", "hooks/activate: its lines end in CR LF"),
+        ("lib.sh", "true\r\n", "hooks/lib.sh: its lines end in CR LF"),
+        ("health", "if true; then\n", "hooks/health: sh does not understand it: "),
+        ("health", "echo $((1 + 1))\n", None),
+        ("notes", "if only\n", None),
+    ],
+)
+def test_scripts_that_sh_stumbles_over_are_warned_of(folder, name, script, why):
+    (folder / "tree/hooks").mkdir()
+    (folder / "tree/hooks" / name).write_text(script, newline="")
+    done = swdist(*f"{BUILD} r.swd --version 1.1.0 --payload tree".split(), cwd=folder)
+    assert done.returncode == 0
+    assert done.stderr.startswith(f"swdist: warning: {why}") if why else not done.stderr
 
 
 def test_payload_that_is_not_there_is_said(folder):

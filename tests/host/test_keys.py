@@ -139,9 +139,10 @@ def test_key_whose_halves_do_not_belong_together_is_refused(tmp_path):
 
 
 def test_key_that_would_take_hours_to_open_is_refused_at_once(tmp_path):
-    (tmp_path / "a.sec").write_bytes(secret_file(rounds=0xFFFFFFFF))
-    with pytest.raises(Refused, match="rounds"):
-        keys.load_secret(tmp_path / "a.sec", lambda: pytest.fail("asked for the passphrase"))
+    for rounds in (keys.MAX_ROUNDS + 1, 10_000, 0xFFFFFFFF):
+        (tmp_path / "a.sec").write_bytes(secret_file(rounds=rounds))
+        with pytest.raises(Refused, match=f"{rounds} rounds of key derivation, of 1000 at most"):
+            keys.load_secret(tmp_path / "a.sec", lambda: pytest.fail("asked for the passphrase"))
 
 
 def test_keygen_into_a_missing_directory_is_one_line(tmp_path):

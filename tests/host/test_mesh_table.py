@@ -2,7 +2,7 @@
 
 import pytest
 
-from swdist import datagram
+from swdist.formats import datagram
 from swdist_host import times, watch
 from swdist_host.mesh import (
     MAX_NEIGHBOURS,

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from swdist import index as device_index
-from swdist.index import DEFLATE, ENTRY_BYTES, HEAD_BYTES, STORED
+from swdist.formats import index as device_index
+from swdist.formats.index import DEFLATE, ENTRY_BYTES, HEAD_BYTES, STORED
 from swdist_host import pack, payload, ustar
 from swdist_host.errors import Refused
 

@@ -9,12 +9,14 @@ import struct
 import subprocess
 import tarfile
 import time
+import tracemalloc
+import zlib
 
 import pytest
 from typed import swdist
 
-from swdist import usign
-from swdist_host import ca, dates, keys, pack, payload, release, sigfile, times
+from swdist.formats import usign
+from swdist_host import ca, dates, keys, kinds, pack, payload, release, sigfile, times
 from swdist_host.errors import BadValue, Refused
 from swdist_host.release import Source
 from swdist_host.times import time_text
@@ -466,7 +468,7 @@ def test_swdist_of_a_package_goes_into_the_slot_beside_the_tree(tmp_path):
     (tmp_path / "tree/hooks").mkdir(parents=True)
     (tmp_path / "tree/hooks/activate").write_text("true\n")
     swdist_ipk = package(tmp_path / "swdist.ipk", ["__init__.mpy", "netd.mpy"])
-    sntp = package(tmp_path / "sntp.ipk", ["sntp.mpy"])
+    sntp = package(tmp_path / "sntp.ipk", ["sntp.mpy", "shell/x.mpy"])
     data = payload.with_swdist(tmp_path / "tree", [swdist_ipk, sntp])
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         held = {m.name: archive.extractfile(m).read() for m in archive if m.isfile()}
@@ -474,6 +476,7 @@ def test_swdist_of_a_package_goes_into_the_slot_beside_the_tree(tmp_path):
         "hooks/activate": b"true\n",
         "lib/swdist/__init__.mpy": b"__init__.mpy",
         "lib/swdist/netd.mpy": b"netd.mpy",
+        "lib/swdist/shell/x.mpy": b"shell/x.mpy",
         "lib/swdist/sntp.mpy": b"sntp.mpy",
     }
     assert data == payload.with_swdist(tmp_path / "tree", [swdist_ipk, sntp])
@@ -491,6 +494,39 @@ def test_what_is_no_package_of_swdist_is_refused(tmp_path):
     good = package(tmp_path / "good.ipk", ["__init__.mpy"])
     with pytest.raises(Refused, match="is there already"):
         payload.with_swdist(tmp_path / "tree", [good])
+
+
+@pytest.mark.parametrize(
+    "name", ["../../../out.py", "a/../../out.py", "/tmp/out.py", "a b.py", "x"]
+)
+def test_package_of_swdist_writes_nowhere_else(tmp_path, name):
+    bad = package(tmp_path / "bad.ipk", ["__init__.mpy", name])
+    with pytest.raises(Refused, match="is no name of a module"):
+        payload.with_swdist(None, [bad])
+
+
+def test_package_that_unpacks_to_gigabytes_is_refused_in_little_room(tmp_path):
+    most = 1 << 27
+    squeezer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    head = tarfile.TarInfo("./control")
+    head.size = 1 << 32
+    data = squeezer.compress(head.tobuf(tarfile.USTAR_FORMAT))
+    data += b"".join(squeezer.compress(bytes(1 << 24)) for _ in range(9)) + squeezer.flush()
+    with tarfile.open(tmp_path / "one.ipk", "w:gz") as archive:
+        for name in ("./control.tar.gz", "./data.tar.gz"):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refused, match="one.ipk: is no .ipk .it unpacks to more than can be"):
+            kinds.from_packages("ipk", [tmp_path / "one.ipk"])
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+        with pytest.raises(Refused, match="one.ipk: is no .ipk .it unpacks to more than can be"):
+            payload.with_swdist(None, [tmp_path / "one.ipk"])
+        assert tracemalloc.get_traced_memory()[1] < 3 * most
+    finally:
+        tracemalloc.stop()
 
 
 # --- times

@@ -3,7 +3,8 @@
 import pytest
 from test_mesh_table import S, announce, peer
 
-from swdist import datagram, link
+from swdist.formats import datagram
+from swdist.shell import link
 from swdist_host import commands_mesh, keys, release, watch
 from swdist_host.errors import Refused
 from swdist_host.mesh import Mesh

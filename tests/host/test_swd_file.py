@@ -1,10 +1,12 @@
 """The .swd file: read as it was written, and strictly: who made it may have meant harm."""
 
 import gzip
+import hashlib
 import io
 import os
 import subprocess
 import tarfile
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -13,15 +15,16 @@ from test_pack import quick
 from test_release import NOW, build, signed
 from typed import swdist
 
-from swdist import index as device_index
-from swdist import manifest as device_manifest
-from swdist_host import files, keys, release
+from swdist.formats import index as device_index
+from swdist.formats import manifest as device_manifest
+from swdist_host import files, keys, pack, release
 from swdist_host.errors import Refused
 from swdist_host.release import Source
 
 KEYS = [keys.generate() for _ in range(2)]
 SWD = signed(KEYS, payloads=[Source("slot", ("a",), b"hello" * 900), Source("slot", (), b"x" * 99)])
 RAW = release.to_bytes(SWD)
+MANIFEST = SWD.manifest.decode().splitlines()
 
 
 def parts(swd):
@@ -197,6 +200,45 @@ def test_manifest_that_promises_too_much_is_refused_before_anything_is_read(tmp_
         (tmp_path / "r.swd").write_bytes(archive(("manifest", manifest), S, I1, P1, I2, P2))
         with pytest.raises(Refused, match="Payload-1 is not"):
             release.load(tmp_path / "r.swd")
+
+
+def bomb(size):
+    """A release of one payload of zeros, made as whoever means harm would: in no time."""
+    shorter = pack.encoder.deflate_compress(bytes(65536), pack.LEVEL)
+    page = pack._entry(shorter, 65536, device_index.DEFLATE) * 1024
+    assert size % (1024 << 16) == 0
+    pages = [page] * (size // (1024 << 16))
+    digest = hashlib.sha256()
+    for _ in range(size >> 16):
+        digest.update(bytes(65536))
+    table = b"".join(pack._entry(page, len(page), device_index.STORED) for page in pages)
+    index = digest.digest() + table
+    packed = pack.Packed(index, (*pages, *[shorter] * (size >> 16)), len(pages), size)
+    line = f"Payload-1: slot {size} {packed.stored} {packed.pid.hex()} any"
+    lines = [old for old in MANIFEST if not old.startswith("Payload-")] + [line]
+    return release.Swd("".join(f"{line}\n" for line in lines).encode(), b"", (packed,))
+
+
+def test_payload_that_unpacks_to_all_that_is_allowed_is_checked_in_little_room():
+    swd = bomb(device_manifest.MAX_PAYLOAD_BYTES)
+    data = release.to_bytes(swd)
+    assert len(data) < 300_000
+    tracemalloc.start()
+    try:
+        release.check_payloads(release.from_bytes(data))
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_file_that_would_unpack_to_gigabytes_is_refused_before_anything_is_unpacked(tmp_path):
+    most = device_manifest.MAX_PAYLOAD_BYTES
+    lines = [line for line in MANIFEST if not line.startswith("Payload-")]
+    lines += [f"Payload-{n}: slot {most} 99 {n:064x} any" for n in range(1, 10)]
+    manifest = "".join(f"{line}\n" for line in lines).encode()
+    (tmp_path / "r.swd").write_bytes(archive(("manifest", manifest), S, I1, P1, I2, P2))
+    with pytest.raises(Refused, match="its payloads would unpack to more than 1,073"):
+        release.load(tmp_path / "r.swd")
 
 
 @quick

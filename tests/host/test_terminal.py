@@ -22,6 +22,21 @@ def test_a_description_is_one_line_of_ascii_or_refused(text):
         release.build(b"networkA", "1.1.0", 2_000_000_000, (source,), description=text)
 
 
+@pytest.mark.parametrize(
+    "what",
+    (
+        {"groups": ("a\n!critical: x",), "end_s": 2_000_000_009},
+        {"payloads": (release.Source("slot", ("a\n!critical: x",), b"x"),)},
+        {"payloads": (release.Source("slot 1\r", (), b"x"),)},
+        {"version": "1.1.0\nWithdrawn: yes"},
+    ),
+)
+def test_a_line_break_in_a_value_begins_no_line_of_a_manifest(what):
+    what = {"version": "1.1.0", "payloads": (release.Source("slot", (), b"x"),), **what}
+    with pytest.raises(BadValue, match="there is a control character in its value"):
+        release.build(b"networkA", start_s=2_000_000_000, **what)
+
+
 def test_networks_that_somebody_invents_are_forgotten():
     listener = Listener([], None, silent=True)
     for i in range(100):

@@ -7,7 +7,7 @@ import drive
 import peers
 import pytest
 
-from swdist import net, platform, ports
+from swdist.shell import net, platform, ports
 from swdist_host import transfers
 
 PLAIN = ports.Port, ports.Poller

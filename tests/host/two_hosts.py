@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from lab import net
-from lab.node import Node
+from lab.namespaces import net
+from lab.namespaces.node import Node
 from swdist_host import ca, keys, release
 
 SWDIST = [sys.executable, "-c", "from swdist_host.cli import main; main()"]

@@ -7,11 +7,11 @@ from logs import Log
 from made import Trust, fill
 from test_store import BOARD, PAYLOAD, add
 
-from swdist import net
-from swdist.choose import Here
-from swdist.platform import Fs
-from swdist.room import Room
-from swdist.store import Store
+from swdist.shell import net
+from swdist.shell.platform import Fs
+from swdist.storage.room import Room
+from swdist.storage.store import Store
+from swdist.trust.choose import Here
 
 
 def main(port, folder):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from peers import program
 
-from lab import net
+from lab.namespaces import net
 
 ROOT = Path(__file__).resolve().parents[2]
 NEAR_US = 1000

@@ -1,6 +1,6 @@
 """Two nodes and a stock NTP client, and two lone nodes with a stock server that broadcasts, over
 IPv4 and over IPv6, each in a network namespace: run by tests/ntp/test_sntp.py in a world of its own
-(lab/net.py). Arguments: a folder, chronyd, chronyc, the nodes' interpreter.
+(lab/namespaces/net.py). Arguments: a folder, chronyd, chronyc, the nodes' interpreter.
 
 Prints one JSON object. The nodes' clocks are AHEAD_S ahead of the host's, so that following the
 mesh can't be mistaken for following the host, nor a server for a clock that was right before.
@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from lab import net
-from lab.node import Node
+from lab.namespaces import net
+from lab.namespaces.node import Node
 from swdist_host import ca, keys
 
 AHEAD_S = 37

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import net
+from lab.namespaces import net
 
 HERE = Path(__file__).parent
 CGROUPS = "swdist-openwrt"

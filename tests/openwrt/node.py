@@ -123,6 +123,25 @@ class Node(Router):
             {"ipk": "opkg remove ", "apk": "apk del "}[self.made.kind] + " ".join(names)
         )
 
+    def reinstall(self, name):
+        """Its package once more, as it is."""
+        path = f"/tmp/{self.made.package(name).name}"
+        self.put(self.made.package(name), path)
+        if self.made.kind == "ipk":
+            again = f"opkg install --force-reinstall {path}"
+        else:  # from a repository only
+            again = (f"cd /tmp; awk -v RS= '/\\nP:{name}\\n/' /lib/apk/db/installed | grep '^[A-Zot]:' | grep -v '^[FRZM]:'"
+                     " >APKINDEX; tar czf APKINDEX.tar.gz APKINDEX; apk fix --reinstall --allow-untrusted"
+                     f" --repositories-file /dev/null -X /tmp/APKINDEX.tar.gz {name}")  # fmt: skip
+        said = self.run(f"({again}) 2>&1; rm /tmp/*.?pk")
+        assert "skipped" not in said, said
+
+    def owned(self, name):
+        """The paths of an installed package."""
+        ask = {"ipk": "opkg files", "apk": "apk info -qL"}[self.made.kind]
+        said = self.run(f"{ask} {name} 2>/dev/null").split()
+        return {"/" + path.lstrip("/") for path in said}
+
     def daemons(self):
         """{name: process} of those that run."""
         said = self.run(

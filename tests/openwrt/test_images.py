@@ -34,7 +34,7 @@ def test_image_is_written_and_what_keep_d_names_comes_back(made, mesh, tmp_path,
     node.wait_up(2)
     assert second_partition(flash) == "new"
     node.run(
-        "[ -s /usr/lib/swdist/hooks/confirm.d/10 ] && [ -s /usr/share/swdist/state/flashing ] && [ ! -e /etc/lost ]"
+        "[ -s /usr/lib/swdist/hooks/confirm.d/10 ] && [ -s /etc/swdist/state/flashing ] && [ ! -e /etc/lost ]"
     )
 
 

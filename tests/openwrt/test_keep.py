@@ -4,7 +4,7 @@ import pytest
 
 from openwrt.node import Node
 
-STATE = "/usr/share/swdist"
+STATE = "/etc/swdist"
 KEPT = (
     "/etc/config/swdist",
     "/etc/swdist/ca/network",
@@ -34,6 +34,6 @@ def test_list_has_ours_and_no_payload(kept):
 
 def test_backup_brings_them_back(kept):
     kept.run("/etc/init.d/swdist stop; sysupgrade -b /tmp/b.tgz")
-    kept.run("rm -rf /etc/swdist /usr/share/swdist /usr/lib/swdist/hooks; sysupgrade -r /tmp/b.tgz")
+    kept.run("rm -rf /etc/swdist /usr/lib/swdist/hooks; sysupgrade -r /tmp/b.tgz")
     for path in KEPT:
         kept.run(f"[ -s {path} ]")

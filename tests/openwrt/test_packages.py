@@ -52,7 +52,7 @@ def test_release_is_installed_and_undone_when_it_is_withdrawn(made, mesh, field)
     wait_for(lambda: versions(field) == before, "the packages that were here", 60)
     assert field.run(f"cat {TOOL} {CONF}") == "oneedited"
     field.run(f"[ ! -e {NEW} ]")
-    field.run('[ -z "$(ls /usr/share/swdist/state/packages 2>/dev/null)" ]')
+    field.run('[ -z "$(ls /etc/swdist/state/packages 2>/dev/null)" ]')
 
 
 def test_release_that_fails_its_trial_is_undone(made, mesh, field):

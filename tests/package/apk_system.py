@@ -10,7 +10,7 @@ from pathlib import Path
 from apks import apk
 from router import make_root
 
-from lab.busybox import put_program
+from lab.rootfs import put_program
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCRIPT = ROOT / "files/usr/lib/swdist/install-apk"

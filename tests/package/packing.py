@@ -9,6 +9,8 @@ import sys
 import tarfile
 from pathlib import Path
 
+from lab import community
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 TOOL = ROOT / "tools/ipk.py"
 
@@ -25,12 +27,7 @@ def make(out, *arguments, **environment):
 
 def make_ca(folder):
     """A CA directory of one key, and the secret key."""
-    swdist = [Path(sys.executable).with_name("swdist")]
-    for words in (
-        ["keygen", "alice", "--no-passphrase"],
-        ["network", "init", "ca", "--name", "packages", "--key", "alice.pub", "--threshold", "1"],
-    ):
-        subprocess.run([*swdist, *words], cwd=folder, check=True)
+    community.make(folder, "packages")
     return folder / "ca", folder / "alice.sec"
 
 

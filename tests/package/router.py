@@ -10,21 +10,17 @@ import subprocess
 import time
 from pathlib import Path
 
-from lab.busybox import MOUNTS, put_busybox, put_program
+from lab import rootfs
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BIN = ROOT / "build/runtime/bin"
-OPKG = Path(__file__).parent / "opkg.sh"
 NAMESPACES = ["--mount", "--pid", "--net", "--uts"]
 LIMIT_S = 20
-# As router images have it: root and nobody, no swdist yet.
-PASSWD = "root:x:0:0:root:/root:/bin/ash\nnobody:*:65534:65534:nobody:/var:/bin/false\n"
 INITTAB = """::sysinit:/bin/touch /tmp/up
 ::respawn:/bin/busybox syslogd -n -O /var/log/messages
 """
 OF_INIT = ("var/log/messages", "var/run/syslogd.pid", "var/run/utmp")
-GROUP = "root:x:0:\nnogroup:x:65534:\n"
-FIRST = f"""{MOUNTS}ip link set lo up
+FIRST = f"""{rootfs.MOUNTS}ip link set lo up
 ip link add mesh0 type veth peer name mesh1
 ip link set mesh0 up
 ip link set mesh1 up
@@ -37,24 +33,12 @@ class Failed(Exception):
 
 
 def make_root(root):
-    for folder in (
-        "proc",
-        "sys",
-        "dev",
-        "tmp",
-        "root",
-        "var/run",
-        "var/log",
-        "etc/init.d",
-        "usr/share/udhcpc",
-    ):
-        (root / folder).mkdir(parents=True)
+    rootfs.make(root, "root", "var/run", "var/log", "etc/init.d", "usr/share/udhcpc")
     (root / "etc/init.d/rcS").write_text("")
-    put_busybox(root)
-    (root / "etc/passwd").write_text(PASSWD)
-    (root / "etc/group").write_text(GROUP)
+    # As router images have it: root and nobody, no swdist yet.
+    rootfs.put_users(root, group="nogroup")
     (root / "etc/inittab").write_text(INITTAB)
-    shutil.copy(OPKG, root / "bin/opkg.sh")
+    shutil.copy(rootfs.OPKG, root / "bin/opkg.sh")
 
 
 class Router:
@@ -111,7 +95,7 @@ class Router:
             time.sleep(0.1)
 
     def put(self, source, target):
-        put_program(self.root, source, target)
+        rootfs.put_program(self.root, source, target)
 
     def install(self, *packages):
         for package in packages:

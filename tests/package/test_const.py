@@ -201,7 +201,9 @@ def source(tmp_path_factory):
     for names in ipk_const.own_attributes(texts).values():
         short.update(names)
     for path in [*ROOT.glob("tests/*.py"), *ROOT.glob("tests/device/*.py")]:
-        (folder / "tests" / path.name).write_text(ipk_const.renamed(path.read_text(), short))
+        (folder / "tests" / path.name).write_text(
+            ipk_const.renamed(ipk_const.flat(path.read_text()), short)
+        )
     for stem, text in ipk_const.device().items():
         head, main, rest = text.partition("\nif __name__ ==")
         forgotten = re.findall(r"(?m)^_([A-Z]\w*) = const\(", text)

@@ -18,7 +18,8 @@ BUDGET_S = 2
 LONG_BYTES = 4096  # the longest manifest
 UNPACK_S_PER_MB = 15
 CODE = """
-from swdist import native, ucryptolib
+from swdist.crypto import ucryptolib
+from swdist.shell import native
 for _ in range({times}):
     ucryptolib.ed25519_verify(native.KNOWN_KEY, native.KNOWN, bytes({length}))
 """
@@ -58,8 +59,9 @@ def test_signature_of_any_manifest_is_checked_within_two_seconds(count, length):
 
 
 UNPACK = """
-from swdist import platform, slots
-from swdist.manifest import Payload
+from swdist.shell import platform
+from swdist.storage import slots
+from swdist.formats.manifest import Payload
 p = Payload()
 p.kind, p.size, p.stored, p.pid = "slot", {size}, {stored}, bytes.fromhex("{pid}")
 work = slots.Prepare(platform.Fs(), "{source}", "{target}", None, p)
@@ -88,5 +90,7 @@ def test_a_payload_is_inflated_and_unpacked_in_seconds(count, tmp_path):
     instructions = (count(UNPACK.format(go=True, **words)) - idle) * 1_000_000 // len(data)
     seconds = instructions / PER_SECOND
     print(f"1 MB of modules: {instructions:,} instructions, {seconds:.2f} s at 200 MHz")
-    assert (tmp_path / "slot/0/node.py").read_bytes() == (ROOT / "src/swdist/node.py").read_bytes()
+    assert (tmp_path / "slot/0/node.py").read_bytes() == (
+        ROOT / "src/swdist/wiring/node.py"
+    ).read_bytes()
     assert seconds <= UNPACK_S_PER_MB

@@ -6,16 +6,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from hardware import image
 
-LAB = image.HERE / "lab.py"
+from lab.emulated import image
+
+LAB = [sys.executable, "-m", "lab.emulated"]
 # What is not there is refused at once, whatever the machine's network is like.
 NOWHERE = "http://127.0.0.1:9"
 
 
 def lab(path, *words, user=None):
     done = subprocess.run(
-        [sys.executable, LAB, *words], capture_output=True, text=True, user=user,
+        [*LAB, *words], capture_output=True, text=True, user=user, cwd=image.ROOT,
         env={**os.environ, "PATH": str(path)},
     )  # fmt: skip
     assert done.returncode == 1
@@ -41,7 +42,8 @@ def test_missing_programs_are_named(programs):
 
 
 def test_a_loss_that_is_no_share_is_refused():
-    done = subprocess.run([sys.executable, LAB, "--loss", "20"], capture_output=True, text=True)
+    command = [*LAB, "--loss", "20"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=image.ROOT)
     assert done.returncode == 2
     assert "from 0 to below 1" in done.stderr
 

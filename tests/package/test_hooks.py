@@ -11,7 +11,7 @@ echo "asking olsrd"
 sleep 7654
 """
 RUN = """micropython -c "
-from swdist import platform
+from swdist.shell import platform
 print(platform.run(('sh', '/tmp/hook'), 1, False, '/tmp/said'))
 " """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from packing import ROOT, make_ca
 
-from lab.busybox import libraries, put_program
+from lab.rootfs import libraries, put_program
 from swdist import VERSION as TODAY
 
 pytestmark = pytest.mark.slow

@@ -11,13 +11,13 @@ from packing import ROOT
 from test_boots import POWER_CUT
 from test_kind_image import GOOD
 
-from swdist import ipc
+from swdist.formats import ipc
 
 sys.path.insert(0, str(ROOT / "tools"))
 import ipk_const
 
 BOARD = "linksys,wrt54gs"
-WAIT_S = 2  # of swdist.install, which waits a minute
+WAIT_S = 2  # of swdist.storage.install, which waits a minute
 STATE = "usr/share/swdist/state"
 MINUTE = f"_WAIT_US = const({60 * 10**6})"
 

@@ -128,7 +128,7 @@ def test_every_device_module_is_in_it_compiled(packages):
         assert own <= {m.name for m in members(parts(packages[package])["./data.tar.gz"])}
         assert not own & names
         optional |= own
-    for path in (ROOT / "src/swdist").glob("*.py"):
+    for path in (ROOT / "src/swdist").rglob("[a-z]*.py"):
         assert f"./usr/lib/micropython/swdist/{path.stem}.mpy" in names | optional
     assert not any(name.endswith(".py") for name in names)
 

@@ -6,11 +6,12 @@ later, when all processes of the script are gone."""
 import hashlib
 import shutil
 import time
-import zlib
 
 import pytest
 from packing import ROOT
 from router import LIMIT_S, Failed
+
+from lab.firmware import linksys, trx
 
 FILES = ROOT / "files/usr/lib/swdist"
 STATE, RUN, WHY = "/usr/share/swdist/state", "/var/run/swdist", "/var/run/swdist.why"
@@ -20,19 +21,6 @@ SYSUPGRADE = (ROOT / "tests/package/sysupgrade.sh").read_text()
 BEGUN = "not now: sysupgrade has begun"
 TRIES = 3
 HERE = "0123456789abcdef"  # what tells the image that runs
-
-
-def trx(body, magic=b"HDR0", crc=None, length=None):
-    """As firmware-utils make it: the CRC is over all behind it, and not inverted."""
-    body += bytes(-len(body) % 4)
-    length = 28 + len(body) if length is None else length
-    behind = bytes([0, 0, 1, 0]) + (28).to_bytes(4, "little") + bytes(8) + body
-    crc = zlib.crc32(behind) ^ 0xFFFFFFFF if crc is None else crc
-    return magic + length.to_bytes(4, "little") + crc.to_bytes(4, "little") + behind
-
-
-def linksys(image, pattern=b"W54S", magic=b"U2ND"):
-    return pattern + bytes(10) + magic + bytes(14) + image
 
 
 BODY = bytes(i * i % 251 for i in range(30000))

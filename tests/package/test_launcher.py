@@ -9,10 +9,12 @@ import subprocess
 import pytest
 from packing import ROOT
 
-from swdist import platform, switcher, uci
-from swdist.bits import from_hex
-from swdist.choose import FACTORY
-from swdist.slots import Slots
+from swdist.formats import uci
+from swdist.formats.bits import from_hex
+from swdist.machines import switcher
+from swdist.shell import platform
+from swdist.storage.slots import Slots
+from swdist.trust.choose import FACTORY
 
 FUNCTIONS = (ROOT / "files/usr/lib/swdist/functions.sh").read_text()
 OLD, NEW = "aa" * 32, "bb" * 32

@@ -55,7 +55,7 @@ def test_what_a_wrt54gs_can_do_passes(tmp_path):
 
 def test_ffi_of_the_static_runtime_knows_what_swdist_calls():
     calls = set()
-    for path in (ROOT / "src/swdist").glob("*.py"):
+    for path in (ROOT / "src/swdist").rglob("*.py"):
         calls |= set(re.findall(r'(?:call|c_function)\(\s*"\w+", "(\w+)"', path.read_text()))
     assert "setuid" in calls
     known = (ROOT / "tools/micropython/mipsel/modlibc.c").read_text()

@@ -9,7 +9,8 @@ import time
 import pytest
 from packing import simple
 from real_opkg import Tree
-from router import OPKG
+
+from lab.rootfs import OPKG
 
 CONF = "/etc/config/thing"
 SAYS = """#!/bin/sh

@@ -4,7 +4,8 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from swdist import ed25519, verify
+from swdist.crypto import ed25519
+from swdist.trust import verify
 
 
 def check(key, signature, message):

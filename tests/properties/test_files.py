@@ -11,10 +11,12 @@ from fuzz import targets
 from fuzz.given import FILES, INDEX, MANIFEST, PAYLOAD, PID, PIECES, RID, SIGNATURES, join
 from fuzz.memory import Memory
 from fuzz.seeds import CONFIG
-from swdist import choose, config, uci
-from swdist.bits import to_hex
-from swdist.slots import MAX_FAILED, Slots
-from swdist.untar import Untar
+from swdist.formats import uci
+from swdist.formats.bits import to_hex
+from swdist.formats.untar import Untar
+from swdist.storage.slots import MAX_FAILED, Slots
+from swdist.trust import choose
+from swdist.wiring import config
 
 from .common import cut, flipped, quick
 

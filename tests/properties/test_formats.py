@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fuzz import targets
 from fuzz.given import KEYS, MANIFEST, NETWORK, SIGNATURES, TRUST
 from fuzz.seeds import public_key, seeds
-from swdist import bits, ipc, manifest, usign
+from swdist.formats import bits, ipc, manifest, usign
 from swdist_host import sigfile, times
 
 from .common import cut, flipped, quick

@@ -8,8 +8,8 @@ from fuzz import targets
 from fuzz.given import join
 from fuzz.memory import Memory
 from fuzz.seeds import data_packet
-from swdist import config
-from swdist.slots import Slots
+from swdist.storage.slots import Slots
+from swdist.wiring import config
 
 from .common import quick
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from fuzz import targets
 from fuzz.given import NETWORK, dice, join
 from fuzz.seeds import data_packet, packet, seeds
-from swdist import datagram, tftp
-from swdist.tftpget import DONE, FAILED, Get
-from swdist.tftpserve import Serve
+from swdist.formats import datagram, tftp
+from swdist.machines.tftpget import DONE, FAILED, Get
+from swdist.machines.tftpserve import Serve
 
 from .common import cut, flipped, quick
 

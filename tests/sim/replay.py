@@ -8,14 +8,15 @@ import hashlib
 import sys
 from binascii import hexlify, unhexlify
 
-from swdist import choose, platform, verify
-from swdist.bits import to_hex, version
-from swdist.clock import Clock
-from swdist.node import Node
-from swdist.room import Room
-from swdist.store import Store
-from swdist.tftpget import Get
-from swdist.tftpserve import Serve
+from swdist.formats.bits import to_hex, version
+from swdist.machines.clock import Clock
+from swdist.machines.tftpget import Get
+from swdist.machines.tftpserve import Serve
+from swdist.shell import platform
+from swdist.storage.room import Room
+from swdist.storage.store import Store
+from swdist.trust import choose, verify
+from swdist.wiring.node import Node
 
 QUOTA_BYTES = 8192 * 1024
 DOWNLOADS = 2

@@ -63,7 +63,7 @@ def test_release_of_a_key_set_that_is_no_longer_in_force_is_noticed():
 
 
 def test_release_that_outlives_its_keys_though_nobody_keeps_it_is_noticed(monkeypatch):
-    from swdist.verify import Trust
+    from swdist.trust.verify import Trust
 
     monkeypatch.setattr(Trust, "trusts", lambda *_: True)
     with pytest.raises(Violation) as caught:
@@ -72,7 +72,7 @@ def test_release_that_outlives_its_keys_though_nobody_keeps_it_is_noticed(monkey
 
 
 def test_kept_release_that_is_dropped_with_its_keys_is_noticed(monkeypatch):
-    from swdist.verify import Trust
+    from swdist.trust.verify import Trust
 
     monkeypatch.setattr(Trust, "trusts", lambda self, rid: rid in self._chain)
     check = Trust.check
@@ -88,7 +88,7 @@ def test_kept_release_that_is_dropped_with_its_keys_is_noticed(monkeypatch):
 
 
 def test_change_of_keys_that_does_not_reach_all_is_noticed(monkeypatch):
-    from swdist.verify import Trust
+    from swdist.trust.verify import Trust
 
     monkeypatch.setattr(Trust, "next_set", lambda _: 0)  # so nobody asks for it
     sim = mesh()
@@ -155,7 +155,7 @@ def test_release_without_anything_for_a_board_that_runs_there_is_noticed():
 
 @pytest.mark.parametrize("share", (1, 0))
 def test_experiment_on_a_node_that_is_not_invited_is_noticed(monkeypatch, share):
-    from swdist.choose import Here
+    from swdist.trust.choose import Here
 
     sim = mesh(group_every=2)
     audience = {"share": share} if share else {"groups": ["testers"]}
@@ -245,7 +245,7 @@ def test_clock_that_is_led_astray_is_noticed():
 
 
 def test_exception_in_device_code_is_a_violation_with_its_place(monkeypatch):
-    from swdist import announce
+    from swdist.machines import announce
 
     monkeypatch.setattr(announce, "say", lambda *_: 1 / 0)
     s = scenario.parse({"duration": "20s", "topology": {"kind": "line", "nodes": 2}})

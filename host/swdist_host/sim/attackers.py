@@ -7,8 +7,8 @@ where that helps them to be believed.
 import struct
 from dataclasses import replace
 
-from swdist import datagram, tftp
-from swdist.datagram import BEACON
+from swdist.formats import datagram, tftp
+from swdist.formats.datagram import BEACON
 from swdist_host import keys
 from swdist_host.sim.authority import EPOCH_S
 from swdist_host.sim.station import TFTP_PORT, Station, address

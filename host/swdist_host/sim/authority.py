@@ -6,7 +6,7 @@ import random
 import tarfile
 from types import SimpleNamespace
 
-from swdist import verify
+from swdist.trust import verify
 from swdist_host import keys, release
 
 EPOCH_S = 1798761600  # true time at the start of each run: 2027-01-01T00:00:00Z

@@ -3,7 +3,7 @@
 import networkx as nx
 import numpy as np
 
-from swdist.fetch import RUN_BYTES
+from swdist.machines.fetch import RUN_BYTES
 from swdist_host.sim import transfer
 from swdist_host.sim.world import SECOND
 
@@ -11,14 +11,6 @@ SHORTEST_US = 300 * SECOND
 FACTOR = 60  # times the lower bound; measured are 2 to 20, see bench/coverage.py
 PER_HOP_US = 30 * SECOND  # for the news, with announcements lost
 WISH_US = 30 * SECOND  # more, until a neighbour of another board helps
-_MACHINES = {
-    "swdist." + name
-    for name in (
-        "node", "neighbours", "announce", "clock", "fetch", "store", "manifest", "verify",
-        "datagram", "switcher", "slots", "tftpget", "tftpserve", "tftp", "untar", "catalogue",
-        "chunks", "choose", "payloads", "relay", "reuse", "room",
-    )
-}  # fmt: skip
 MAX_ITEMS = 10000  # measured: 1,300 to 3,600, under attack
 
 
@@ -113,7 +105,7 @@ def items(*roots):
             todo.extend(x.values())
         elif isinstance(x, (bytes, bytearray, str)):
             count += len(x) // 64
-        elif type(x).__module__ in _MACHINES:
+        elif type(x).__module__.startswith("swdist."):
             count += len(x.__dict__)
             todo.extend(x.__dict__.values())
     return count

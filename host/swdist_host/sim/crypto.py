@@ -9,7 +9,7 @@ import sys
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from swdist import ucryptolib
+from swdist.crypto import ucryptolib
 from swdist_host import pack
 
 MAX_KEPT = 65536  # answers; beyond that all are forgotten

@@ -8,7 +8,7 @@ content, or the new one cut short. Pieces of equal content are shared among node
 from bisect import bisect_right
 from errno import EISDIR, ENOENT, ENOSPC, ENOTDIR, ENOTEMPTY
 
-from swdist import platform
+from swdist.shell import platform
 
 
 class PowerCut(BaseException):

@@ -11,11 +11,11 @@ from collections import deque
 
 import networkx as nx
 
-from swdist.bits import time_s, to_hex
-from swdist.catalogue import MAX_VERSIONS
-from swdist.choose import FACTORY
-from swdist.neighbours import MAX_NEIGHBOURS, MAX_OFFERS, MAX_PAYLOADS
-from swdist.relay import MAX_RELAYED
+from swdist.formats.bits import time_s, to_hex
+from swdist.machines.neighbours import MAX_NEIGHBOURS, MAX_OFFERS, MAX_PAYLOADS
+from swdist.machines.relay import MAX_RELAYED
+from swdist.storage.catalogue import MAX_VERSIONS
+from swdist.trust.choose import FACTORY
 from swdist_host.sim import bounds
 from swdist_host.sim.world import SECOND
 

@@ -16,6 +16,7 @@ from swdist_host.sim.world import BROADCAST, UNICAST
 BACKOFF_US = 400  # contention window
 QUEUE = 128  # frames that a driver keeps; what comes then is dropped
 UDP_IP_BYTES = 48
+LARGEST_BYTES = 65535
 # Quantiles of an exponential distribution with mean 1000: whole numbers are alike on all machines.
 _EXPONENTIAL = [round(-1000 * log(1 - (i + 0.5) / 256)) for i in range(256)]
 
@@ -35,17 +36,20 @@ class Settings:
     jitter_us: int = 500
     asymmetry_us: int = 200
     retries: int = 4
+    mtu_bytes: int = 1400
+    mtu_share: float = 0.0  # of the links swallow IP packets that are larger than that
 
 
 class Link:
     """One direction of a link."""
 
-    __slots__ = ("to", "loss", "delay_us", "up", "last")
+    __slots__ = ("to", "loss", "delay_us", "most", "up", "last")
 
-    def __init__(self, to, loss, delay_us):
+    def __init__(self, to, loss, delay_us, most):
         self.to = to
         self.loss = loss
         self.delay_us = delay_us
+        self.most = most  # bytes of an IP packet; larger ones vanish
         self.up = True
         self.last = 0  # when the last frame arrives: none overtakes another
 
@@ -80,10 +84,13 @@ class Radio:
         s, random = self.settings, self._rng.random
         asymmetry = int(s.asymmetry_us * random())
         delay = int(s.delay_us * (1 + s.delay_spread * (2 * random() - 1)))
+        swallows = s.mtu_share and random() < s.mtu_share
         for x, y, extra in ((a, b, asymmetry), (b, a, 0)):
             own = s.loss if loss is None else loss
             own *= 1 + s.loss_spread * (2 * random() - 1)
-            self.links[x][y] = Link(y, min(own, 0.95), delay + extra)
+            self.links[x][y] = Link(
+                y, min(own, 0.95), delay + extra, s.mtu_bytes if swallows else LARGEST_BYTES
+            )
 
     def set_up(self, a, b, up):
         """A link comes or goes, in both directions."""
@@ -188,7 +195,7 @@ class Radio:
             station = self.stations[b]
             if not link.up or not station.up or (only is not None and b not in only):
                 continue
-            if random() >= link.loss:
+            if random() >= link.loss and len(data) + UDP_IP_BYTES <= link.most:
                 at = self.arrival(link, end)
                 world.at(at, station.deliver, station.epoch, source, 27182, 27182, data)
         self.air_us += end - now
@@ -210,7 +217,7 @@ class Radio:
         sent = self.attempts(link) if link.up and station.up else 0
         frame_us = self.frame_us(len(data), self.settings.unicast_kbps)
         end = self.claim(a, b, frame_us * (sent or self.settings.retries + 1))
-        if sent:
+        if sent and len(data) + UDP_IP_BYTES <= link.most:
             at = self.arrival(link, end)
             self._world.at(at, station.deliver, station.epoch, source, sport, port, data)
         return end

@@ -13,7 +13,7 @@ comes out, byte by byte. A line is a letter and fields:
   > where slot peer port hex                      a datagram was sent
 """
 
-from swdist.bits import version_text
+from swdist.formats.bits import version_text
 
 
 class Tap:

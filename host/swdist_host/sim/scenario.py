@@ -9,9 +9,9 @@ import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from swdist.bits import version as parse_version
+from swdist.formats.bits import version as parse_version
 from swdist_host.errors import BadValue
-from swdist_host.sim import attackers, radio, station, topology
+from swdist_host.sim import besiegers, radio, station, topology
 
 HERE = Path(__file__).parent / "scenarios"
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -152,8 +152,8 @@ def parse(data, where="scenario"):
         _release(read, s, row)
     for row in read.tables(data, "attacker"):
         read.keys(row, {"kind", "nodes"}, "[[attacker]]")
-        if row.get("kind") not in attackers.KINDS:
-            raise read.bad("[[attacker]]", "kind", "give one of " + ", ".join(attackers.KINDS))
+        if row.get("kind") not in besiegers.KINDS:
+            raise read.bad("[[attacker]]", "kind", "give one of " + ", ".join(besiegers.KINDS))
         read.nodes(row, "[[attacker]]")
         s.attackers.append(row)
     for row in read.tables(data, "do"):

@@ -6,8 +6,8 @@ import networkx as nx
 
 from swdist_host import release
 from swdist_host.sim import crypto, disk, radio, station
-from swdist_host.sim.attackers import KINDS
 from swdist_host.sim.authority import EPOCH_S, Authority
+from swdist_host.sim.besiegers import KINDS
 from swdist_host.sim.invariants import Checks
 from swdist_host.sim.world import ACTION, SECOND, World
 
@@ -90,18 +90,19 @@ class Simulation:
         """Power on, each at a random moment within spread_us."""
         for n in range(len(self.stations)) if numbers is None else numbers:
             s = self.stations[n]
-            if s.epoch == 0 and self.settings.clock != "none":
-                self._set_clock(s)
-            self.world.at(self.world.now + int(self.rng.random() * spread_us), s.boot)
+            off_us = self._clock_off_us() if s.epoch == 0 else None
+            after_us = int(self.rng.random() * spread_us)
+            if off_us is not None:
+                s.save_soft_start(self.true_us() + after_us + off_us)
+            self.world.at(self.world.now + after_us, s.boot)
 
-    def _set_clock(self, s):
-        """What was saved before the power went, or just now."""
+    def _clock_off_us(self):
+        """How wrong a clock is at the moment of its first boot; None: it has no idea."""
+        if self.settings.clock == "none":
+            return None
         if self.settings.clock == "saved":
-            s.save_soft_start(self.true_us() - 3600 * SECOND - self.rng.randrange(60 * SECOND))
-        else:
-            off = self.rng.randrange(2 * RIGHT_SPREAD_US) - RIGHT_SPREAD_US
-            # The counter starts somewhere: what counts is the time at the boot.
-            s.save_soft_start(self.true_us() + off)
+            return -3600 * SECOND - self.rng.randrange(60 * SECOND)
+        return self.rng.randrange(2 * RIGHT_SPREAD_US) - RIGHT_SPREAD_US
 
     def release(self, version, *, start_s=None, size=65536, boards=1, like=None, same_as=None,
                 **more):  # fmt: skip

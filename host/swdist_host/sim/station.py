@@ -9,12 +9,14 @@ from collections import deque
 from dataclasses import dataclass
 from zlib import crc32
 
-from swdist import choose, ipc, switchd
-from swdist.clock import Clock
-from swdist.datagram import PORT
-from swdist.node import Node
-from swdist.room import Room
-from swdist.store import Store
+from swdist import switchd
+from swdist.formats import ipc
+from swdist.formats.datagram import ANNOUNCE, PORT
+from swdist.machines.clock import Clock
+from swdist.storage.room import Room
+from swdist.storage.store import Store
+from swdist.trust import choose
+from swdist.wiring.node import Node
 from swdist_host.sim import disk, transfer
 from swdist_host.sim.world import BOOT, DOWN, SWITCH
 
@@ -217,6 +219,8 @@ class Station:
         self.hold = _each(number, settings.hold_every)  # does its owner want no switch?
         self.fails = False  # does hooks/health of what it switches to fail?
         self.unasked_bytes = 0  # that came to ports where nobody had asked for anything
+        self.in_vain = 0  # signatures that were checked since the start, and brought no release
+        self.told_bytes = 0  # by announcements
         self.switches = []
         self.log = Log(self)
         self.rng = rng
@@ -283,6 +287,7 @@ class Station:
             room = Room(here, s.factory_version, *quotas)
             self.store = Store(self.fs, STORE, self.trust, self.log, room)
             self.store.load()
+            self._watch_checks()
             self.transfer = transfer.SIDES[s.fidelity](self)
             self.nonce = self.rng.getrandbits(64)
             self.clock = Clock(self._saved_us(), s.boot_horizon_s * 1000000, 4000000)
@@ -311,6 +316,24 @@ class Station:
         self._plan_switch(world.now)
         self._run_switch(self._switch_t, self.epoch)
 
+    def _watch_checks(self):
+        """Counts what a neighbour may make a node compute for nothing."""
+        self.in_vain = 0
+        check, add = self.trust.check, self.store.add
+        checked = [0]
+
+        def counted(*args):
+            checked[0] += 1
+            return check(*args)
+
+        def weighed(*args):
+            before = checked[0]
+            found = add(*args)
+            self.in_vain += found[0] is None and checked[0] > before
+            return found
+
+        self.trust.check, self.store.add = counted, weighed
+
     def _saved_us(self):
         text = self.fs.read(STORE + "/time", 20) or b"0"
         return int(text) if text.isdigit() else 0
@@ -335,6 +358,7 @@ class Station:
 
     def broadcast(self, buf, n):
         data = bytes(buf[:n])
+        self.told_bytes += n if data[4] == ANNOUNCE else 0
         if self.tap is not None:
             self.tap.sent("n", 0, b"", 0, data)
         self.later(self.fs.spent_us, self.world.radio.broadcast, self.number, data)

@@ -10,7 +10,7 @@ import random
 import time
 from dataclasses import dataclass
 
-from swdist_host.sim import attackers, runner, scenario, topology
+from swdist_host.sim import besiegers, runner, scenario, topology
 from swdist_host.sim.world import SECOND
 
 SHRINK_S = 120  # of CPU time for making a violation small
@@ -177,7 +177,7 @@ def _events(rand, data, end_s):
 def _attackers(rand, data, nodes):
     kinds = []
     if nodes >= 5 and rand.random() < 0.6:
-        often = sorted(set(attackers.KINDS) - {"thief"}) + ["forger", "garbage"] * 2
+        often = sorted(set(besiegers.KINDS) - {"thief"}) + ["forger", "garbage"] * 2
         kinds = [rand.choice(often) for _ in range(rand.choice((1, 1, 2)))]
         data["node"]["boot_horizon_s"] = 60
     for kind in kinds:

@@ -7,8 +7,9 @@ chunk   a whole file travels as one event. Its duration is computed from the sam
 
 from zlib import crc32
 
-from swdist import tftp, tftpget, tftpserve
-from swdist.tftpget import DONE, FAILED, IDLE, RUNNING
+from swdist.formats import tftp
+from swdist.machines import tftpget, tftpserve
+from swdist.machines.tftpget import DONE, FAILED, IDLE, RUNNING
 from swdist_host.sim.radio import UDP_IP_BYTES
 from swdist_host.sim.world import CHUNK
 

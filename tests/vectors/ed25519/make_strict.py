@@ -146,6 +146,14 @@ for i in range(1, 8):
         if not missing:
             break
 
+# By these two a node tells before it asks a library whether that checks with the cofactor.
+case("honest, over 46 zero bytes", KEY, bytes(46), sign(271828, bytes(46)), ok=True)
+big_r = encode(add(times(314159, B), T))
+s = 314159 + challenge(big_r, KEY, bytes(46)) * SECRET
+big_k = times(challenge(big_r, KEY, bytes(46)), A)
+assert times(8 * s, B) == times(8, add(decode(big_r), big_k)), "no library would be told apart"
+case("R of mixed order: holds only times the cofactor", KEY, bytes(46), big_r + scalar(s % L))
+
 source = "made for this project by make_strict.py, apart from the device code"
 text = json.dumps({"source": source, "cases": cases}, indent=1)
 (Path(__file__).parent / "strict.json").write_text(text + "\n")

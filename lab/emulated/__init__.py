@@ -1,0 +1,1 @@
+"""The world behind `make lab`: routers like the WRT54GS, emulated (docs/packaging.md)."""

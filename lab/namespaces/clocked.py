@@ -1,0 +1,36 @@
+"""A program of the device whose clock is wrong. Also runs on MicroPython:
+
+python lab/clocked.py OFFSET_US PPM_MILLI (-m MODULE | lab/loopback.py MODULE ...) [FLAG...]
+
+The system's clock seems shifted, the counter drifts by so many thousandths of a part per million.
+"""
+
+import sys
+
+from swdist.shell import platform
+
+
+def wrong(offset_us, ppm_milli):
+    class Clock(platform.Clock):
+        def counter_us(self):
+            raw = super().counter_us()
+            return raw + raw * ppm_milli // 1000000000
+
+        def wall_us(self):
+            return super().wall_us() + offset_us
+
+    return Clock
+
+
+def main(offset_us, ppm_milli, how, module, *words):
+    platform.Clock = wrong(int(offset_us), int(ppm_milli))
+    if how == "-m":
+        return __import__(module, None, None, ["main"]).main(list(words))
+    sys.path.insert(0, how.rsplit("/", 1)[0])
+    import loopback
+
+    return loopback.main(module, *words)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

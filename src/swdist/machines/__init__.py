@@ -1,0 +1,1 @@
+"""State machines of the protocol. Time, randomness, network come in as arguments."""

@@ -1,0 +1,1 @@
+"""The world: network, files, time, processes. What only a real system has."""

@@ -1,0 +1,1 @@
+"""The configuration, and all of the above put together as one node."""

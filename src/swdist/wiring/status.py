@@ -1,0 +1,89 @@
+"""What the network side says of itself, for people and tools."""
+
+from swdist.formats import datagram
+from swdist.formats.bits import to_hex, version_text
+from swdist.machines.neighbours import MAX_NEIGHBOURS
+
+
+def of_node(node, now):
+    """A dict that json can write."""
+    clock = node.clock
+    rows = []
+    for i in range(MAX_NEIGHBOURS):
+        row = node.neighbours.rows[i]
+        if row.peer is not None:
+            ahead_us, round_trip_us = clock.seen(i, now)
+            rows.append(
+                {
+                    "peer": to_hex(row.peer),
+                    "version": version_text(row.version),
+                    "revision": row.revision,
+                    "synced": row.state & datagram.SYNCED != 0,
+                    "heard_ms_ago": (now - row.heard_at) // 1000,
+                    "faults": row.faults,
+                    "ahead_us": ahead_us,
+                    "round_trip_us": round_trip_us,
+                }
+            )
+    return {
+        "version": version_text(node.active[1]),
+        "revision": node.active[2],
+        "synced": clock.synced,
+        "mesh_us": clock.mesh_us(now),
+        "counter_us": now,
+        "error_us": clock.error_us,
+        "reference": clock.referred,
+        "steps": clock.stepped,
+        "neighbours": rows,
+        "board": node.store.room.here.board,
+        "releases": [_release(node.store, r) for r in node.store.releases],
+        "relaying": [
+            {"id": to_hex(pid), "percent": _payload(node.store, pid)["percent"]}
+            for pid in node.store.relayed
+        ],
+        "fetching": [
+            {"file": s.name(), "from": to_hex(s.peer)} for s in node.fetch.slots if s.what
+        ],
+        "refusals": node.fetch.refusals,
+        "rejects": {
+            "foreign": node.rejects[1],
+            "malformed": node.rejects[2],
+            "critical": node.rejects[3],
+            "no_room": node.rejects[4],
+        },
+    }
+
+
+def _release(store, r):
+    m = r.manifest
+    here = store.room.here
+    p = here.payload(m)
+    status = {
+        "id": to_hex(r.rid),
+        "version": version_text(m.version),
+        "revision": m.revision,
+        "experimental": m.experimental,
+        "withdrawn": m.withdrawn,
+        "fits": p is not None,
+        "invited": here.invited(m),
+        "complete": not m.payloads,
+        "payload": None,
+        "kind": p.kind if p is not None else None,
+        "no_room": None,
+    }
+    status.update(_payload(store, p.pid if p is not None else None))
+    return status
+
+
+def _payload(store, pid):
+    if pid is None:
+        return {"held": 0, "total": 0, "percent": 0}
+    h = store.held(pid)
+    return {
+        "payload": to_hex(pid),
+        "held": h.held if h is not None else 0,
+        "total": h.total if h is not None else 0,
+        "percent": 100 * h.held // h.total if h is not None else 0,
+        "complete": h is not None and h.complete(),
+        "no_room": store.plan().refused.get(pid),
+    }

@@ -1,0 +1,98 @@
+"""What is done to one of our packages takes nothing of the others, nor what people and swdist have made."""
+
+import sys
+from dataclasses import replace
+
+import pytest
+
+from openwrt.node import Node
+
+sys.path.append(str(__import__("pathlib").Path(__file__).resolve().parent.parent.parent / "tools"))
+import ipk
+
+PARTS = ("install", "sntp", "utils")
+NAMES = ("swdist", *(f"swdist-{part}" for part in PARTS), "swdist-keyring")
+MADE = (
+    "/etc/swdist/ca/0123456789abcdef",
+    "/etc/swdist/state/mine",
+    "/etc/swdist/store/mine",
+    "/usr/lib/swdist/hooks/confirm.d/10-mine",
+)
+WHERE = "/etc/config/swdist /etc/init.d/swdist /etc/swdist /usr/bin/swdist /usr/lib/micropython/swdist \
+/usr/lib/swdist /usr/libexec/rpcd /usr/share/rpcd/acl.d/swdist-utils.json /lib/upgrade/keep.d/swdist"
+# Written anew by whoever runs.
+MOVES = "-path '/etc/swdist/st*/*' ! -name mine"
+
+
+@pytest.fixture
+def whole(made, tmp_path):
+    with Node(made, tmp_path, *PARTS) as node:
+        node.up()
+        for path in MADE:
+            node.run(f"mkdir -p $(dirname {path}); echo mine >{path}")
+        node.run("uci set swdist.@swdist[0].log_level=debug; uci commit swdist")
+        yield node
+
+
+def files(node):
+    said = node.run(
+        f"find {WHERE} -type f ! '(' {MOVES} ')' -exec sha256sum {{}} + 2>/dev/null | sort -k 2"
+    )
+    return said.splitlines()
+
+
+def names(lines):
+    return {line.split()[1] for line in lines}
+
+
+def test_forced_reinstallation_of_each_takes_nothing(whole):
+    before = files(whole)
+    assert set(MADE) <= names(before)
+    for name in NAMES:
+        whole.reinstall(name)
+        assert files(whole) == before, name
+        whole.up()
+
+
+def test_upgrade_of_each_takes_nothing(made, whole, tmp_path):
+    before = files(whole)
+    compiled = ipk.modules("mpy")
+    packages = [ipk.swdist(compiled), *ipk.optional(compiled), ipk.keyring(made.folder / "ca")]
+    for package in packages:
+        ipk.write(replace(package, version="9.0-r1"), tmp_path / "newer", 1)
+        found = next((tmp_path / "newer").glob(f"{package.name}[-_]9.0-r1*.{made.kind}"))
+        processes = whole.daemons()
+        whole.install(found)
+        assert names(files(whole)) == names(before), package.name
+        after = whole.up()
+        if package.name != "swdist-utils":  # nothing of it is in what runs
+            assert not set(processes.values()) & set(after.values()), package.name
+
+
+def test_removal_of_each_takes_its_own(whole):
+    for name in reversed(NAMES):
+        left = names(files(whole)) - whole.owned(name)
+        if name == "swdist":  # edited configuration stays; what it has made itself goes
+            left = left - set(MADE[1:3]) | {"/etc/config/swdist"}
+        whole.remove(name)
+        assert names(files(whole)) == left, name
+        if name not in ("swdist", "swdist-keyring"):
+            whole.up()
+    assert set(left) == {MADE[0], MADE[3], "/etc/config/swdist"}
+
+
+def test_state_of_before_moves_to_where_it_lies_now(made, tmp_path):
+    package = replace(ipk.swdist(ipk.modules("mpy")), version="9.0-r1")
+    ipk.write(package, tmp_path / "newer", 1)
+    with Node(made, tmp_path) as node:
+        node.up()
+        node.run("/etc/init.d/swdist stop; mkdir /usr/share/swdist; mv /etc/swdist/st* /usr/share/swdist;"
+                 "uci delete swdist.@swdist[0].state; uci delete swdist.@swdist[0].store; uci commit swdist;"
+                 "for d in state store; do echo mine >/usr/share/swdist/$d/mine; done; /etc/init.d/swdist start")  # fmt: skip
+        node.up()
+        node.run("[ ! -e /etc/swdist/state ]")
+        node.install(next((tmp_path / "newer").glob(f"*.{made.kind}")))
+        node.up()
+        node.run("cat /etc/swdist/state/mine /etc/swdist/store/mine; [ ! -e /usr/share/swdist ]")
+        assert node.run("ls -ld /etc/swdist/store").split()[2] == "swdist"
+        assert node.run("uci get swdist.@swdist[0].state") == "/etc/swdist/state"

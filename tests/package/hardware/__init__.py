@@ -1,1 +1,0 @@
-"""The hardware lab behind `make lab`: routers like the WRT54GS, emulated (docs/packaging.md)."""

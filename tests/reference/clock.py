@@ -1,0 +1,249 @@
+"""Section 8: the mesh time. All is in microseconds of one's own counter, rates in ppb."""
+
+from dataclasses import dataclass, field
+
+S = 1_000_000
+NEAR_US, GROUP_US, FAR_US = 30_000, 60_000, 8_000
+FRESH_US, SAMPLE_US, ECHO_US = 96 * S, 256 * S, 352 * S
+LATEST_US = 4_102_444_800 * S  # 2100-01-01
+MAX_RATE = 200_000
+DENSE_US, SPARSE_US, HOUR_US = 4 * S, 16 * S, 3600 * S
+
+
+def clamp(value, most):
+    return max(-most, min(most, value))
+
+
+def grown(span_us, rate_ppb):
+    return span_us * rate_ppb // 1_000_000_000
+
+
+def median(values):
+    """The upper one of two."""
+    return sorted(values)[len(values) // 2]
+
+
+@dataclass
+class Neighbour:
+    nonce: bytes
+    was_synchronised: bool  # when first heard
+    samples: list = field(default_factory=list)  # (sample, own counter), the last 8
+    odd: int = 0  # samples in a row that do not go with the one before
+    offset_us: int = 0
+    rate_ppb: int = 0
+    echo: tuple | None = None  # (sample, its counter)
+    heard_us: int = 0
+
+    def way_here(self, own_rate, now_us):
+        """(grown, sample, own counter) of the least of the last 256 s, or None."""
+        rate = self.rate_ppb - own_rate
+        ways = [(s + grown(now_us - at, rate), s, at) for s, at in self.samples]
+        return min((w for w in ways if now_us - w[2] <= SAMPLE_US), default=None)
+
+    def way_back(self, own_rate, now_us):
+        if not self.echo:
+            return None
+        sample, counter = self.echo
+        age_us = now_us - (counter - sample)
+        return sample + grown(age_us, own_rate - self.rate_ppb) if age_us <= ECHO_US else None
+
+
+class Clock:
+    def __init__(self, now_us, mesh_us, horizon_s=43_200):
+        self.offset_us, self.at_us = mesh_us - now_us, now_us
+        self.gain_ppb = self.kept_ppb = 0
+        self.budget_us = horizon_s * S
+        self.neighbours = {}
+        self.synchronised_us = None  # since when
+        self.stepped_us = self.dense_us = now_us
+        self.periods = self.calm = 0
+        self.first_us, self.joins = None, False  # first tick with a fresh neighbour
+        self.later_us = self.agreed_us = None  # since when rules 4 and 5 have lasted
+        self.reference = None  # (time - counter, when it was said)
+        self.bound = None  # (error, when)
+        self.floor_us = self.told_us = 0
+
+    @property
+    def rate_ppb(self):
+        return clamp(self.gain_ppb + self.kept_ppb, MAX_RATE)
+
+    @property
+    def is_synchronised(self):
+        return self.synchronised_us is not None
+
+    def has_reference(self, now_us):
+        return self.reference is not None and now_us - self.reference[1] <= FRESH_US
+
+    def period_us(self, now_us):
+        return DENSE_US if now_us - self.dense_us < HOUR_US else SPARSE_US
+
+    def mesh_us(self, now_us):
+        return now_us + self.offset_us + grown(now_us - self.at_us, self.rate_ppb)
+
+    def told(self, now_us):
+        """The time that is told: what is less than a second back stops it."""
+        mesh = self.mesh_us(now_us)
+        self.told_us = mesh if mesh < self.told_us - S else max(mesh, self.told_us)
+        return self.told_us
+
+    def error_us(self, now_us):
+        return None if self.bound is None else self.bound[0] + (now_us - self.bound[1]) // 5000
+
+    def echoes(self, now_us):
+        found = {}
+        for n in self.neighbours.values():
+            way = n.way_here(self.rate_ppb, now_us)
+            if way:
+                found[n.nonce] = (way[1], way[2])
+        return found
+
+    def refer(self, time_us, now_us):
+        self.reference = (time_us - now_us, now_us)
+
+    def set_floor(self, floor_us, now_us):
+        self.floor_us = max(self.floor_us, floor_us)
+        if self.mesh_us(now_us) < self.floor_us:
+            self._step(self.floor_us - self.mesh_us(now_us), now_us)
+
+    def hear(self, key, beacon, own_nonce, now_us):
+        """A beacon; what falls takes nothing with it."""
+        mesh = beacon.counter_us + beacon.offset_us
+        if not (0 <= mesh < LATEST_US and 0 <= beacon.counter_us < LATEST_US):
+            return
+        sample = now_us - beacon.counter_us
+        n = self.neighbours.get(key)
+        if n:
+            step = abs(sample - n.samples[-1][0]) if n.samples else 0
+            n.odd = n.odd + 1 if n.nonce != beacon.nonce or step > S else 0
+            if 0 < n.odd < 3:
+                return
+        if not n or n.odd:
+            n = self.neighbours[key] = Neighbour(beacon.nonce, beacon.state.synchronised)
+        n.samples = [*n.samples, (sample, now_us)][-8:]
+        n.offset_us, n.heard_us = beacon.offset_us, now_us
+        n.rate_ppb = clamp(beacon.rate_ppb, MAX_RATE)
+        n.echo = beacon.echoes.get(own_nonce, n.echo)
+
+    def _fresh(self, now_us):
+        """[(how far ahead, round trip, neighbour)]"""
+        found = []
+        for n in self.neighbours.values():
+            here, back = n.way_here(self.rate_ppb, now_us), n.way_back(self.rate_ppb, now_us)
+            if now_us - n.heard_us > FRESH_US or here is None or back is None:
+                continue
+            trip = here[0] + back
+            offset = n.offset_us + grown(now_us - n.heard_us, n.rate_ppb)
+            own = self.mesh_us(now_us) - now_us
+            if -NEAR_US < trip < S:
+                found.append(((back - here[0]) // 2 + offset - own, trip, n))
+        return found
+
+    def tick(self, now_us):
+        """Once in each period, before one's own beacon."""
+        self.periods += 1
+        period_us = self.period_us(now_us)
+        if self.has_reference(now_us):
+            difference = self.reference[0] + now_us - self.mesh_us(now_us)
+            self._synchronise(now_us)
+            if abs(difference) > NEAR_US:
+                self._step(difference, now_us)
+            else:
+                self._steer([difference], period_us, now_us)
+            self.bound = (abs(difference), now_us)
+            return
+        fresh = self._fresh(now_us)
+        ahead = [a for a, _, _ in fresh]
+        self._cold(fresh, period_us, now_us)
+        later = sorted((a for a in ahead if NEAR_US < a <= self.budget_us), reverse=True)
+        near = [a for a in ahead if abs(a) <= NEAR_US]
+        step = self._wanted_step(ahead, later, near, now_us) if self.periods > 4 else 0
+        step = max(step, self.floor_us - self.mesh_us(now_us)) if step < 0 else step
+        if step:
+            self._step(step, now_us)
+            return
+        if near:
+            self._steer(near, period_us, now_us)
+            trip = min(t for a, t, _ in fresh if abs(a) <= NEAR_US)
+            error = max(trip, 0) // 2 + max(near) - min(near) + max(map(abs, near))
+            if self.is_synchronised:
+                self.bound = (error, now_us)
+        self.calm = self.calm + 1 if near and not later else 0
+        if self.calm >= 4 or now_us - self.stepped_us >= 160 * S:
+            self._synchronise(now_us)
+
+    def is_cold(self, now_us):
+        return not self.joins and (self.first_us is None or now_us - self.first_us < HOUR_US)
+
+    def _cold(self, fresh, period_us, now_us):
+        if self.first_us is None and fresh and self.periods > 4:
+            self.first_us = now_us
+            told = sum(n.was_synchronised for _, _, n in fresh)
+            self.joins = 2 * told > len(fresh) and not self.is_synchronised
+        if not self.is_cold(now_us):
+            self.budget_us = min(self.budget_us, 900 * S) + 20 * period_us // S
+            self.budget_us = min(self.budget_us, 900 * S)
+
+    def _wanted_step(self, ahead, later, near, now_us):
+        m = len(ahead)
+        f = (m - 1) // 3 if m else 0
+        many = 2 * len(later) > m + 1
+        self.later_us = (self.later_us or now_us) if many else None
+        if later and self.is_cold(now_us):
+            self.budget_us -= later[0]
+            return later[0]
+        if many and now_us - self.later_us >= 60 * S:
+            step = later[min(f, len(later) - 1)]
+            self.budget_us -= step
+            return step
+        if self.is_synchronised:
+            agreed = self._agreed(ahead, max(m - f, 2))
+            far = agreed is not None and abs(agreed) > NEAR_US
+            self.agreed_us = (self.agreed_us or now_us) if far else None
+            return agreed if far and now_us - self.agreed_us >= 240 * S else 0
+        agreed = self._agreed(ahead, m // 2 + 1 + bool(near))
+        if agreed is None or abs(agreed) <= NEAR_US:
+            return 0
+        back = self.joins and (m > 1 or agreed > -S)
+        return agreed if agreed > 0 or back else 0
+
+    def _agreed(self, ahead, least):
+        """The earliest time on which so many agree, relative to one's own, or None."""
+        ahead = sorted(ahead)
+        for i, first in enumerate(ahead):
+            group = [a for a in ahead[i:] if a - first <= GROUP_US]
+            if len(group) >= least:
+                return median(group)
+        return None
+
+    def _set(self, offset_us, now_us):
+        self.offset_us, self.at_us = offset_us, now_us
+
+    def _step(self, by_us, now_us):
+        self._set(self.mesh_us(now_us) - now_us + by_us, now_us)
+        self.stepped_us = self.dense_us = now_us
+        self.later_us = self.agreed_us = None
+        self.calm = 0
+
+    def _synchronise(self, now_us):
+        if not self.is_synchronised:
+            self.synchronised_us = now_us
+
+    def _steer(self, near, period_us, now_us):
+        hard = self.is_synchronised and now_us - self.synchronised_us >= 2 * HOUR_US
+        hard = hard and not self.has_reference(now_us)
+        far = [a for a in near if abs(a) > FAR_US]
+        weighed = near
+        if self.is_synchronised and not self.has_reference(now_us):
+            weighed = [0 if abs(a) > FAR_US else clamp(a, S // 1000 if hard else S) for a in near]
+        mean = sum(weighed) // len(near)
+        extra = 0
+        for side in (1, -1):
+            if 2 * sum(a * side > 0 for a in far) > len(near):
+                extra = clamp(median(near), period_us * (2 if hard else 250) // 1_000_000)
+        offset = self.mesh_us(now_us) - now_us + mean * 4 // 5 + extra
+        if self.is_synchronised:
+            per_period = mean * 1_000_000_000 // period_us
+            gain = self.gain_ppb - self.gain_ppb // 64 + per_period // 50
+            kept = self.kept_ppb + per_period // (1000 if hard else 100)
+            self.gain_ppb, self.kept_ppb = clamp(gain, MAX_RATE), clamp(kept, MAX_RATE)
+        self._set(offset, now_us)
