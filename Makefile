@@ -1,8 +1,10 @@
 # Everything that can be done here, one line each: `make help`.
 PYTHON ?= python3
 PY := .venv/bin/python
+# One process for each core; tests/conftest.py says what must not run side by side.
+JOBS := -n auto --no-loadscope-reorder
 
-.PHONY: help setup runtime demo test check size ipk host-binary lab fuzz vectors clean soak bench openwrt
+.PHONY: help setup runtime demo mesh test check size ipk host-binary lab fuzz vectors clean soak bench openwrt
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
@@ -18,15 +20,18 @@ runtime: ## build MicroPython (with and without ffi) and mpy-cross, cached; MICR
 demo: setup runtime ## a mesh of real daemons in network namespaces: NODES=5 SCENE=name
 	@$(PY) -m lab.demo $(if $(NODES),--nodes $(NODES)) $(if $(SCENE),--scene $(SCENE))
 
+mesh: setup runtime ## a mesh of real daemons that stays up to try things on, until Ctrl-C: NODES=7
+	@$(PY) -m lab.mesh $(if $(NODES),--nodes $(NODES))
+
 test: setup runtime ## all tests, device tests on CPython and both MicroPythons
-	@$(PY) -m pytest -q tests
+	@$(PY) -m pytest -q $(JOBS) tests
 
 check: setup runtime ## ruff, shellcheck and the quick tests: under a minute
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@git ls-files -co --exclude-standard | xargs awk \
 		'FNR == 1 && /^#!\/bin\/(ba)?sh/ { print FILENAME } { nextfile }' | xargs -r shellcheck
-	@$(PY) -m pytest -q -m "not slow" tests
+	@$(PY) -m pytest -q $(JOBS) -m "not slow" tests
 
 size: setup runtime ## lines, .mpy bytes and resident memory of the device code, with budgets
 	@$(PY) tools/size.py

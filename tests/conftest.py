@@ -14,8 +14,16 @@ from pathlib import Path
 
 import pytest
 from interpreters import INTERPRETERS, Missing, command
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
+# Folders and files of tests that run real daemons against the clock.
+BY_THE_CLOCK = """
+    mesh ntp interop host/test_two_hosts host/test_seed package/test_boots package/test_full_flash
+    package/test_hooks package/test_image_boots package/test_install package/test_kind_apk
+    package/test_kind_image package/test_kind_ipk package/test_launcher package/test_museum
+    package/test_scripts package/test_self_update
+""".split()
 LIMIT_S = 120
 SLOW_LIMIT_S = 600
 
@@ -139,6 +147,31 @@ def pytest_pycollect_makemodule(module_path, parent):
     if module_path.parent.name == "device":
         return DeviceFile.from_parent(parent, path=module_path)
     return None
+
+
+def by_the_clock(path):
+    """`path` from the project's top, such as tests/mesh/test_mesh.py."""
+    return any(path.startswith(f"tests/{name}") for name in BY_THE_CLOCK)
+
+
+class Scheduler(LoadScopeScheduling):
+    """For several processes at a time (-n): what runs against the clock stays in one of them, so
+    that it waits for its like; each other file is whole, on each interpreter."""
+
+    def _split_scope(self, nodeid):
+        path, _, test = nodeid.partition("::")
+        if by_the_clock(path):
+            return "by the clock"
+        return path + (test.rpartition("[")[2] if path.startswith("tests/device/") else "")
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return Scheduler(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    """What runs against the clock takes longest, and begins first."""
+    items.sort(key=lambda item: not by_the_clock(str(item.path.relative_to(ROOT))))
 
 
 def pytest_collection_finish(session):
