@@ -1,88 +1,35 @@
 """What a person or a script asks a node: swdist clock, releases, inject, metrics.
 
-Reads what the two processes say of themselves in RUN, and the manifests in STORE. A package of its
-own, swdist-utils: no router needs it to do its work.
+Reads what the two processes say of themselves in RUN.
 """
 
 import json
-import os
 import sys
 import time
 
 from swdist import VERSION
+from swdist.commands import metrics, words
+from swdist.commands.asked import Refused, absolute, process, said
+from swdist.commands.texts import ms, peer_text, utc
 from swdist.crypto import ucryptolib
-from swdist.formats import manifest
 from swdist.formats.bits import to_hex
 from swdist.machines.clock import STEP_US, UNKNOWN
 from swdist.shell import native, platform
 from swdist.storage import inject
-from swdist.texts import ms, peer_text, utc
 from swdist.trust import verify
 from swdist.wiring import config
 
 USAGE = """usage: swdist COMMAND [--json] [FILE]
 
+  status          this node in a few lines: what runs, what comes next, what is wrong
   clock           the mesh time, how exact it is, and what the neighbours say
   releases        what this node holds, runs, and has seen fail
   inject FILE     put a release (NAME.swd, made by `swdist release` on a laptop) into the mesh here
   metrics [FILE]  the same for Prometheus, on a line of the crontab:
                   * * * * * swdist metrics /var/prometheus/swdist.prom
-  status, log, check, start, stop, restart, reload: of the two processes
+  log, check, start, stop, restart, reload: of the two processes
 """
-OLD_S = 120  # what was last said longer ago is of a process that hangs or is gone
 TAKEN_S = 120  # for the network side to start again, and to check all that it holds
-MAX_BYTES = 262144
-
-
-class Refused(Exception):
-    """One line that says what is wrong, and what to do."""
-
-
-def said(fs, conf, side):
-    """What a process last said of itself."""
-    path = "%s/%s.json" % (conf.run, side)
-    try:
-        status = json.loads(str(fs.read(path, MAX_BYTES) or b"", "utf-8"))
-    except ValueError:
-        raise Refused("%s says nothing: is swdist running? see swdist status, swdist log" % path)
-    if "counter_us" in status:
-        age_s = (platform.Clock().counter_us() - status["counter_us"]) // 1000000
-    else:  # the system's clock, which may be set just now: then this is wrong for some seconds
-        age_s = int(time.time()) - os.stat(path)[8]
-    if age_s > OLD_S:
-        raise Refused("swdist-%sd has said nothing for %d s; see swdist log" % (side, age_s))
-    return status
-
-
-def process(fs, conf, daemon):
-    """The number of netd or switchd of this configuration, or None."""
-    for pid in fs.listdir("/proc"):
-        words = cmdline(pid) if pid.isdigit() else ()
-        if b"swdist." + daemon.encode() in words and conf.path.encode() in words:
-            return pid
-    return None
-
-
-def absolute(path):
-    """A path as typed: the launcher has gone to / since, where nobody else can put modules."""
-    return path if path[:1] == "/" else (os.getenv("SWDIST_FROM") or "") + "/" + path
-
-
-def cmdline(pid):
-    """The words that a process was started with."""
-    try:
-        with open("/proc/%s/cmdline" % pid, "rb") as f:  # which says that its size is 0
-            return f.read(4096).split(b"\0")
-    except OSError:
-        return ()
-
-
-def uptime_s(pid):
-    """Seconds since a process was started."""
-    with open("/proc/%s/stat" % pid) as f:
-        started = int(f.read(4096).rpartition(")")[2].split()[19])  # field 22, in 1/100 s
-    with open("/proc/uptime") as f:
-        return int(f.read(99).split(".")[0]) - started // 100
 
 
 # --- clock
@@ -137,145 +84,107 @@ def show_clock(f):
 
 def releases(fs, conf):
     net, switch = said(fs, conf, "net"), said(fs, conf, "switch")
-    why = dict(zip(switch["failed"], switch["why"]))
     now_s = net["mesh_us"] // 1000000
     found = []
     for r in net["releases"]:
-        path = "%s/releases/%s/manifest" % (conf.store, r["id"])
-        m, _ = manifest.parse(fs.read(path, manifest.MAX_BYTES) or b"")
         row = dict(r)
-        row["start"] = m and utc(m.start_s)
-        row["end"] = utc(m.end_s) if m and m.end_s else None
-        row["failed"] = (why[r["id"]] or "yes") if r["id"] in why else None
-        row["active"] = r["id"] == switch["active"]["id"]
-        row["confirmed"] = r["id"] == switch["confirmed"]
-        row["scheduled"] = bool(
-            m and m.payloads and r["fits"] and r["invited"] and m.start_s > now_s
-        )
+        word, more = words.state(r, net["releases"], switch, now_s, net["synced"])
+        row["state"] = words.STATES[word]
+        row["why"] = more
+        row["start"] = utc(r["start_s"])
+        row["end"] = utc(r["end_s"]) if r["end_s"] else None
         found.append(row)
     return {
         "active": switch["active"],
         "hold": switch["hold"],
         "releases": found,
         "relaying": net["relaying"],
+        "next": coming(net),
     }
+
+
+def coming(net):
+    """What runs next, {"id", "version", "revision", "in_s", "at", "percent"}, or None."""
+    pending = net["next"]
+    if not pending:
+        return None
+    found = {"version": "image", "revision": 0, "percent": 100}  # back to what the image holds
+    for r in net["releases"]:
+        if r["id"] == pending["id"]:
+            found = {k: r[k] for k in found}
+    found.update(pending)
+    found["at"] = utc(net["mesh_us"] // 1000000 + pending["in_s"])
+    return found
+
+
+def told(row):
+    """A release's state as a line has it: "fetching 57 %", "failed here: olsrd is not running"."""
+    if not row["why"]:
+        return row["state"]
+    return row["state"] + (" " if row["why"][0].isdigit() else ": ") + row["why"]
 
 
 def show_releases(f):
     a = f["active"]
     hold = ", on hold: it switches to nothing newer" if f["hold"] else ""
-    print("runs %s-r%d (%s)%s" % (a["version"], a["revision"], a["id"][:8], hold))
+    print("runs %s (%s)%s" % (words.name(a), a["id"][:8], hold))
+    show_next(f["next"])
     for r in f["releases"]:
-        states = [s for s in ("active", "confirmed", "scheduled", "withdrawn") if r[s]]
-        if r["failed"]:
-            states.append("FAILED here: " + r["failed"])
-        if r["fits"] and not r["invited"]:
-            states.append("for others than this node")
-        if r["no_room"]:
-            states.append("NOT held: " + r["no_room"])
-        elif r["fits"] and not r["complete"]:
-            states.append(
-                "has %d of %d pieces" % (r["held"], r["total"]) if r["total"] else "has none"
-            )
-        elif not r["fits"] and not r["complete"]:
-            states.append("not for this board")
         when = "%s to %s" % (r["start"], r["end"]) if r["end"] else "from %s" % r["start"]
-        name = "%s-r%d" % (r["version"], r["revision"])
-        print("%s  %s  %s  %s  %s" % (r["id"][:8], name, r["kind"] or "-", when, ", ".join(states)))
+        row = r["id"][:8], words.name(r), r["kind"] or "-", when, told(r)
+        print("%s  %s  %s  %s  %s" % row)
     for p in f["relaying"]:
         print("payload %s  for neighbours, %d %%" % (p["id"][:8], p["percent"]))
 
 
-# --- metrics
+def show_next(n):
+    if n:
+        here = "" if n["percent"] == 100 else ", %d %% here" % n["percent"]
+        when = "in %s (%s)" % (words.span(n["in_s"]), n["at"]) if n["in_s"] else "as soon as it can"
+        print("next %s %s%s" % (words.name(n), when, here))
 
 
-def metrics(fs, conf):
-    """[(name, type, help, labels, value)]. Of a side that says nothing there is only that it is not
-    up: no figure outlives it."""
-    rows = []
+# --- status
+
+
+def status(fs, conf):
+    """This node in short; of a side that says nothing, why not, and nothing old."""
+    found = {"board": None, "trouble": []}
     for side in ("net", "switch"):
-        pid = process(fs, conf, side + "d")
-        label = '{side="%s"}' % side
         try:
-            status = said(fs, conf, side) if pid else None
-            uptime = uptime_s(pid) if pid else 0
-        except (Refused, OSError):
-            status = None
-        rows.append(("up", "gauge", "Does this side run, and say so?", label, int(bool(status))))
-        if status:
-            what = "Seconds since the process was started."
-            rows.append(("uptime_seconds", "gauge", what, label, uptime))
-            rows += of_net(status) if side == "net" else of_switch(fs, conf, status)
-    return rows
+            found[side] = said(fs, conf, side)
+        except Refused as e:
+            found[side] = None
+            found["trouble"].append(str(e))
+    net, switch = found.pop("net"), found.pop("switch")
+    if net:
+        found["board"] = net["board"]
+        found["synced"] = net["synced"]
+        found["error_us"] = None if net["error_us"] == UNKNOWN else net["error_us"]
+        found["mesh_time"] = utc(net["mesh_us"] // 1000000)
+        found["neighbours"] = len(net["neighbours"])
+        if not net["neighbours"]:
+            found["trouble"].append("no neighbour is heard; see swdist log, option interface")
+        if not net["synced"]:
+            found["trouble"].append("the clock is not synchronised; see swdist clock")
+    if net and switch:
+        found.update(releases(fs, conf))
+        for r in found["releases"]:
+            if r["state"] in (words.STATES[words.FAILED], words.STATES[words.NO_ROOM]):
+                found["trouble"].append("%s: %s" % (words.name(r), told(r)))
+    return found
 
 
-def of_net(net):
-    rows = [
-        ("clock_synced", "gauge", "Do the neighbours agree on the time?", "", int(net["synced"])),
-        ("clock_steps_total", "counter", "Steps of the mesh time.", "", net["steps"]),
-        ("mesh_time_seconds", "gauge", "The mesh time when this was said.", "",
-         seconds(net["mesh_us"])),
-        ("neighbours", "gauge", "Neighbours that are heard.", "", len(net["neighbours"])),
-        ("releases", "gauge", "Releases held.", "", len(net["releases"])),
-        ("releases_incomplete", "gauge", "Of these: for this node, and not whole.", "",
-         len([r for r in net["releases"] if r["fits"] and not r["complete"]])),
-        ("payloads_relayed", "gauge", "Payloads held for neighbours alone.", "",
-         len(net["relaying"])),
-    ]  # fmt: skip
-    if net["error_us"] != UNKNOWN:
-        what = "Bound of the clock's error towards the neighbours."
-        rows.append(("clock_error_seconds", "gauge", what, "", seconds(net["error_us"])))
-    for name in ("tx_datagrams", "tx_bytes", "rx_datagrams", "rx_bytes"):
-        rows.append((name + "_total", "counter", "Since the network side started.", "", net[name]))
-    return rows
-
-
-def of_switch(fs, conf, switch):
-    active = switch["active"]
-    labels = '{id="%s",version="%s",revision="%d"}' % (
-        active["id"], active["version"], active["revision"],
-    )  # fmt: skip
-    rows = [
-        ("active_release_info", "gauge", "The release that runs here.", labels, 1),
-        ("experimental", "gauge", "Is it experimental?", "", int(active["experimental"])),
-        ("releases_failed", "gauge", "Releases that failed here.", "", len(switch["failed"])),
-    ]
-    for rid, why in zip(switch["failed"], switch["why"]):
-        labels = '{id="%s",why="%s"}' % (rid, why.replace("\\", "\\\\").replace('"', '\\"'))
-        rows.append(("failed_release_info", "gauge", "One that failed here.", labels, 1))
-    # The log keeps the latest hundreds only: no counters, then.
-    log = fs.read(conf.state + "/switches", MAX_BYTES) or b""
-    rows.append(("switches", "gauge", "Switches in this node's log.", "", log.count(b'"reason"')))
-    what = "Of these: because a release had failed."
-    rows.append(("rollbacks", "gauge", what, "", log.count(b'"rollback"')))
-    tail = log[-1024:].split(b"\n")[-3:]
-    whole = [line for line in tail if line[-1:] == b"}"]  # the power may have been cut
-    if whole:
-        at = seconds(json.loads(str(whole[-1], "utf-8"))["at_us"])
-        rows.append(("last_switch_seconds", "gauge", "Mesh time of the last one.", "", at))
-    return rows
-
-
-def seconds(us):
-    return "%d.%06d" % (us // 1000000, us % 1000000)
-
-
-def exposition(rows):
-    """Prometheus's text format: all of a name together, under one heading."""
-    text = ""
-    done = []
-    for name, kind, what, _, _ in rows:
-        if name not in done:
-            done.append(name)
-            text += "# HELP swdist_%s %s\n# TYPE swdist_%s %s\n" % (name, what, name, kind)
-            for row in rows:
-                if row[0] == name:
-                    text += "swdist_%s%s %s\n" % (name, row[3], row[4])
-    return text
-
-
-def show_metrics(rows):
-    sys.stdout.write(exposition(rows))
+def show_status(f):
+    if f["board"]:
+        error = "" if f["error_us"] is None else ", within " + ms(f["error_us"])
+        agreed = "synchronised" if f["synced"] else "NOT synchronised"
+        print("this is %s, with %d neighbours" % (f["board"], f["neighbours"]))
+        print("time %s, %s%s" % (f["mesh_time"], agreed, error))
+    if "releases" in f:
+        show_releases(f)
+    for line in f["trouble"]:
+        print("! " + line)
 
 
 # --- inject
@@ -321,7 +230,8 @@ def await_taken(fs, conf, rid):
 
 def read(fs, conf, command):
     try:
-        return {"clock": clock, "releases": releases, "metrics": metrics}[command](fs, conf)
+        asked = {"clock": clock, "releases": releases, "status": status, "metrics": metrics.rows}
+        return asked[command](fs, conf)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         raise Refused("what swdist says of itself is not what these commands of version %s read: is"
                       " one of them newer? see swdist status" % VERSION)  # fmt: skip
@@ -330,29 +240,29 @@ def read(fs, conf, command):
 def main(argv):
     fs = platform.Fs()
     as_json = "--json" in argv
-    words = [w for w in argv if w != "--json"]
+    typed = [w for w in argv if w != "--json"]
     path = config.DEFAULT_FILE
-    if len(words) > 1 and words[0] == "--config":
-        path = words[1]
-        words = words[2:]
-    command = words[0] if words else ""
-    if "--help" in words or command == "help":
+    if len(typed) > 1 and typed[0] == "--config":
+        path = typed[1]
+        typed = typed[2:]
+    command = typed[0] if typed else ""
+    if "--help" in typed or command == "help":
         sys.stdout.write(USAGE)
         return 0
-    wanted = {"clock": (1,), "releases": (1,), "inject": (2,), "metrics": (1, 2)}
-    if len(words) not in wanted.get(command, ()):
+    wanted = {"clock": (1,), "releases": (1,), "status": (1,), "inject": (2,), "metrics": (1, 2)}
+    if len(typed) not in wanted.get(command, ()):
         sys.stderr.write(USAGE)
         return 2
     conf = config.load(["--config", path], "swdist", fs)
     try:
         if command == "inject":
-            found = {"injected": put(fs, conf, words[1]).name()}
+            found = {"injected": put(fs, conf, typed[1]).name()}
         else:
             found = read(fs, conf, command)
-        if command == "metrics" and len(words) > 1:
-            path = absolute(words[1])
+        if command == "metrics" and len(typed) > 1:
+            path = absolute(typed[1])
             fs.mkdirs(path.rpartition("/")[0])
-            fs.write_atomic(path, exposition(found).encode())
+            fs.write_atomic(path, metrics.exposition(found).encode())
             return 0
     except (Refused, ValueError, OSError) as e:
         sys.stderr.write("swdist %s: %s\n" % (command, e))
@@ -361,8 +271,10 @@ def main(argv):
         print(json.dumps(found))
     elif command == "inject":
         print("held by the network side: %s" % found["injected"])
+    elif command == "metrics":
+        sys.stdout.write(metrics.exposition(found))
     else:
-        {"clock": show_clock, "releases": show_releases, "metrics": show_metrics}[command](found)
+        {"clock": show_clock, "releases": show_releases, "status": show_status}[command](found)
     return 0
 
 

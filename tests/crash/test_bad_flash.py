@@ -85,4 +85,4 @@ def test_release_that_is_larger_than_the_quota_is_never_fetched_and_said_once(wo
     node.run(life.STABLE_S + 50, [world.stable])
     assert node.store.get(world.stable.rid) is not None and not node.store.payloads.held
     lines = [line for line in node.log.lines if "quota" in line]
-    assert len(lines) == 1 and "does not fit in the quota of 4096 bytes" in lines[0]
+    assert len(lines) == 1 and " KB, quota_kb has 4" in lines[0], lines

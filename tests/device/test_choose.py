@@ -202,3 +202,24 @@ def test_draw_is_of_the_lot_and_the_version_alone():
 
 def test_critical_release_is_never_taken():
     assert picked(HERE, m(line(1), more="!Future: yes\n")) is None
+
+
+def coming(releases, now, running=FACTORY, failed=()):
+    found = choose.coming(releases, now, running.rid, HERE, FACTORY, failed)
+    return found and (found[0].manifest.version, found[1])
+
+
+def test_what_comes_next_is_what_the_choosing_rule_will_run():
+    one, trial, older = release((1, 1, 0)), release((1, 2, 0), start=20, end=30), release((1, 0, 1))
+    assert coming([one], 9) == ((1, 1, 0), 10)
+    assert coming([one, trial], 15, one) == ((1, 2, 0), 20)
+    assert coming([one, trial], 25, trial) == ((1, 1, 0), 30)
+    older.manifest.start_s = 40  # lower than what runs then: it never will
+    assert coming([one, older], 15, one) is None
+    assert coming([one, trial], 15, one, (trial.rid,)) is None
+    assert coming([trial, release((1, 2, 0), 1, 25, 30, withdrawn=True)], 15) is None
+
+
+def test_what_is_late_comes_at_once():
+    one = release((1, 1, 0))
+    assert coming([one], 50) == ((1, 1, 0), 50)

@@ -438,8 +438,8 @@ def test_the_quota_keeps_the_highest_versions():
         assert b.store.held(one.pid) is None
         assert b.store.held(two.pid).complete() and b.store.held(three.pid).complete()
         assert one.pid not in b.store.wanted()
-        lines = len(b.said("does not fit"))
-        assert lines == 1 and one.pid not in b.store.wanted() and len(b.said("not fit")) == lines
+        lines = len(b.said("quota_kb has"))
+        assert lines == 1 and one.pid not in b.store.wanted() and len(b.said("quota_kb")) == lines
         assert b.again().held(one.pid) is None
 
 
@@ -474,7 +474,7 @@ def test_what_is_pinned_stays():
 def test_a_payload_beyond_the_quota_is_not_wanted():
     with Box(quota=4 * KB) as b:
         add(b.store, lines=[PAYLOAD])
-        assert b.store.wanted() == [] and len(b.said("does not fit")) == 1
+        assert b.store.wanted() == [] and len(b.said("quota_kb has")) == 1
         h = fill(b.store, PAYLOAD, 1)
         assert b.store.put(h, memoryview(PAYLOAD.chunks[0])) == (CHUNK, None)
         assert b.store.put(h, memoryview(PAYLOAD.chunks[1])) == (0, "store: over the quota")

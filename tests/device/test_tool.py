@@ -5,6 +5,7 @@ import json
 from wired import FS, Folder
 
 from swdist import tool
+from swdist.commands import asked, metrics, words
 from swdist.shell import platform
 
 RID = "11" * 32
@@ -19,17 +20,19 @@ NET = {
     "releases": [
         {"id": RID, "version": "1.1.0", "revision": 0, "experimental": False, "withdrawn": False,
          "fits": True, "invited": True, "payload": "22" * 32, "kind": "slot", "no_room": None,
-         "total": 4, "held": 3, "percent": 75, "complete": False},
+         "total": 4, "held": 3, "percent": 75, "complete": False, "offered": True,
+         "start_s": 1795489300, "end_s": 0},
     ],
+    "next": {"id": RID, "in_s": 99}, "board": "b",
     "relaying": [{"id": "33" * 32, "percent": 50}],
     "tx_datagrams": 1, "tx_bytes": 2, "rx_datagrams": 3, "rx_bytes": 4,
 }  # fmt: skip
 SWITCH = {
     "active": {"id": RID, "version": "1.1.0", "revision": 0, "experimental": False},
     "confirmed": RID, "failed": [], "why": [], "prepared": [], "hold": False, "synced": True,
-    "swdist": "0.0.1",
+    "flash": None, "counter_us": 0, "swdist": "0.0.1",
 }  # fmt: skip
-COMMANDS = ("clock", "releases", "metrics")
+COMMANDS = ("clock", "releases", "status", "metrics")
 
 
 class Conf:
@@ -42,6 +45,8 @@ class Conf:
 def write(path, net, switch):
     for side, status in (("net", net), ("switch", switch)):
         if status is not None:
+            if side == "switch" and status.get("counter_us") == 0:
+                status = fresh(status)
             FS.write_atomic("%s/%s.json" % (path, side), json.dumps(status).encode())
 
 
@@ -68,16 +73,16 @@ class Running:
     """As if both processes ran: this one's number stands for theirs."""
 
     def __enter__(self):
-        self.kept = tool.process
-        tool.process = lambda fs, conf, daemon: "self"
+        self.kept = metrics.process
+        metrics.process = lambda fs, conf, daemon: "self"
 
     def __exit__(self, *_):
-        tool.process = self.kept
+        metrics.process = self.kept
 
 
 def lines(path):
     with Running():
-        return tool.exposition(tool.read(FS, Conf(path), "metrics")).split("\n")
+        return metrics.exposition(tool.read(FS, Conf(path), "metrics")).split("\n")
 
 
 def test_what_is_said_is_told():
@@ -91,7 +96,10 @@ def test_what_is_said_is_told():
         text = lines(path)
         for line in ("swdist_releases_incomplete 1", "swdist_payloads_relayed 1",
                      'swdist_up{side="net"} 1', 'swdist_up{side="switch"} 1', "swdist_neighbours 1",
-                     "swdist_clock_error_seconds 0.001500", "swdist_switches 0"):  # fmt: skip
+                     "swdist_clock_error_seconds 0.001500", "swdist_switches 0",
+                     'swdist_node_info{board="b",swdist="0.0.1"} 1',
+                     'swdist_release_held_ratio{id="%s",version="1.1.0",revision="0"} 0.75' % RID,
+                     'swdist_next_switch_seconds{id="%s"} 1795489299' % RID):  # fmt: skip
             assert line in text, line
         assert [x for x in text if x.startswith('swdist_uptime_seconds{side="net"} ')]
 
@@ -99,21 +107,24 @@ def test_what_is_said_is_told():
 def test_why_a_release_failed_is_told_to_people_and_to_machines():
     with Folder() as path:
         switch = dict(SWITCH)
+        switch["active"] = dict(SWITCH["active"])
+        switch["active"]["id"] = "00" * 32
         switch["failed"], switch["why"] = [RID, "44" * 32], ['health: olsrd "\\" down', ""]
         write(path, fresh(), switch)
-        told = tool.read(FS, Conf(path), "releases")["releases"][0]["failed"]
-        assert told == 'health: olsrd "\\" down'
+        told = tool.read(FS, Conf(path), "releases")["releases"][0]
+        assert told["state"] == "failed here" and told["why"] == 'health: olsrd "\\" down'
         text = lines(path)
-        for line in ('{id="%s",why="health: olsrd \\"\\\\\\" down"} 1' % RID,
-                     '{id="%s",why=""} 1' % ("44" * 32)):  # fmt: skip
-            assert "swdist_failed_release_info" + line in text, (line, text)
+        line = 'release_info{id="%s",version="1.1.0",revision="0",state="failed here",why="%s"} 1'
+        assert "swdist_" + line % (RID, 'health: olsrd \\"\\\\\\" down') in text, text
         assert "swdist_releases_failed 2" in text
+        # Of what failed and is held no more there is no other figure.
+        assert not [x for x in text if "44" * 32 in x]
 
 
 def test_of_a_process_that_says_nothing_any_more_no_figure_is_told():
     with Folder() as path:
         old = dict(NET)
-        old["counter_us"] = now_us() - (tool.OLD_S + 2) * 1000000
+        old["counter_us"] = now_us() - (asked.OLD_S + 2) * 1000000
         write(path, old, SWITCH)
         for command in ("clock", "releases"):
             assert "swdist-netd has said nothing for" in refused(path, command)
@@ -122,7 +133,7 @@ def test_of_a_process_that_says_nothing_any_more_no_figure_is_told():
         assert not [x for x in text if x.startswith(("swdist_neighbours", "swdist_releases "))]
         # Nor of one that is not there.
         write(path, fresh(), SWITCH)
-        text = tool.exposition(tool.read(FS, Conf(path), "metrics")).split("\n")
+        text = metrics.exposition(tool.read(FS, Conf(path), "metrics")).split("\n")
         assert 'swdist_up{side="net"} 0' in text and "swdist_neighbours 1" not in text
 
 
@@ -177,12 +188,12 @@ def test_switches_are_counted_also_where_the_last_line_is_half_a_one():
 def test_release_that_is_not_for_this_node_is_not_counted_as_incomplete_nor_as_scheduled():
     net = fresh()
     net["releases"] = [dict(NET["releases"][0])]
-    net["releases"][0].update({"fits": False, "kind": None, "payload": None, "total": 0, "held": 0})
+    net["releases"][0].update({"id": "55" * 32, "fits": False, "kind": None, "payload": None, "total": 0, "held": 0})
     with Folder() as path:
         write(path, net, SWITCH)
         assert "swdist_releases_incomplete 0" in lines(path)
         told = tool.read(FS, Conf(path), "releases")
-        assert not told["releases"][0]["scheduled"]
+        assert told["releases"][0]["state"] == "not for this board"
         tool.show_releases(told)
 
 
@@ -203,3 +214,58 @@ def test_text_is_prometheus_s():
             else:
                 assert line.split("{")[0].split()[0] == name
                 float(line.split()[-1])
+
+
+def test_each_state_has_its_word():
+    """In the order in which they count: what is withdrawn has not failed, whatever else it is."""
+    switch = dict(SWITCH)
+    switch["active"] = {"id": "00" * 32, "version": "1.0.0", "revision": 0, "experimental": False}
+    r = dict(NET["releases"][0])
+    r["complete"] = True
+    image = {"flash": [RID, 95000000]}
+    for said, side, word, more in (
+        ({}, {}, words.READY, None),
+        ({}, {"hold": True}, words.HELD, None),
+        ({}, image, words.WINDOW, "flashes in 95 s"),
+        ({"complete": False}, {}, words.FETCHING, "75 %"),
+        ({"complete": False, "offered": False}, {}, words.NOBODY, "75 %"),
+        ({"no_room": "needs 9 KB"}, {}, words.NO_ROOM, "needs 9 KB"),
+        ({"experimental": True, "end_s": 5}, {}, words.ENDED, None),
+        ({"invited": False}, {}, words.OTHERS, None),
+        ({"fits": False}, {}, words.BOARD, None),
+        ({}, {"failed": [RID], "why": ["health"]}, words.FAILED, "health"),
+        ({"withdrawn": True}, {"failed": [RID], "why": ["health"]}, words.WITHDRAWN, None),
+        ({}, {"active": SWITCH["active"]}, words.RUNS, None),
+        ({}, {"active": SWITCH["active"], "confirmed": "00" * 32}, words.TRIAL, None),
+    ):
+        row, other = dict(r), dict(switch)
+        row.update(said)
+        other.update(side)
+        assert words.state(row, [row], other, 1795489200, True) == (word, more), words.STATES[word]
+    assert words.state(r, [r], switch, 1795489200, False)[0] == words.CLOCK
+    later = dict(r)
+    later["revision"] = 1
+    assert words.state(r, [r, later], switch, 1, True) == (words.SUPERSEDED, "by 1.1.0-r1")
+
+
+def test_status_says_what_is_wrong():
+    with Folder() as path:
+        assert len(tool.read(FS, Conf(path), "status")["trouble"]) == 2
+        net = fresh()
+        net["neighbours"] = []
+        net["synced"] = False
+        net["releases"] = [dict(net["releases"][0])]
+        net["releases"][0]["no_room"] = "needs 9 KB"
+        switch = dict(SWITCH)
+        switch["active"] = {"id": "00" * 32, "version": "1.0.0", "revision": 0,
+                            "experimental": False}  # fmt: skip
+        write(path, net, switch)
+        found = tool.read(FS, Conf(path), "status")
+        assert [t.split()[0] for t in found["trouble"]] == ["no", "the", "1.1.0-r0:"]
+        assert found["next"]["version"] == "1.1.0" and found["next"]["percent"] == 75
+        tool.show_status(found)
+
+
+def test_spans_are_said_in_two_units():
+    said = [words.span(s) for s in (0, 59, 3600, 90061, 86400 * 3 + 5)]
+    assert said == ["0 s", "59 s", "1 h", "1 d 1 h", "3 d"]

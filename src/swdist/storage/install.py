@@ -75,7 +75,7 @@ class Flash:
         return p.kind == "image" and p.stored in (size(path), size(self._begun))
 
     def _kind(self, r):
-        p = self._switcher.here.takes(r.manifest)
+        p = self._switcher.choosing.here.takes(r.manifest)
         return p.kind if p is not None else "none"
 
     def tick(self, now):
@@ -87,8 +87,8 @@ class Flash:
             self.next_at = min(self.next_at, s.change_at + 1)
         if s.quiet(now):
             return
-        r = s.best_if(self._here, s.now_s(now), True)
-        if not s.synced or self._kind(r) != "image" or s.held_back(r, s.now_s(now)):
+        r = s.choosing.best_if(self._here, s.now_s(now), True)
+        if not s.synced or self._kind(r) != "image" or s.choosing.held_back(s.active, r, s.now_s(now)):
             self._image = None
         elif self._image is None or r.rid != self._image.rid:
             self._image = r
@@ -97,7 +97,7 @@ class Flash:
             self._log.info("release %s will be flashed in %d s" % (r.name(), seconds))
         elif now >= self._flash_at:
             self._image = None
-            self._keep(self._switcher.here.takes(r.manifest).pid)
+            self._keep(s.choosing.here.takes(r.manifest).pid)
             why = str(self._hook(r, "flash"))
             line = "release %s is not flashed: %s" % (r.name(), why)
             if line != self._said:
@@ -107,6 +107,10 @@ class Flash:
                 s.remember(r, why)
         if self._image is not None:
             self.next_at = min(self.next_at, self._flash_at)
+
+    def planned(self):
+        """[release id, the counter's microseconds when its image is flashed], or None."""
+        return self._image and [to_hex(self._image.rid), self._flash_at]
 
     def _keep(self, pid):
         why = ownflash.keep(self._fs, self._state, self._path + to_hex(pid), pid)

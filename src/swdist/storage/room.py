@@ -37,7 +37,10 @@ class Room:
         p = self.here.payload(m) if not m.critical else None
         if p is None:
             return ()
-        if p.kind == "image" and (m.version <= self._factory_version or release.rid in self.failed):
+        image = p.kind == "image"
+        if m.version < self._factory_version or image and m.version == self._factory_version:
+            return ()  # it will never run here: what the image holds is newer, or it
+        if image and release.rid in self.failed:
             return ()  # RAM is too dear for what is never flashed
         return (p,)
 
@@ -71,7 +74,8 @@ class Room:
                     plan.refused.pop(p.pid, None)  # another line of it
                     left -= p.stored
                 else:
-                    plan.refused[p.pid] = "does not fit in the quota of %d bytes" % self.quota
+                    room = max(left, 0) >> 10
+                    plan.refused[p.pid] = "needs %d KB, quota_kb has %d" % ((p.stored + 1023) >> 10, room)
         # The order of versions, whatever comes first for room.
         order = [p.pid for _, p in wanted]
         plan.own.sort(key=lambda pid: order.index(pid) if pid in order else -1)

@@ -8,6 +8,7 @@ from swdist.trust.verify import Release
 
 FACTORY = bytes(32)  # release id of what the image holds
 PERMILLE = 1000
+CHANGES = 16  # looked at, for what comes next
 LATE_S = 2  # a start that is longer ago was missed
 
 
@@ -117,6 +118,24 @@ def next_change_s(releases, now_s, here):
                 if t > now_s and (soonest is None or t < soonest):
                     soonest = t
     return soonest
+
+
+def coming(releases, now_s, active, here, factory, failed):
+    """(the release that will run next, when, seconds since 1970), or None: by `choose` at each
+    change to come, as if all were here that is to be fetched. active, failed: ids of releases."""
+
+    def may(r, p):
+        return r.rid not in failed
+
+    at_s = now_s
+    for _ in range(CHANGES):
+        r = choose(releases, at_s, True, here, factory, may)
+        if r.rid != active:
+            return r, at_s
+        at_s = next_change_s(releases, at_s, here)
+        if at_s is None:
+            break
+    return None
 
 
 def reason(old, new, now_s, failed):

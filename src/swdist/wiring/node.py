@@ -334,20 +334,20 @@ class Node:
         """How much is held of what this node needs for it."""
         p = self.store.room.here.payload(release.manifest)
         h = self.store.held(p.pid) if p is not None else None
-        if p is None or h is None:
-            return 0
-        return 100 if h.complete() else 100 * h.held // h.total
+        if p is None or h is not None and h.complete():
+            return 100
+        return 0 if h is None else 100 * h.held // h.total
 
     def pending(self, now):
         """(the release that comes next here, seconds until then), or None. It may be incomplete."""
+        if self.on_hold:
+            return None
         now_s = self.clock.mesh_us(now) // 1000000
-        best = None
-        for r in choose.newest(self.store.releases).values():
-            m = r.manifest
-            if m.start_s > now_s and self.store.room.here.takes(m) is not None:
-                if best is None or m.start_s < best[1]:
-                    best = (r, m.start_s)
-        return None if best is None else (best[0], best[1] - now_s)
+        store = self.store
+        found = choose.coming(
+            store.releases, now_s, self.active[0], store.room.here, self.factory, self.failed
+        )
+        return found and (found[0], found[1] - now_s)
 
     def status(self, now):
         """For people and tools: a dict that json can write."""

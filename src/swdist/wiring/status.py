@@ -25,6 +25,7 @@ def of_node(node, now):
                     "round_trip_us": round_trip_us,
                 }
             )
+    pending = node.pending(now)
     return {
         "version": version_text(node.active[1]),
         "revision": node.active[2],
@@ -36,7 +37,8 @@ def of_node(node, now):
         "steps": clock.stepped,
         "neighbours": rows,
         "board": node.store.room.here.board,
-        "releases": [_release(node.store, r) for r in node.store.releases],
+        "releases": [_release(node, r) for r in node.store.releases],
+        "next": pending and {"id": to_hex(pending[0].rid), "in_s": pending[1]},
         "relaying": [
             {"id": to_hex(pid), "percent": _payload(node.store, pid)["percent"]}
             for pid in node.store.relayed
@@ -54,14 +56,17 @@ def of_node(node, now):
     }
 
 
-def _release(store, r):
+def _release(node, r):
     m = r.manifest
+    store = node.store
     here = store.room.here
     p = here.payload(m)
     status = {
         "id": to_hex(r.rid),
         "version": version_text(m.version),
         "revision": m.revision,
+        "start_s": m.start_s,
+        "end_s": m.end_s,
         "experimental": m.experimental,
         "withdrawn": m.withdrawn,
         "fits": p is not None,
@@ -70,6 +75,7 @@ def _release(store, r):
         "payload": None,
         "kind": p.kind if p is not None else None,
         "no_room": None,
+        "offered": p is not None and node.fetch.offered(p.pid),
     }
     status.update(_payload(store, p.pid if p is not None else None))
     return status

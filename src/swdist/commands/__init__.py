@@ -1,0 +1,1 @@
+"""What people and programs ask a node: package swdist-utils, which no router needs."""
