@@ -49,7 +49,7 @@ OPTIONAL = {
     ),
     "swdist-utils": (
         "What people ask of swdist on a router: commands, ubus, Prometheus",
-        ("inject", "texts", "tool"),
+        ("asked", "census", "inject", "metrics", "rollcall", "texts", "tool", "words"),
         (
             "usr/libexec/rpcd/swdist",
             "usr/share/rpcd/acl.d/swdist-utils.json",
@@ -299,6 +299,7 @@ def keyring(ca):
 
 def write(package, out, epoch):
     out.mkdir(parents=True, exist_ok=True)
+    print(f"ipk: packing {package.name}, as tight as it gets", flush=True)
     made = {
         package.filename(): ipk(package, epoch),
         apk.filename(package): apk.apk(package, epoch, in_order, squeeze),
@@ -319,6 +320,7 @@ def main():
     epoch = source_epoch()
     if arguments.ca:  # first, since it may be refused
         write(keyring(arguments.ca), arguments.out, epoch)
+    print("ipk: compiling", flush=True)
     compiled = modules(arguments.modules)
     write(swdist(compiled), arguments.out, epoch)
     for package in optional(compiled):

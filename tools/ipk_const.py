@@ -9,14 +9,14 @@ which, for who reads a traceback. On CPython the source stays as plain as it is.
 """
 
 import ast
-import functools
-import io
 import re
 import string
 import sys
-import tokenize
 from collections import Counter
 from pathlib import Path
+
+import ipk_bundle
+from ipk_text import edited, names_of
 
 DEVICE = Path(__file__).resolve().parent.parent / "src/swdist"
 FOLDER = re.compile(rf"\bswdist\.(?:{'|'.join(p.name for p in DEVICE.iterdir() if p.is_dir())})\b")
@@ -27,7 +27,10 @@ CONSTANT = re.compile(
 )
 WHICH = 'MICROPYTHON = sys.implementation.name == "micropython"\n'
 # In packages of their own, which may be of another version than the rest: names they use stay.
-APART = ("inject", "install", "ownflash", "sntp", "texts", "tool")
+APART = (
+    "asked", "census", "inject", "install", "metrics", "ownflash", "rollcall", "sntp", "texts",
+    "tool", "words",
+)  # fmt: skip
 # Our names that MicroPython's own things may have too (a test asks it), and one for people.
 SHARED = set(
     "ACK ERROR Writer add at buf call clear clock close collect complete count diff digest end "
@@ -38,43 +41,6 @@ SHARED = set(
 )
 FUNCTIONS = (ast.FunctionDef, ast.Lambda)
 IMPORTS = (ast.Import, ast.ImportFrom)
-
-
-@functools.cache
-def names_of(text):
-    """[(name, offset, what stands before, and after)] of a module, each time it stands there."""
-    starts = line_starts(text)
-    tokens = [
-        token
-        for token in tokenize.generate_tokens(io.StringIO(text).readline)
-        if token.type not in (tokenize.NL, tokenize.COMMENT)
-    ]
-    found = []
-    for before, token, after in zip([tokens[0], *tokens], tokens, tokens[1:]):
-        if token.type == tokenize.NAME:
-            at = starts[token.start[0] - 1] + token.start[1]
-            found.append((token.string, at, before.string, after.string))
-    return found
-
-
-def line_starts(text):
-    starts = [0]
-    for line in text.splitlines(keepends=True):
-        starts.append(starts[-1] + len(line))
-    return starts
-
-
-def edited(text, edits):
-    """The text (ASCII) with edits in place: (node, new text), or (node, None, text before it)."""
-    starts = line_starts(text)
-    spans = []
-    for node, new, *before in edits:
-        start = starts[node.lineno - 1] + node.col_offset
-        end = start if before else starts[node.end_lineno - 1] + node.end_col_offset
-        spans.append((start, end, *(before or [new])))
-    for start, end, new in sorted(spans, reverse=True):
-        text = text[:start] + new + text[end:]
-    return text
 
 
 def for_micropython(text):
@@ -222,7 +188,6 @@ def short_names(texts):
         stay.update(name for name, *_ in names_of(texts[stem]) if not name.startswith("_"))
     for text in texts.values():
         stay.update(re.findall(r"(?m)^(_[A-Z]\w*) = const\(", text))
-    stay.update(*own_attributes(texts).values())
     own = set().union(*map(given, texts.values())) - stay
     letters = string.ascii_letters + string.digits
     first = string.ascii_uppercase
@@ -292,16 +257,24 @@ def source():
     return constants(plain())
 
 
-def device():
-    """The device code so changed, {module: source}."""
+def lettered():
+    """{module: source}, with letters for private attributes: what the bundler is given."""
     texts = source()
-    names = short_names(texts)
     own = own_attributes(texts)
+    return {stem: renamed(text, own[stem]) for stem, text in texts.items()}
+
+
+def files():
+    """What is packed, before its names become short: {file: source}."""
+    return ipk_bundle.bundled(lettered(), APART)
+
+
+def device():
+    """The device code so changed, {file: source}."""
+    texts = files()
+    names = short_names(texts)
     keep = {names.get(name, name) for name in keywords(texts.values())}
-    return {
-        stem: short_arguments(renamed(text, {**names, **own[stem]}), keep)
-        for stem, text in texts.items()
-    }
+    return {f: short_arguments(renamed(text, names), keep) for f, text in texts.items()}
 
 
 def main():
@@ -309,7 +282,7 @@ def main():
     out.mkdir(parents=True, exist_ok=True)
     for stem, text in device().items():
         (out / f"{stem}.py").write_text(text)
-    for name, short in short_names(source()).items():
+    for name, short in short_names(files()).items():
         print(short, name)
     for stem, names in own_attributes(source()).items():
         for name, short in names.items():

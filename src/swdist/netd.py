@@ -20,6 +20,11 @@ from swdist.trust import choose, verify
 from swdist.wiring import config
 from swdist.wiring.node import Node
 
+try:
+    from swdist.commands import rollcall
+except ImportError:  # package swdist-utils is not there
+    rollcall = None
+
 DOWNLOADS = 2
 UPLOADS = 6
 MAX_CHUNK_BYTES = 65536
@@ -88,6 +93,9 @@ class Netd:
             log,
         )
         self.node.beacon_us = conf.beacon_ms * 1000
+        if rollcall:
+            name = (fs.read("/proc/sys/kernel/hostname", 64) or b"").strip()
+            self.node.rollcall = rollcall.Rollcall(fs, conf.run + "/mesh", name)
         if ram is not None and hasattr(install, "ownflash"):  # an older package has none
             args = fs, conf, self.store.payloads, self.ipc, self.node.fetch.wake
             self.own = install.ownflash.Own(*args)
@@ -234,7 +242,7 @@ class Netd:
 
     def _tell_switch(self, now):
         clock = self.node.clock
-        path = self.conf.run + "/switch.sock"
+        path = self.conf.run + ".sock"
         fresh = self.node.neighbours.fresh(now, 6 * self.node.period_us(now))
         offset = clock.offset_at(now)
         self.ipc.send_to(path, ipc.pack_time(now, offset, clock.error_us, clock.synced, fresh))

@@ -8,7 +8,7 @@ import sys
 import time
 
 from swdist import VERSION
-from swdist.commands import metrics, words
+from swdist.commands import metrics, rollcall, words
 from swdist.commands.asked import Refused, absolute, process, said
 from swdist.commands.texts import ms, peer_text, utc
 from swdist.crypto import ucryptolib
@@ -22,6 +22,7 @@ from swdist.wiring import config
 USAGE = """usage: swdist COMMAND [--json] [FILE]
 
   status          this node in a few lines: what runs, what comes next, what is wrong
+  status --mesh   what all nodes tell of themselves, as far as it has come here
   clock           the mesh time, how exact it is, and what the neighbours say
   releases        what this node holds, runs, and has seen fail
   inject FILE     put a release (NAME.swd, made by `swdist release` on a laptop) into the mesh here
@@ -175,6 +176,34 @@ def status(fs, conf):
     return found
 
 
+def mesh(fs, conf):
+    """What all nodes tell of themselves, as far as it has come here."""
+    net = said(fs, conf, "net")
+    data = fs.read(conf.run + "/mesh", rollcall.MAX_BYTES) or b""
+    now_s = net["mesh_us"] // 1000000
+    rows = sorted(rollcall.read(data, now_s), key=lambda r: (r["name"], r["node"]))
+    found = rollcall.summary(rows, [r["id"] for r in net["releases"]])
+    found["names"] = {r["id"]: words.name(r) for r in net["releases"]}
+    found["rows"] = rows
+    return found
+
+
+def show_mesh(f):
+    counts = ", ".join(["%d %s" % (n, word) for word, n in sorted(f["words"].items())])
+    about = f["names"].get(f["release"])
+    print("%d nodes heard of; %s: %s" % (f["nodes"], about or "no release", counts or "nobody"))
+    if f["clock_error_ms"] is not None:
+        print("clock error at most %d ms, as they say" % f["clock_error_ms"])
+    if f["silent"]:
+        print("%d silent" % f["silent"])
+    for r in f["rows"]:
+        about = [n for rid, n in f["names"].items() if rid.startswith(r["release"])]
+        age = words.span(r["age_s"]) + " ago"
+        row = r["name"] or r["node"], r["board"], words.name(r), about[0] if about else "?"
+        print("%-12s  %-12s  runs %-10s  %-10s  " % row
+              + "%s, %d %%, %s" % (r["state"], r["percent"], age))  # fmt: skip
+
+
 def show_status(f):
     if f["board"]:
         error = "" if f["error_us"] is None else ", within " + ms(f["error_us"])
@@ -228,10 +257,22 @@ def await_taken(fs, conf, rid):
     raise Refused("it is in the store, but the network side has not taken it; see swdist log")
 
 
+def show_metrics(rows):
+    sys.stdout.write(metrics.exposition(rows))
+
+
+ASKED = {
+    "clock": (clock, show_clock),
+    "releases": (releases, show_releases),
+    "status": (status, show_status),
+    "mesh": (mesh, show_mesh),
+    "metrics": (metrics.rows, show_metrics),
+}
+
+
 def read(fs, conf, command):
     try:
-        asked = {"clock": clock, "releases": releases, "status": status, "metrics": metrics.rows}
-        return asked[command](fs, conf)
+        return ASKED[command][0](fs, conf)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         raise Refused("what swdist says of itself is not what these commands of version %s read: is"
                       " one of them newer? see swdist status" % VERSION)  # fmt: skip
@@ -245,12 +286,14 @@ def main(argv):
     if len(typed) > 1 and typed[0] == "--config":
         path = typed[1]
         typed = typed[2:]
+    if typed == ["status", "--mesh"]:
+        typed = ["mesh"]
     command = typed[0] if typed else ""
     if "--help" in typed or command == "help":
         sys.stdout.write(USAGE)
         return 0
-    wanted = {"clock": (1,), "releases": (1,), "status": (1,), "inject": (2,), "metrics": (1, 2)}
-    if len(typed) not in wanted.get(command, ()):
+    lengths = {"inject": (2,), "metrics": (1, 2)}.get(command, (1,))
+    if len(typed) not in lengths or not (command in ASKED or command == "inject"):
         sys.stderr.write(USAGE)
         return 2
     conf = config.load(["--config", path], "swdist", fs)
@@ -271,10 +314,8 @@ def main(argv):
         print(json.dumps(found))
     elif command == "inject":
         print("held by the network side: %s" % found["injected"])
-    elif command == "metrics":
-        sys.stdout.write(metrics.exposition(found))
     else:
-        {"clock": show_clock, "releases": show_releases, "status": show_status}[command](found)
+        ASKED[command][1](found)
     return 0
 
 

@@ -122,7 +122,10 @@ def test_every_device_module_is_in_it_compiled(packages):
     for package, stems in (
         ("swdist-install", ["install", "ownflash"]),
         ("swdist-sntp", ["sntp"]),
-        ("swdist-utils", ["inject", "texts", "tool"]),
+        (
+            "swdist-utils",
+            ["asked", "census", "inject", "metrics", "rollcall", "texts", "tool", "words"],
+        ),
     ):
         own = {f"./usr/lib/micropython/swdist/{stem}.mpy" for stem in stems}
         assert own <= {m.name for m in members(parts(packages[package])["./data.tar.gz"])}

@@ -2,7 +2,7 @@
 
 import json
 
-from swdist.commands import words
+from swdist.commands import rollcall, words
 from swdist.commands.asked import MAX_BYTES, Refused, process, said, uptime_s
 from swdist.machines.clock import UNKNOWN
 
@@ -28,6 +28,8 @@ def rows(fs, conf):
             told[side] = status
     if len(told) == 2:
         found += of_releases(told["net"], told["switch"])
+    if "net" in told:
+        found += of_mesh(fs, conf, told["net"])
     return found
 
 
@@ -97,6 +99,20 @@ def of_releases(net, switch):
         rid = labels(("id", net["next"]["id"]))
         found.append(("next_switch_seconds", "gauge", what, rid, now_s + net["next"]["in_s"]))
     return found
+
+
+def of_mesh(fs, conf, net):
+    """What all nodes tell of themselves: liars can blur it."""
+    data = fs.read(conf.run + "/mesh", rollcall.MAX_BYTES) or b""
+    rows = rollcall.read(data, net["mesh_us"] // 1000000)
+    f = rollcall.summary(rows, [r["id"] for r in net["releases"]])
+    what = "Nodes by how the newest release stands there, by their own word."
+    counts = f["words"]
+    counts["silent"] = f["silent"]
+    return [
+        ("mesh_nodes", "gauge", what, labels(("state", word)), counts[word])
+        for word in sorted(counts)
+    ]
 
 
 def labels(*pairs):

@@ -46,6 +46,7 @@ class Node:
         self._wants = {}  # {payload id: flags} as they were said last
         self._relay_at = self._relayed_at = 0
         self.tftp_port = 0
+        self.rollcall = None  # commands/rollcall, if that package is there
         self.beacon_us = 0  # 0: dense after start, then sparse
         self.rejects = [0, 0, 0, 0, 0]  # by -REJECT_*; the last: no room for the neighbour
         self._send = send
@@ -97,7 +98,7 @@ class Node:
     def _row(self, peer, nonce, now):
         row = self.neighbours.find(peer)
         if row < 0:
-            row = self.neighbours.place(now, self._rand)
+            row = self.neighbours.place(peer, now, self._rand)
             if row < 0:
                 return -1
         neighbour = self.neighbours.rows[row]
@@ -141,6 +142,9 @@ class Node:
                 nonce, sample, rx_counter = unpack_from(datagram.ECHO_FORM, buf, at + 3)
                 if mine and nonce == self.nonce:
                     self.clock.echo(row, sample, rx_counter, now)
+            elif buf[at] == datagram.TLV_CENSUS and self.rollcall:
+                size = datagram.next_tlv(buf, at) - at - 3
+                self.rollcall.take(buf, at + 3, size, self.clock.mesh_us(now) // 1000000)
             at = datagram.next_tlv(buf, at)
 
     def _announced(self, row, buf, n, now):
@@ -327,6 +331,8 @@ class Node:
             r, seconds = pending
             m = r.manifest
             w.pending(m.version, m.revision, seconds, self.percent(r))
+        if self.rollcall:
+            self.rollcall.say(self, w, clock.mesh_us(now) // 1000000)
         w.grease()
         self._send(w.buf, w.n)
 

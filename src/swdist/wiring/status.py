@@ -37,7 +37,7 @@ def of_node(node, now):
         "steps": clock.stepped,
         "neighbours": rows,
         "board": node.store.room.here.board,
-        "releases": [_release(node, r) for r in node.store.releases],
+        "releases": [of_release(node, r) for r in node.store.releases],
         "next": pending and {"id": to_hex(pending[0].rid), "in_s": pending[1]},
         "relaying": [
             {"id": to_hex(pid), "percent": _payload(node.store, pid)["percent"]}
@@ -56,7 +56,8 @@ def of_node(node, now):
     }
 
 
-def _release(node, r):
+def of_release(node, r):
+    """How a release stands here, as a dict."""
     m = r.manifest
     store = node.store
     here = store.room.here

@@ -1,0 +1,174 @@
+"""What nodes tell of themselves, carried on by all: who is ready, who is behind, and why
+(docs/protocol.md, section 3.6). For people: no decision reads it, since any liar can write in it.
+
+One table, allocated once: a row for each node that was heard of, the latest word of it. A row that
+is new here is owed to the neighbours until others have passed it on, and lies in the next beacons.
+"""
+
+from struct import pack_into, unpack_from
+
+from swdist.formats.datagram import TLV_CENSUS
+
+# id in two halves, stamp, word, percent, release it speaks of, what runs, clock's error in ms
+ROW_FORM = "!HHHBBIHHHHH"
+ROW_BYTES = 22
+TEXT_BYTES = 24  # its name and board; longer ones are cut
+SLOT_BYTES = 48  # a row, the length of its text, the text, and how often it is owed
+OWED = 47  # in a slot
+HEAD_BYTES = 4  # rows known, and their sum: alike in two that know the same
+STAMP_S = 64  # a stamp is the mesh time in these, 16 bits of it
+FORGET = 6750  # stamps, 5 days: then a row is no more
+AGAIN = 28  # stamps, half an hour: so often each node tells, also where nothing is new
+AHEAD = 2  # stamps that a row may be in the future
+PROBES = 64  # slots looked at for a node, so that a full table costs little
+RECENT = 16  # stamps: what was told so long ago is what a neighbour most likely lacks
+SHARE = 6  # of such rows a beacon, for a neighbour whose table is unlike ours; and one of any age
+FORWARD = 2  # times that a new row is owed, less what others say of it
+
+
+def newer(a, b):
+    """Serial numbers of 16 bits (RFC 1982): is a later than b?"""
+    return 0 < (a - b) & 0xFFFF < 0x8000
+
+
+def stamp_of(mesh_s):
+    return (mesh_s // STAMP_S) & 0xFFFF
+
+
+class Census:
+    """slots: a third more than nodes that can be known. node: this one's id, two 16-bit numbers,
+    not both 0."""
+
+    def __init__(self, slots, node):
+        self.node = node
+        self.refused = 0  # rows that there was no room for
+        self.known = 0
+        self._slots = bytearray(slots * SLOT_BYTES)
+        self._sum = 0
+        self._at = 0  # the slot looked at next
+        self._share = False  # a neighbour knows other things
+        self._told = bytearray(ROW_BYTES + 1 + TEXT_BYTES)
+
+    def _find(self, a, b, now):
+        """The offset of a node's slot, or of one for it; -1 if there is none: who has told within
+        five days gives way to nobody, so inventing nodes does not push known ones out."""
+        free = -1
+        slots = self._slots
+        for i in range(PROBES):
+            at = (a * SLOT_BYTES + i * SLOT_BYTES) % len(slots)
+            x, y, stamp = unpack_from("!HHH", slots, at)
+            if x == a and y == b:
+                return at
+            empty = not x and not y
+            if free < 0 and (empty or self._old(stamp, now)):
+                free = at
+            if empty:
+                break
+        return free
+
+    def _old(self, stamp, now):
+        return newer(now, (stamp + FORGET) & 0xFFFF)
+
+    def _put(self, buf, at, now):
+        """A row that came, or is ours, with its text behind it."""
+        a, b, stamp = unpack_from("!HHH", buf, at)
+        if newer(stamp, (now + AHEAD) & 0xFFFF) or self._old(stamp, now):
+            return
+        slot = self._find(a, b, now)
+        if slot < 0:
+            self.refused += 1
+            return
+        slots = self._slots
+        x, y, before = unpack_from("!HHH", slots, slot)
+        if x == a and y == b and not newer(stamp, before):
+            if stamp == before and slots[slot + OWED]:
+                slots[slot + OWED] -= 1  # another one has said it
+            return
+        n = ROW_BYTES + 1 + min(buf[at + ROW_BYTES], TEXT_BYTES)
+        slots[slot : slot + n] = buf[at : at + n]
+        slots[slot + ROW_BYTES] = n - ROW_BYTES - 1
+        slots[slot + OWED] = FORWARD
+
+    def tell(self, mesh_s, word, percent, release, version, revision, error_ms, text):
+        """This node's own row: new if anything in it is, or once half an hour is over.
+        release: 32 bits of an id; version: three numbers; text: bytes."""
+        row = self._told
+        now = stamp_of(mesh_s)
+        before = bytes(row)
+        text = text[:TEXT_BYTES]
+        pack_into(ROW_FORM, row, 0, self.node[0], self.node[1], now, word, percent, release,
+                  version[0], version[1], version[2], revision, min(error_ms, 0xFFFF))  # fmt: skip
+        row[ROW_BYTES] = len(text)
+        row[ROW_BYTES + 1 : ROW_BYTES + 1 + len(text)] = text
+        (stamp,) = unpack_from("!H", before, 4)
+        # How much is here, and how exact the clock is, is told along with other news only.
+        news = row[6] != before[6] or row[8:20] != before[8:20]
+        if news and stamp != now or newer(now, (stamp + AGAIN) & 0xFFFF):
+            self._put(row, 0, now)
+        else:
+            row[:] = before
+
+    def take(self, buf, at, n, mesh_s):
+        """The census of a neighbour, buf[at:at + n]."""
+        now = stamp_of(mesh_s)
+        end = at + n
+        known, total = unpack_from("!HH", buf, at)
+        self._share = self._share or known != self.known or total != self._sum
+        at += HEAD_BYTES
+        while at + ROW_BYTES < end and at + ROW_BYTES + 1 + buf[at + ROW_BYTES] <= end:
+            a, b, stamp = unpack_from("!HHH", buf, at)
+            if (a, b) != self.node:
+                if a or b:
+                    self._put(buf, at, now)
+            elif newer(stamp, unpack_from("!H", self._told, 4)[0]):
+                self._told[4:6] = b"\0\0"  # of an earlier life of ours, or a liar's: tell it anew
+            at += ROW_BYTES + 1 + buf[at + ROW_BYTES]
+
+    def say(self, writer, mesh_s):
+        """Adds to a beacon what is owed; and where a neighbour knows other things, some rows in
+        turn."""
+        now = stamp_of(mesh_s)
+        slots = self._slots
+        buf = writer.buf
+        start = writer.n
+        n = start + 3 + HEAD_BYTES
+        shared = SHARE if self._share else 0
+        any_age = self._share
+        first = self._at
+        known = total = 0
+        for i in range(0, len(slots), SLOT_BYTES):
+            at = (first + i) % len(slots)
+            a, b, stamp = unpack_from("!HHH", slots, at)
+            if not (a or b) or self._old(stamp, now):
+                continue
+            known += 1
+            total = (total + (a ^ stamp) * 29 + b) & 0xFFFF
+            owed = slots[at + OWED]
+            size = ROW_BYTES + 1 + slots[at + ROW_BYTES]
+            recent = shared and (now - stamp) & 0xFFFF < RECENT
+            if (owed or recent or any_age) and n + size <= len(buf):
+                buf[n : n + size] = slots[at : at + size]
+                n += size
+                if owed:
+                    slots[at + OWED] = owed - 1
+                elif recent:
+                    shared -= 1
+                else:
+                    any_age = False
+                self._at = at + SLOT_BYTES
+        self.known, self._sum, self._share = known, total, False
+        if n <= len(buf):
+            pack_into("!BHHH", buf, start, TLV_CENSUS, n - start - 3, known, total)
+            writer.n = n
+
+    def table(self, mesh_s, size):
+        """All that is known, in the form that it has on the air; `size` bytes at most."""
+        now = stamp_of(mesh_s)
+        slots = self._slots
+        out = bytearray()
+        for at in range(0, len(slots), SLOT_BYTES):
+            a, b, stamp = unpack_from("!HHH", slots, at)
+            n = ROW_BYTES + 1 + slots[at + ROW_BYTES]
+            if (a or b) and not self._old(stamp, now) and len(out) + n <= size:
+                out += slots[at : at + n]
+        return out

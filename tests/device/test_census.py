@@ -1,0 +1,164 @@
+"""What nodes tell of themselves: carried on by all, bounded, and of no weight (section 3.6)."""
+
+import random
+
+from swdist.commands import rollcall, words
+from swdist.formats.datagram import MAX_BYTES, TLV_CENSUS
+from swdist.machines import census
+from swdist.machines.census import AGAIN, FORGET, STAMP_S, Census
+
+NOW_S = 1795489200
+HEAD = 3 + census.HEAD_BYTES
+
+
+class Beacon:
+    def __init__(self, n=200):
+        self.buf = bytearray(MAX_BYTES)
+        self.n = n
+
+
+def tell(c, word=words.READY, at_s=NOW_S, percent=100, text=b"roof b"):
+    c.tell(at_s, word, percent, 0x11223344, (1, 4, 0), 2, 7, text)
+
+
+def pass_on(one, *others, at_s=NOW_S):
+    """A beacon of `one` to the others: how many bytes of census it had."""
+    w = Beacon()
+    one.say(w, at_s)
+    if w.n > 200:
+        assert w.buf[200] == TLV_CENSUS
+        size = w.buf[201] << 8 | w.buf[202]
+        assert size == w.n - 203
+        for other in others:
+            other.take(w.buf, 203, size, at_s)
+    return w.n - 200
+
+
+def known(c, at_s=NOW_S):
+    return {r["node"]: r for r in rollcall.read(c.table(at_s, 65536), at_s)}
+
+
+def chain(n):
+    return [Census(n * 4 // 3 + 2, (i + 1, i)) for i in range(n)]
+
+
+def test_a_row_says_all_that_was_told():
+    a = Census(9, (1, 2))
+    tell(a)
+    assert known(a) == {
+        "00010002": {
+            "node": "00010002", "name": "roof", "board": "b", "version": "1.4.0", "revision": 2,
+            "release": "11223344", "state": "ready", "percent": 100, "error_ms": 7, "age_s": 0,
+        }
+    }  # fmt: skip
+
+
+def test_each_learns_of_all_and_then_nothing_more_is_sent():
+    nodes = chain(12)
+    for c in nodes:
+        tell(c)
+    for turn in range(40):
+        for i, c in enumerate(nodes):
+            pass_on(c, *nodes[max(i - 1, 0) : i], *nodes[i + 1 : i + 2])
+    assert [len(known(c)) for c in nodes] == [12] * 12
+    assert [pass_on(c) for c in nodes] == [HEAD] * 12
+    tell(nodes[0], words.FAILED, NOW_S + STAMP_S)
+    for turn in range(14):
+        for i, c in enumerate(nodes):
+            pass_on(c, *nodes[max(i - 1, 0) : i], *nodes[i + 1 : i + 2], at_s=NOW_S + STAMP_S)
+    said = [known(c, NOW_S + STAMP_S)["00010000"]["state"] for c in nodes]
+    assert said == ["failed here"] * 12
+
+
+def test_progress_and_the_clock_s_error_alone_are_no_news():
+    a, b = chain(2)
+    tell(a, words.FETCHING, percent=1)
+    pass_on(a, b)
+    pass_on(a, b)
+    tell(a, words.FETCHING, NOW_S + STAMP_S, percent=50)
+    assert pass_on(a, b, at_s=NOW_S + STAMP_S) == HEAD
+    later = NOW_S + (AGAIN + 1) * STAMP_S
+    tell(a, words.FETCHING, later, percent=50)
+    assert pass_on(a, b, at_s=later) > HEAD and known(b, later)["00010000"]["percent"] == 50
+
+
+def test_what_was_lost_is_made_good():
+    a, b, c = chain(3)
+    tell(a)
+    for _ in range(3):
+        pass_on(a)  # nobody hears it
+    tell(b)
+    pass_on(b, a)
+    assert pass_on(a, b) > HEAD and len(known(b)) == 2
+    pass_on(c, a)
+    assert len(known(c)) == 0  # c was never told anything by its own
+
+
+def test_future_and_old_words_do_not_count():
+    a, b = chain(2)
+    tell(a, at_s=NOW_S + 4 * STAMP_S)
+    pass_on(a, b)
+    assert known(b) == {}
+    a = Census(9, (1, 0))
+    tell(a)
+    pass_on(a, b)
+    late = NOW_S + (FORGET + 1) * STAMP_S
+    assert len(known(b)) == 1 and known(b, late) == {} and pass_on(b, at_s=late) == HEAD
+
+
+def test_who_lies_about_another_is_answered_by_it():
+    a, b, liar = Census(9, (1, 0)), Census(9, (2, 0)), Census(9, (1, 0))
+    tell(a)
+    tell(liar, words.FAILED, NOW_S + STAMP_S)
+    pass_on(liar, a, b, at_s=NOW_S + STAMP_S)
+    assert known(b, NOW_S + STAMP_S)["00010000"]["state"] == "failed here"
+    later = NOW_S + 2 * STAMP_S
+    tell(a, at_s=later)
+    pass_on(a, b, at_s=later)
+    assert known(b, later)["00010000"]["state"] == "ready"
+
+
+def test_invented_nodes_push_nobody_out():
+    a = Census(40, (1, 0))
+    tell(a)
+    honest = [Census(9, (i, 7)) for i in range(5, 20)]
+    for c in honest:
+        tell(c)
+        pass_on(c, a)
+    random.seed(1)
+    for _ in range(500):
+        c = Census(9, (random.randrange(1, 65536), random.randrange(65536)))
+        tell(c, words.FAILED)
+        pass_on(c, a)
+    rows = known(a)
+    assert len(rows) == 40 and a.refused > 400
+    assert [1 for c in honest if "%04x%04x" % c.node in rows] == [1] * len(honest)
+
+
+def test_garbage_neither_raises_nor_is_believed_too_far():
+    random.seed(2)
+    for n in range(4, 400):
+        a = Census(20, (1, 0))
+        data = bytearray(random.getrandbits(8) for _ in range(MAX_BYTES))
+        a.take(data, 16, n, NOW_S)
+        tell(a)
+        w = Beacon(MAX_BYTES - n)
+        a.say(w, NOW_S)
+        assert w.n <= MAX_BYTES
+        rollcall.read(bytes(data[:n]), NOW_S)
+        rollcall.summary(rollcall.read(a.table(NOW_S, 500), NOW_S), [])
+
+
+def test_summary_counts_by_word():
+    rows = []
+    for i in range(6):
+        c = Census(9, (i + 1, 0))
+        tell(c, words.READY if i < 4 else words.NO_ROOM)
+        rows += rollcall.read(c.table(NOW_S, 999), NOW_S)
+    rows[0]["age_s"] = rollcall.SILENT_S
+    rid = "11223344" + "00" * 28
+    found = rollcall.summary(rows, ["55" * 32, rid])
+    assert found == {
+        "nodes": 6, "silent": 1, "release": rid, "words": {"ready": 3, "no room": 2},
+        "clock_error_ms": 7,
+    }  # fmt: skip
