@@ -23,6 +23,7 @@ AHEAD = 2  # stamps that a row may be in the future
 PROBES = 64  # slots looked at for a node, so that a full table costs little
 RECENT = 16  # stamps: what was told so long ago is what a neighbour most likely lacks
 SHARE = 6  # of such rows a beacon, for a neighbour whose table is unlike ours; and one of any age
+ALL = 99  # more than a beacon holds
 FORWARD = 2  # times that a new row is owed, less what others say of it
 
 
@@ -46,7 +47,7 @@ class Census:
         self._slots = bytearray(slots * SLOT_BYTES)
         self._sum = 0
         self._at = 0  # the slot looked at next
-        self._share = False  # a neighbour knows other things
+        self._share = 0  # rows of any age for a neighbour that knows other things
         self._told = bytearray(ROW_BYTES + 1 + TEXT_BYTES)
 
     def _find(self, a, b, now):
@@ -113,7 +114,10 @@ class Census:
         now = stamp_of(mesh_s)
         end = at + n
         known, total = unpack_from("!HH", buf, at)
-        self._share = self._share or known != self.known or total != self._sum
+        if known < self.known * 7 // 8:
+            self._share = ALL  # it has just started
+        elif known != self.known or total != self._sum:
+            self._share = max(self._share, 1)
         at += HEAD_BYTES
         while at + ROW_BYTES < end and at + ROW_BYTES + 1 + buf[at + ROW_BYTES] <= end:
             a, b, stamp = unpack_from("!HHH", buf, at)
@@ -132,8 +136,8 @@ class Census:
         buf = writer.buf
         start = writer.n
         n = start + 3 + HEAD_BYTES
-        shared = SHARE if self._share else 0
         any_age = self._share
+        shared = SHARE if any_age else 0
         first = self._at
         known = total = 0
         for i in range(0, len(slots), SLOT_BYTES):
@@ -154,9 +158,9 @@ class Census:
                 elif recent:
                     shared -= 1
                 else:
-                    any_age = False
+                    any_age -= 1
                 self._at = at + SLOT_BYTES
-        self.known, self._sum, self._share = known, total, False
+        self.known, self._sum, self._share = known, total, 0
         if n <= len(buf):
             pack_into("!BHHH", buf, start, TLV_CENSUS, n - start - 3, known, total)
             writer.n = n
