@@ -73,8 +73,15 @@ class Ca:
 def load(path):
     try:
         trust = verify.load_ca(platform.Fs(), str(path))
-        if trust.strays:
-            raise ValueError(trust.strays[0])
+        for text in trust.strays:
+            if not text.startswith(f"CA: {path}/."):  # a .git is nobody's mistake
+                raise ValueError(text)
         return Ca(Path(path), trust)
     except ValueError as e:
-        raise Refused(f"{e}; make one with: swdist network init") from None
+        # Never `network init`: it would found another network (docs/operations.md, A bad day).
+        why = str(e).removesuffix("; install swdist-keyring")
+        if not Path(path).is_dir():
+            why = f"{path}: there is no such directory"
+        raise Refused(
+            f"{why}; give a good copy of the network's CA: each node has one, /etc/swdist/ca"
+        ) from None

@@ -1,6 +1,7 @@
 """The command `swdist`: what an operator types. Each group of commands has a module of its own."""
 
 import sys
+from importlib.util import find_spec
 
 import click
 
@@ -31,7 +32,8 @@ def cli():
 cli.add_command(commands_keys.keygen)
 cli.add_command(commands_keys.network)
 cli.add_command(commands_release.release)
-for command in (*commands_mesh.COMMANDS, *commands_sim.COMMANDS):
+_simulator = commands_sim.COMMANDS if find_spec("swdist_host.sim") else ()  # not in the one file
+for command in (*commands_mesh.COMMANDS, *_simulator):
     cli.add_command(command)
 
 
@@ -57,6 +59,8 @@ def run(argv=None):
         return _fail(e.format_message() if isinstance(e, click.ClickException) else e, 1)
     except (click.Abort, KeyboardInterrupt):
         return _fail("stopped; nothing was changed by what was not finished", 130)
+    except (RecursionError, MemoryError):
+        return _fail("a file is nested too deeply, or too large, for what it should be", 1)
     except BrokenPipeError:
         sys.stderr.close()
         return 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from swdist.formats.bits import version as parse_version
-from swdist_host import ca, compare, files, hooks, kinds, release_text, sources, terminal, times
+from swdist_host import ca, compare, files, kinds, plan, release_text, sources, terminal, times
 from swdist_host import release as releases
 from swdist_host.commands_keys import as_json
 from swdist_host.errors import BadValue, Refused
@@ -80,7 +80,9 @@ def build(
 ):  # fmt: skip
     """Make an unsigned release.
 
-    TIME is in UTC, like 2030-01-31T03:00:00Z, or relative to now: +2h, +90s, +1d12h, now.
+    TIME is in UTC, like 2030-01-31T03:00:00Z, or relative to now: +2h, +90s, +1d12h, now; or in
+    a place's own time: "2030-01-31 03:00 Europe/Berlin", "tonight 03:00", "tomorrow 03:00", where
+    this host's zone is meant if none is named. It is shown in both.
 
     Of several payloads a node takes the first that is for its board and that it can install. Say
     the boards behind the file, each after an @; without one it is for any board.
@@ -97,6 +99,8 @@ def build(
           --package olsrd_0.9_all.ipk --package olsrd-mod_0.9_all.ipk
       swdist release build -o 2.0.0.swd --ca ca --version 2.0.0 --start +2h --window 3h \\
           --image wrt54gs.bin@linksys,wrt54gs --image wdr.bin@tplink,wdr3600@tplink,wdr4300
+      swdist release build -o 1.1.0-r1.swd --ca ca --version 1.1.0 --revision 1 --payload tree/ \\
+          --start "2030-01-31 03:00 Europe/Berlin"
       swdist release build -o no-1.1.0.swd --ca ca --version 1.1.0 --revision 1 \\
           --start now --withdraw
     """
@@ -129,9 +133,8 @@ def build(
             window_s=_window_s(window, now_s), withdraw=withdraw,
             **when | {"revision": revision or 0},
         )  # fmt: skip
-    for kind, _, data in () if promote is not None else found:
-        for line in hooks.complaints(kind, data):
-            terminal.note(f"warning: {line}")
+    for line in plan.complaints(made, now_s):
+        terminal.note(f"warning: {line}")
     compared = _compared(made, against, force)
     releases.save(made, output)
     if as_json:
@@ -139,7 +142,7 @@ def build(
         facts["against"] = [release_text.difference_facts(*one) for one in compared]
         terminal.print_json({"file": str(output), **facts})
     else:
-        terminal.say(release_text.text(made, output))
+        terminal.say(release_text.text(made, output, times.zone_of(start)))
         for one in compared:
             terminal.say(release_text.difference_text(*one))
 

@@ -50,7 +50,8 @@ def seed(file, interfaces, ca_dir, until_covered, duration, force, as_json):
 
     One neighbour that has all of it is enough: the mesh passes it on. A neighbour takes what is for
     its board, and what others lack as far as it has room: of several payloads each has to find one.
-    Ctrl-C stops. This host takes nothing from its neighbours, and no node counts its clock.
+    Ctrl-C stops. This host takes nothing from its neighbours, and no node counts its clock. Exit
+    status 1 if a --duration is over before any neighbour has it, or before N have.
 
     \b
     Example:
@@ -82,6 +83,8 @@ def seed(file, interfaces, ca_dir, until_covered, duration, force, as_json):
         raise Refused(
             f"{count} of the {until_covered} neighbours have it; seed longer, or from nearer"
         )
+    if duration is not None and not count:
+        raise Refused(f"no neighbour has all of it after {duration} s; seed longer, or from nearer")
 
 
 def _check_dates(file, m, interfaces):

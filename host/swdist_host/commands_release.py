@@ -8,7 +8,17 @@ import click
 
 from swdist.crypto.ucryptolib import ed25519_verify
 from swdist.formats import usign
-from swdist_host import ca, commands_build, dates, files, keys, release_text, sigfile, terminal
+from swdist_host import (
+    ca,
+    commands_build,
+    commands_plan,
+    dates,
+    files,
+    keys,
+    release_text,
+    sigfile,
+    terminal,
+)
 from swdist_host import release as releases
 from swdist_host.commands_keys import as_json
 from swdist_host.errors import BadValue, Refused
@@ -23,6 +33,7 @@ def release():
 
 
 release.add_command(commands_build.build)
+release.add_command(commands_plan.plan_command)
 
 
 @release.command()

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import click
 
-from swdist_host import terminal
+from swdist_host import maps, terminal
 from swdist_host.commands_keys import as_json
 from swdist_host.errors import BadValue, Refused
 
 _FILE = click.Path(path_type=Path)
 
 
-def _simulator(*names):
+def simulator(*names):
     """Modules of the simulator. The host tool in one file comes without it and its libraries."""
     try:
         return [import_module(f"swdist_host.sim.{name}") for name in names]
@@ -34,7 +34,7 @@ def _simulator(*names):
 @click.option("--seed", metavar="N", type=click.IntRange(0), help="Instead of the scenario's.")
 @click.option(
     "--topology", metavar="KIND|FILE",
-    help="line, ring, grid, geometric, villages, or a NetJSON, batadv-vis or OLSR file.",
+    help="line, ring, grid, geometric, villages, or a map, as `release plan` takes it.",
 )  # fmt: skip
 @click.option("--nodes", metavar="N", type=click.IntRange(1), help="Instead of the scenario's.")
 @click.option(
@@ -58,7 +58,7 @@ def sim(name, seed, topology, nodes, fidelity, duration, report, listing, quiet,
       swdist sim --scenario one-injection --seed 7 --report out.html
       swdist sim --scenario hostile --topology villages --nodes 200 --fidelity chunk
     """
-    runner, scenarios = _simulator("runner", "scenario")
+    runner, scenarios = simulator("runner", "scenario")
     if listing:
         for known in scenarios.names():
             terminal.say(f"{known:18} {scenarios.load(known).about}")
@@ -92,6 +92,8 @@ def _changed(scenarios, chosen, seed, topology, nodes, fidelity, duration):
             if not Path(topology).is_file():
                 raise BadValue(f"there is no file {topology}; give one, or a kind like grid")
             shape["file"] = topology
+            for line in maps.read(topology).odd:
+                terminal.note(f"{topology}: {line}")
     if nodes is not None:
         shape["nodes"] = nodes
     settings = dict(chosen.node)
@@ -174,7 +176,7 @@ def swarm(duration, seeds, jobs, scheduler, keep, as_json):
     On many machines, after `dask scheduler` on one and `dask worker tcp://HOST:8786` on each:
       swdist swarm --time 8h --scheduler tcp://HOST:8786
     """
-    scenarios, swarms = _simulator("scenario", "swarm")
+    scenarios, swarms = simulator("scenario", "swarm")
     chosen = _seeds(seeds)
     until = None
     if duration is not None:

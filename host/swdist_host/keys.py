@@ -104,13 +104,13 @@ def is_open(path):
 
 def load_secret(path, ask=None):
     """ask() gives the passphrase, where one is needed."""
-    lines = files.read(path, 4096).split(b"\n")
+    line = usign.second_line(files.read(path, 4096))
     try:
-        body = base64.b64decode(lines[1], validate=True)
+        body = base64.b64decode(line or b"", validate=True)
         tag, kdf, rounds, salt, check, key_id, masked = struct.unpack(_SECRET, body)
-    except (IndexError, ValueError, struct.error):
+    except (ValueError, struct.error):
         tag = kdf = b""
-    if tag != b"Ed" or kdf != b"BK" or not lines[0].startswith(COMMENT):
+    if tag != b"Ed" or kdf != b"BK":
         raise Refused(f"{path}: not a secret key of signify's form; use the .sec file")
     if rounds > MAX_ROUNDS:
         raise Refused(

@@ -9,6 +9,7 @@ ASK_US = 1_500_000  # one neighbour at most that often
 ASK_AGAIN_US = 15_000_000  # the same neighbour
 REFRESH_US = 5_000_000
 TURN_MS = 250
+MAX_NETWORKS = 4  # that are spoken to; the others are only heard: anyone can invent some
 
 
 class Listener:
@@ -86,10 +87,15 @@ class Listener:
                 return
             data, peer, _ = got
             row = self.mesh.receive(peer, data, len(data), self.now())
-            if row is not None and row.network not in self._writers:
-                writer = self._writer(row.network)
-                self._query_all(writer)
-                self._beacon(writer)  # at once, so that its next one can echo it
+            if row is not None:
+                self._greet(row.network)
+
+    def _greet(self, network):
+        """Speaks to a network, one of MAX_NETWORKS, for the first time."""
+        if network not in self._writers and len(self._writers) < MAX_NETWORKS:
+            writer = self._writer(network)
+            self._query_all(writer)
+            self._beacon(writer)  # at once, so that its next one can echo it
 
     def _writer(self, network):
         writer = datagram.Writer(network, self._nonce, platform.rand)
@@ -97,7 +103,7 @@ class Listener:
         return writer
 
     def _forget(self):
-        """Networks of which nobody is heard any more are not spoken to: anyone can invent some."""
+        """Networks of which nobody is heard any more are not spoken to."""
         heard = {row.network for row in self.mesh.rows()} | {self.mesh.network}
         self._writers = {n: w for n, w in self._writers.items() if n in heard}
 
@@ -113,7 +119,7 @@ class Listener:
 
     def _ask(self, now):
         row = None if self.silent else self.mesh.to_ask(now, ASK_AGAIN_US)
-        if row is not None:
+        if row is not None and row.network in self._writers:
             writer = self._writers[row.network]
             writer.query()
             self._link.send(row.peer, datagram.PORT, memoryview(writer.buf)[: writer.n])

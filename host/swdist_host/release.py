@@ -12,6 +12,7 @@ from swdist.formats import index as device_index
 from swdist.formats import manifest as device_manifest
 from swdist.formats import usign
 from swdist.formats.bits import version_text
+from swdist.machines.clock import TIME_MAX_US
 from swdist_host import dates, files, pack, sigfile, ustar
 from swdist_host.errors import BadValue, Refused
 from swdist_host.times import time_text
@@ -121,7 +122,7 @@ def build_keys(trust, publics, threshold, keep=(), *, description=None, now_s=No
         raise BadValue(f"threshold {threshold} with {count} keys; give 1 to {count}")
     lines = _head(trust.network, f"0.0.{len(trust.baked) + 1}", 0, now_s, None, now_s, now_s)
     lines.append(f"CA-Threshold: {threshold}")
-    lines += [f"CA-Key-{n}: {p.text.splitlines()[1].decode()}" for n, p in enumerate(publics, 1)]
+    lines += [f"CA-Key-{n}: {usign.second_line(p.text).decode()}" for n, p in enumerate(publics, 1)]
     ids = sorted({rid.hex() for rid in keep})
     for n in range(0, len(ids), KEEP_A_LINE):
         lines.append(f"CA-Keep-{n // KEEP_A_LINE + 1}: {' '.join(ids[n : n + KEEP_A_LINE])}")
@@ -213,11 +214,21 @@ def check_signed_at(signed_at_s, now_s):
         )
 
 
+def check_range(parsed):
+    """What is later than the mesh can count would take each node's clock away from it."""
+    if parsed.signed_at_s * 1_000_000 >= TIME_MAX_US:
+        raise Refused(
+            f"Signed-At {time_text(parsed.signed_at_s)} is no time for nodes, whose clocks end at "
+            f"{time_text(TIME_MAX_US // 1_000_000)}; build it anew by a clock that is right"
+        )
+
+
 # --- signing and verifying
 
 
 def sign(swd, secret_key):
     """The release with one more signature; unchanged if this key has signed it."""
+    check_range(swd.parsed)
     check_payloads(swd)
     if secret_key.key_id in swd.signers:
         return swd
@@ -226,6 +237,7 @@ def sign(swd, secret_key):
 
 def add_signature(swd, signature_file):
     """The same with the bytes of a signature file that signify or usign has made."""
+    check_range(swd.parsed)
     check_payloads(swd)
     block = sigfile.read(signature_file)
     if block is None:
@@ -280,6 +292,7 @@ def verify(swd, trust):
     release, why = trust.check(swd.manifest, swd.signatures)
     if release is None:
         raise Refused(why)
+    check_range(swd.parsed)
     check_payloads(swd)
     return release
 

@@ -1,9 +1,9 @@
 """A release in words, and as what --json prints."""
 
 from swdist.formats.bits import version_text
-from swdist_host import compare, kinds
+from swdist_host import compare, kinds, terminal
 from swdist_host.errors import Refused
-from swdist_host.times import span, time_text
+from swdist_host.times import both, span, time_text
 
 NAMES = 12  # of files that are told; --json has them all
 
@@ -80,8 +80,8 @@ def difference_facts(file, found):
 # --- for people
 
 
-def text(swd, file):
-    """Several lines: all that whoever signs it should know."""
+def text(swd, file, zone=None):
+    """Several lines: all that whoever signs it should know. zone: in which times are told, too."""
     m = swd.parsed
     rows = [("id", swd.rid.hex()), ("network", m.network.hex())]
     if m.is_keys:
@@ -99,17 +99,18 @@ def text(swd, file):
     if any(line.kind == "image" for line in m.payloads):
         rows.append(("window", f"images are flashed within {m.window_s:,} s"))
     rows.append(("signed by", ", ".join(key_id.hex() for key_id in swd.signers) or "nobody yet"))
-    head = f"{file}: release {name(m)}, {_what(m)}"
+    head = f"{file}: release {name(m)}, {what(m, zone)}"
     return "\n".join([head, *(f"  {label:10} {words}" for label, words in rows)])
 
 
-def _what(m):
+def what(m, zone=None):
+    """In words; times also in a zone, or this host's."""
     if m.is_keys:
         return f"a change of keys, keeps {len(m.keep)} releases that the keys before have signed"
-    what = "withdrawn" if m.withdrawn else ("experimental" if m.experimental else "stable")
-    until = f" until {time_text(m.end_s)}" if m.experimental else ""
+    channel = "withdrawn" if m.withdrawn else ("experimental" if m.experimental else "stable")
+    until = f" until {both(m.end_s, zone)}" if m.experimental else ""
     never = "; NO NODE WILL RUN IT: it has a critical key" if m.critical else ""
-    return f"{what}, from {time_text(m.start_s)}{until}{never}"
+    return f"{channel}, from {both(m.start_s, zone)}{until}{never}"
 
 
 def _audience(m):
@@ -144,7 +145,10 @@ def _holds(line, packed):
     try:
         if line.kind == "image" and not packed.is_plain:
             raise Refused("it is packed, which an image must not be; build it anew")
-        return kinds.about(line.kind, packed.inflated())
+        if line.kind in (*kinds.PACKAGES, "image"):
+            return kinds.about(line.kind, packed.inflated())
+        packed.check()
+        return []
     except Refused as e:
         return [f"NO NODE WILL TAKE IT: {e}"]
 
@@ -156,7 +160,7 @@ def difference_text(file, found):
         lines.append(f"  payload {n:<2} {on_the_air(d.sent)}{_beside(d)}")
         for what, names in (d.files or {}).items():
             if names:
-                lines.append(f"             {what}: {_some(names)}")
+                lines.append(f"             {what}: {some(names)}")
     return "\n".join(lines)
 
 
@@ -168,6 +172,7 @@ def _beside(d):
     return f", {100 * d.sent / d.whole:.1f} % of the whole"
 
 
-def _some(names):
-    more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
-    return ", ".join(names[:NAMES]) + more
+def some(names, most=NAMES):
+    """The first of them."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return terminal.line(", ".join(names[:most])) + more

@@ -26,6 +26,11 @@ def plain(text):
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
+def line(text):
+    """The same of what is to stay in one line."""
+    return plain(text.replace("\n", "\\n"))
+
+
 def say(text):
     click.echo(plain(text))
 

@@ -1,13 +1,16 @@
 """A change of the CA's keys in the store, on the switch side, and between neighbours."""
 
+import io
 from binascii import b2a_base64, unhexlify
 
 from logs import Log
+from test_inject import swd
 from wired import FS, Folder, World, trust_of, vectors
 
 from swdist.formats import manifest
 from swdist.formats.bits import to_hex
 from swdist.shell import platform
+from swdist.storage import inject
 from swdist.storage.room import Room
 from swdist.storage.store import Store
 from swdist.switchd import Switchd
@@ -67,6 +70,20 @@ def test_a_restart_goes_the_same_way_through_all_keys():
         ).size == len(SECOND[0])
 
 
+def test_a_release_is_injected_by_the_keys_that_the_store_has_come_to():
+    def put(path, change):
+        members = (("manifest", change[0]), ("signatures", change[1]))
+        return inject.put(FS, path, founding(), io.BytesIO(swd(members)), 1 << 20)
+
+    with Folder() as path:
+        assert put(path, SECOND)[1] == "store: an earlier key set comes first"
+        assert loaded(path).add(*FIRST)[1] is None
+        assert put(path, B)[1].startswith("signatures:")  # which the founding keys have signed
+        release, why = put(path, SECOND)
+        assert why is None and release.manifest.version == (0, 0, 2)
+        assert versions(loaded(path)) == [(0, 0, 1), (0, 0, 2)]
+
+
 def test_a_ca_directory_with_one_key_id_twice_is_refused_in_any_order():
     (i, k), (j, other) = sorted(KEYS["keys"].items())[:2]
     for second in ((i, other), (j, k)):
@@ -76,12 +93,35 @@ def test_a_ca_directory_with_one_key_id_twice_is_refused_in_any_order():
                 FS.write_atomic(path + "/threshold", b"1\n")
                 for name, (key_id, key) in zip(names, ((i, k), second)):
                     line = b2a_base64(b"Ed" + unhexlify(key_id) + unhexlify(key))
-                    FS.write_atomic(path + "/" + name, b"untrusted comment: key\n" + line)
+                    FS.write_atomic(path + "/" + name + ".pub", b"untrusted comment: key\n" + line)
                 try:
                     verify.load_ca(FS, path)
                     raise AssertionError("which key counts would hang on the files' names")
                 except ValueError as e:
                     assert "has another key's id" in str(e), e
+
+
+STRAYS = tuple(
+    "alice.pub~ .alice.pub.swp #alice.pub# alice.pub.bak alice.pub.backup network.apk-new "
+    "threshold-opkg b.pub-opkg 1.manifest~ alice no-key.pub .b.pub".split()
+)
+
+
+def test_what_editors_and_package_managers_leave_beside_the_keys_is_named_and_skipped():
+    """Be it another key, with the id of one that counts: a copy from before it was edited."""
+    (i, k), (_, other) = sorted(KEYS["keys"].items())[:2]
+    with Folder() as path:
+        FS.write_atomic(path + "/network", b"id: " + KEYS["network"].encode() + b"\n")
+        FS.write_atomic(path + "/threshold", b"1\n")
+        for name, key in [("alice.pub", k)] + [(name, other) for name in STRAYS]:
+            line = b2a_base64(b"Ed" + unhexlify(i) + unhexlify(key))
+            text = b"x" if name == "no-key.pub" else b"untrusted comment: key\n" + line
+            FS.write_atomic(path + "/" + name, text)
+        FS.mkdirs(path + "/folder.pub")
+        trust = verify.load_ca(FS, path)
+        assert list(trust.keys.values()) == [unhexlify(k)]
+        named = sorted(text.split("/")[-1].split(" ")[0] for text in trust.strays)
+        assert named == sorted(STRAYS + ("folder.pub",)), named
 
 
 def test_an_image_may_bring_the_changes_and_its_store_serves_them():
@@ -153,7 +193,7 @@ def test_switch_side_goes_by_the_new_keys_in_whatever_order_it_finds_them():
             now = platform.Clock().counter_us()
             while d._look(now):
                 pass
-            return sorted([r.manifest.version for r in d.switcher.releases])
+            return sorted([r.manifest.version for r in d.switcher.choosing.releases])
 
         try:
             for what in (A, B, C):

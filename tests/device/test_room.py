@@ -50,6 +50,14 @@ def test_the_first_line_that_fits_is_wanted_and_no_other():
     assert room().plan([r], (), [], {}).own == pids(r)[2:3]
 
 
+def test_what_is_older_than_the_image_is_not_fetched_but_for_neighbours():
+    old, same, new = [release(version, payload(9)) for version in ("0.9.9", "1.0.0", "1.0.1")]
+    plan = room().plan([old, same, new], (), [], {})
+    assert plan.own == pids(new, same) and not plan.refused
+    line = old.manifest.payloads[0]
+    assert room().plan([old, same, new], (), [line], {}).relayed == pids(old)
+
+
 def test_higher_versions_come_first_as_far_as_there_is_room():
     a, b, c = [release("1.%d.0" % i, payload(400)) for i in (1, 2, 3)]
     plan = room().plan([a, b, c], (), [], {})

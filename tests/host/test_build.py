@@ -155,7 +155,14 @@ def test_scripts_that_sh_stumbles_over_are_warned_of(folder, name, script, why):
     (folder / "tree/hooks" / name).write_text(script, newline="")
     done = swdist(*f"{BUILD} r.swd --version 1.1.0 --payload tree".split(), cwd=folder)
     assert done.returncode == 0
-    assert done.stderr.startswith(f"swdist: warning: {why}") if why else not done.stderr
+    why = why and f"swdist: warning: payload 1: {why}"
+    assert done.stderr.startswith(why) if why else not done.stderr
+
+
+def test_a_start_in_the_past_is_warned_of(folder):
+    words = f"{BUILD} r.swd --version 1.1.0 --payload tree".replace("+1h", "2001-01-01T00:00:00Z")
+    done = swdist(*words.split(), cwd=folder)
+    assert done.returncode == 0 and done.stderr.startswith("swdist: warning: Start was ")
 
 
 def test_payload_that_is_not_there_is_said(folder):

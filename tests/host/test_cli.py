@@ -143,6 +143,21 @@ def test_truncated_release_is_refused_wherever_it_is_cut(folder):
         assert done.returncode == 1 and done.stderr.count("\n") == 1, n
 
 
+def test_the_host_tool_in_one_file_lists_no_simulator_and_plans_without_a_map(folder):
+    def run(*words):
+        code = "import sys; sys.modules['swdist_host.sim'] = None; from swdist_host import cli"
+        command = [sys.executable, "-c", f"{code}; cli.main()", *words]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+    listed = run("--help").stdout
+    assert "\n  seed " in listed and "\n  sim " not in listed and "\n  swarm " not in listed
+    plan = ("release", "plan", "r.swd", "--no-withdrawal")
+    assert run(*plan).returncode == 0
+    (folder / "map").write_text('"a" -> "b"[label="1.0"]\n')
+    refused = run(*plan, "--map", "map")
+    assert refused.returncode == 1 and "simulator is not part of this" in refused.stderr
+
+
 def test_installation_without_the_simulator_says_so(tmp_path):
     (tmp_path / "networkx.py").write_text("raise ImportError(name='networkx')")
     done = subprocess.run(

@@ -1,9 +1,11 @@
 """Times that make no sense are refused before they are signed, and before they reach a mesh."""
 
-import pytest
-from typed import swdist
+from dataclasses import replace
 
-from swdist_host import dates, keys, release
+import pytest
+from typed import refused, swdist
+
+from swdist_host import ca, dates, keys, release, sigfile
 from swdist_host.errors import Refused
 
 NOW = 2_000_000_000
@@ -62,3 +64,25 @@ def test_sign_and_verify_refuse_and_force_only_notes(tmp_path):
     assert done.returncode == 1 and "ahead of this host's clock" in done.stderr
     done = swdist(*sign, "--force", cwd=tmp_path)
     assert done.returncode == 0 and "ahead of this host's clock" in done.stderr
+
+
+def test_a_signed_at_beyond_what_clocks_count_is_refused_whatever_is_forced(tmp_path):
+    key = keys.generate()
+    network = ca.create(tmp_path / "ca", "x", [key.public], 1)
+    late = 4_102_444_800  # 2100-01-01
+    payloads = (release.Source("slot", (), b"x" * 99),)
+    swd = release.build(network, "1.1.0", late, payloads, now_s=late)
+    release.save(swd, tmp_path / "r.swd")
+    keys.save(key, tmp_path / "k", None)
+    sign = ["release", "sign", "r.swd", "--yes", "--force"]
+    (tmp_path / "m").write_bytes(swd.manifest)
+    (tmp_path / "m.sig").write_bytes(sigfile.block(b"Ed", key.key_id, key.sign(swd.manifest)))
+    for words in (("--key", "k.sec"), ("--signature", "m.sig")):
+        done = swdist(*sign, *words, cwd=tmp_path)
+        assert done.returncode == 1 and "no time for nodes, whose clocks end at 2100" in done.stderr
+    swd = replace(swd, signatures=(tmp_path / "m.sig").read_bytes())
+    release.save(swd, tmp_path / "r.swd", overwrite=True)
+    verify = ["release", "verify", "r.swd", "--ca", "ca", "--force"]
+    assert "no time for nodes, whose clocks end at 2100" in refused(*verify, cwd=tmp_path)
+    last = release.build(network, "1.1.0", late, payloads, now_s=late - 1)
+    assert release.verify(release.sign(last, key), ca.load(tmp_path / "ca").trust)

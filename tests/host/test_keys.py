@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from swdist_host import ca, files, keys
+from swdist_host import ca, files, keys, release
 from swdist_host.errors import BadValue, Refused
 
 CLI = [sys.executable, "-c", "from swdist_host.cli import main; main()"]
@@ -133,6 +133,8 @@ def secret_file(**changes):
 def test_key_whose_halves_do_not_belong_together_is_refused(tmp_path):
     (tmp_path / "a.sec").write_bytes(secret_file())
     assert keys.load_secret(tmp_path / "a.sec").seed == bytes(range(32))
+    (tmp_path / "a.sec").write_bytes(secret_file().replace(b"\n", b"\r\n") + b"\n")
+    assert keys.load_secret(tmp_path / "a.sec").seed == bytes(range(32))  # as signify takes it
     (tmp_path / "a.sec").write_bytes(secret_file(both=bytes(64)))
     with pytest.raises(Refused, match="halves"):
         keys.load_secret(tmp_path / "a.sec")
@@ -246,3 +248,33 @@ def test_ca_for_tests_in_this_tree_is_whole_and_its_key_fits():
     assert ca.network_id("swdist-test", [key.public.key]) == trust.network
     for path in [*folder.glob("test/[0-9a-f]*"), folder / "TEST-ONLY-published.sec"]:
         assert "TEST" in path.read_text().splitlines()[0], "says so in the file itself"
+
+
+def test_what_is_wrong_with_a_ca_is_never_mended_by_founding_another_network(tmp_path):
+    ca.create(tmp_path / "ca", "x", [keys.generate().public], 1)
+    broken = {
+        "nothing": None,
+        "empty": lambda at: shutil.rmtree(at) or at.mkdir(),
+        "stray": lambda at: (at / "note").write_text("x"),
+        "threshold": lambda at: (at / "threshold").write_text("3"),
+        "change": lambda at: (at / "1.manifest").write_text("x"),
+    }
+    for name, harm in broken.items():
+        if harm is not None:
+            shutil.copytree(tmp_path / "ca", tmp_path / name)
+            harm(tmp_path / name)
+        with pytest.raises(Refused, match="give a good copy of the network's CA") as e:
+            ca.load(tmp_path / name)
+        assert "init" not in str(e.value) and "install" not in str(e.value), name
+
+
+def test_a_key_in_the_comment_of_another_is_not_taken_for_it(tmp_path):
+    good, evil = (keys.generate().public for _ in range(2))
+    hidden = evil.text.split(b"\n")[1]
+    (tmp_path / "a.pub").write_bytes(good.text.replace(b"\n", b"\r" + hidden + b"\n", 1))
+    found = keys.load_public(tmp_path / "a.pub")
+    assert found.key == good.key
+    ca.create(tmp_path / "ca", "x", [good], 1)
+    trust = ca.load(tmp_path / "ca").trust
+    made = release.build_keys(trust, [found], 1, now_s=2_000_000_000)
+    assert made.parsed.keys == {good.key_id: good.key}

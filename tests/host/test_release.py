@@ -548,8 +548,59 @@ def test_absolute_times_are_utc():
 @pytest.mark.parametrize(
     "text",
     ["", "+", "2h", "+2", "+2H", "+-2h", "+1.5h", "tomorrow", "2030-01-31", "2030-02-30T00:00:00Z",
-     "2030-01-31T03:00:00", "2030-01-31T03:00:00+01:00", "+999999999w", "-999999999d"],
+     "2030-01-31T03:00:00", "2030-01-31T03:00:00+01:00", "+999999999w", "-999999999d",
+     "2030-02-30 03:00", "2030-01-31 24:00", "2030-01-31 03:00 Europe/Nowhere", "tonight",
+     "2030-01-31 03:00 ../../etc/passwd", "2030-01-31 03:00 /etc/passwd", "tonight 03:00 ",
+     "9999-12-31 23:59 America/New_York", "0001-01-01 00:00 Europe/Berlin", "tonight 3:00"],
 )  # fmt: skip
 def test_other_texts_are_no_times(text):
     with pytest.raises(BadValue):
         times.parse(text, NOW)
+
+
+@pytest.mark.parametrize(
+    "text, utc",
+    [
+        ("2030-01-31 03:00 Europe/Berlin", "2030-01-31T02:00:00Z"),
+        ("2030-07-31 03:00:30 Europe/Berlin", "2030-07-31T01:00:30Z"),
+        ("2030-01-31 03:00 UTC", "2030-01-31T03:00:00Z"),
+        ("2030-01-31 03:00", "2030-01-31T08:00:00Z"),  # of this host, which is in New York
+        ("tonight 23:00", "2033-05-19T03:00:00Z"),  # it is 23:33 there, on the 17th
+        ("tonight 23:45", "2033-05-18T03:45:00Z"),
+        ("tomorrow 23:45", "2033-05-19T03:45:00Z"),
+        ("tonight 06:00 Europe/Berlin", "2033-05-18T04:00:00Z"),  # 05:33 there
+        ("tonight 03:00 Europe/Berlin", "2033-05-19T01:00:00Z"),
+        ("tomorrow 03:00 Europe/Berlin", "2033-05-19T01:00:00Z"),
+    ],
+)
+def test_times_of_a_place(text, utc, in_new_york):
+    assert time_text(times.parse(text, 2_000_000_000)) == utc
+
+
+@pytest.fixture
+def in_new_york(monkeypatch):
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    "text, why",
+    [("2030-03-31 02:30 Europe/Berlin", "is skipped"), ("2030-10-27 02:30 Europe/Berlin", "twice")],
+)
+def test_times_that_clocks_do_not_show_once_are_refused(text, why):
+    with pytest.raises(BadValue, match=f"{why} when clocks are changed there; give it in UTC"):
+        times.parse(text, NOW)
+
+
+def test_a_start_is_shown_in_both_zones(tmp_path, signers, trust, in_new_york):
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/a").write_text("a")
+    words = "release build -o r.swd --ca ca --version 1.1.0 --payload tree --start".split()
+    done = swdist(*words, "2030-01-31 03:00 Europe/Berlin", cwd=tmp_path)
+    assert "from 2030-01-31T02:00:00Z (2030-01-31 03:00:00 CET, Europe/Berlin)\n" in done.stdout
+    done = swdist("release", "show", "r.swd", cwd=tmp_path)
+    assert "from 2030-01-31T02:00:00Z (2030-01-30 21:00:00 EST)\n" in done.stdout
+    assert times.both(times.LATEST_S, None).startswith("9999-12-31T23:59:59Z")

@@ -2,6 +2,7 @@
 
 import pytest
 from test_mesh_table import S, announce, peer
+from typed import swdist
 
 from swdist.formats import datagram
 from swdist.shell import link
@@ -154,3 +155,11 @@ def test_seeding_ends_when_so_many_neighbours_are_covered(seeder):
     assert not done()
     hear(seeder, [RELEASE], [(B, COMPLETE, 5, 5)], 2)
     assert done()
+
+
+def test_a_duration_in_which_nobody_is_covered_is_no_success(tmp_path):
+    release.save(BOTH, tmp_path / "r.swd")
+    words = "seed r.swd --interface lo --duration 1 --force --json"
+    done = swdist(*words.split(), cwd=tmp_path)
+    assert done.returncode == 1 and "no neighbour has all of it after 1 s" in done.stderr
+    assert '"complete": 0' in done.stdout

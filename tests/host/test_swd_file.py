@@ -17,7 +17,7 @@ from typed import swdist
 
 from swdist.formats import index as device_index
 from swdist.formats import manifest as device_manifest
-from swdist_host import files, keys, pack, release
+from swdist_host import files, keys, pack, release, release_text
 from swdist_host.errors import Refused
 from swdist_host.release import Source
 
@@ -225,7 +225,9 @@ def test_payload_that_unpacks_to_all_that_is_allowed_is_checked_in_little_room()
     assert len(data) < 300_000
     tracemalloc.start()
     try:
-        release.check_payloads(release.from_bytes(data))
+        found = release.from_bytes(data)
+        release.check_payloads(found)
+        assert "134,217,728 bytes" in release_text.text(found, "r.swd")
         assert tracemalloc.get_traced_memory()[1] < 4_000_000
     finally:
         tracemalloc.stop()

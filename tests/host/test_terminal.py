@@ -38,9 +38,12 @@ def test_a_line_break_in_a_value_begins_no_line_of_a_manifest(what):
 
 
 def test_networks_that_somebody_invents_are_forgotten():
-    listener = Listener([], None, silent=True)
+    listener = Listener([], None)
+    sent = []
+    listener._link.broadcast = sent.append
     for i in range(100):
-        listener._writer(i.to_bytes(8, "big"))
+        listener._greet(i.to_bytes(8, "big"))
+    assert len(listener._writers) == 4 and len(sent) == 2 * 4  # a query and a beacon for each
     listener._forget()
     assert listener._writers == {}
     listener.close()

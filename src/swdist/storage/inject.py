@@ -10,7 +10,7 @@ from swdist.crypto.ucryptolib import sha256
 from swdist.formats import index, usign
 from swdist.formats.bits import to_hex
 from swdist.formats.index import DIGEST_BYTES, ENTRY_BYTES, HEAD_BYTES
-from swdist.formats.manifest import MAX_BYTES, MAX_PAYLOADS
+from swdist.formats.manifest import MAX_BYTES, MAX_PAYLOADS, parse
 from swdist.formats.untar import header
 from swdist.storage.catalogue import merge, write_head
 
@@ -71,6 +71,7 @@ def put(fs, store, trust, f, quota_bytes):
     signatures = _read(f, parts, b"signatures", usign.MAX_BYTES)
     if manifest is None or signatures is None:
         return None, _NOT
+    _adopt(fs, store, trust)
     release, kept = trust.check(manifest, signatures)
     if release is None:
         return None, kept
@@ -105,6 +106,22 @@ def put(fs, store, trust, f, quota_bytes):
     for folder in made:
         fs.rmtree(folder)
     return None, why
+
+
+def _adopt(fs, store, trust):
+    """Goes over to the keys that the network side has gone over to: what it keeps says so."""
+    changes = {}
+    path = store + "/releases/"
+    for name in fs.listdir(path):
+        data = fs.read(path + name + "/manifest", MAX_BYTES) or b""
+        m, _ = parse(data)
+        if m is not None and m.is_keys:
+            changes[m.version[2]] = data, path + name + "/signatures"
+    while trust.next_set() in changes:
+        data, signatures = changes[trust.next_set()]
+        release, _ = trust.check(data, fs.read(signatures, usign.MAX_BYTES) or b"")
+        if release is None or not trust.adopt(release):
+            return
 
 
 def _names(m):

@@ -155,9 +155,10 @@ class _Judge:
 
 def load_ca(fs, path):
     """The Trust of a CA directory: files `network`, `threshold`, and one public key a file, with
-    which the network was founded; and N.manifest and N.signatures of each change of keys since.
-    ValueError with a line that says what is wrong; what is no key is left out, and named in
-    `strays`: an editor and a package manager may leave copies there."""
+    which the network was founded, called NAME.pub or by its id; and N.manifest and N.signatures of
+    each change of keys since. ValueError with a line that says what is wrong. What is called
+    otherwise, or is no key, is left out and named in `strays`: editors and package managers leave
+    copies there (alice.pub~, .alice.pub.swp, network.apk-new)."""
     names = fs.listdir(path)
     if "network" not in names or "threshold" not in names:
         raise ValueError(
@@ -176,10 +177,12 @@ def load_ca(fs, path):
     strays = []
     for name in sorted(names):
         change = name.endswith(".manifest") or name.endswith(".signatures")
-        if name in ("network", "threshold") or name.startswith(".") or change:
+        if name in ("network", "threshold") or change:
             continue
-        parsed = usign.parse_public_key(fs.read(path + "/" + name, 1024) or b"")
-        if parsed is None or bytes(parsed[0]) != b"Ed" or name.endswith(".apk-new"):
+        parsed = None
+        if from_hex(name, 8) or (name.endswith(".pub") and name[0] != "."):
+            parsed = usign.parse_public_key(fs.read(path + "/" + name, 1024) or b"")
+        if parsed is None or bytes(parsed[0]) != b"Ed":
             strays.append("CA: %s/%s is not a public key" % (path, name))
         elif parsed[2] in keys.values() or parsed[1] in keys:
             if keys.get(parsed[1]) != parsed[2]:  # no copy: which one counts would hang on names

@@ -1,0 +1,88 @@
+"""What the mesh says of itself: the JSON that `swdist status --mesh --json` prints on a router.
+Any liar can write in it: it is told, and decides nothing."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+
+from swdist.formats.bits import version as parse_version
+from swdist.formats.bits import version_text
+from swdist_host import files
+from swdist_host.errors import BadValue
+
+MAX_BYTES = 1 << 23
+MAX_NODES = 10_000
+MAX_NAME = 64  # characters
+SILENT_S = 3 * 1800  # each node tells three times in it
+LEAST_BOARD = 4  # characters of a board's name that mean one, where it was cut on its way
+
+
+TOLD = {  # states as routers name them: what they mean for a release to come
+    "no room": "have no room for what they are to fetch",
+    "held by its owner": "are held by their owners",
+    "clock not synchronised": "have no time yet",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    board: str
+    version: tuple
+    state: str
+    age_s: int
+
+    def is_for(self, line):
+        """Could its board be one of a payload's? Long names are cut on their way."""
+        if line.boards is None or not self.board:
+            return True
+        cut = len(self.board) >= LEAST_BOARD
+        return any(b == self.board or (cut and b.startswith(self.board)) for b in line.boards)
+
+
+def read(path):
+    """[Row] of a file; BadValue where it is another."""
+    try:
+        data = json.loads(files.read(path, MAX_BYTES))
+        rows = [_row(row) for row in data["rows"]]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        why = "is not what swdist status --mesh --json prints on a router"
+        raise BadValue(f"{path}: {why}") from None
+    if not rows or len(rows) > MAX_NODES:
+        raise BadValue(f"{path}: tells of {len(rows)} nodes; give one with 1 to {MAX_NODES}")
+    return rows
+
+
+def _row(row):
+    text = {key: str(row[key])[:MAX_NAME] for key in ("node", "name", "board", "state")}
+    version = parse_version(str(row["version"]))
+    if version is None or not 0 <= row["age_s"] < 1 << 31:
+        raise ValueError
+    return Row(text["name"] or text["node"], text["board"], version, text["state"], row["age_s"])
+
+
+def summary(rows):
+    """A line: how many, how many of them silent, and of which boards."""
+    boards = Counter(row.board or "?" for row in rows)
+    told = ", ".join(f"{n} {board}" for board, n in boards.most_common(6))
+    more = f" and {len(boards) - 6} more" if len(boards) > 6 else ""
+    silent = sum(row.age_s >= SILENT_S for row in rows)
+    quiet = f", {silent} of them silent" if silent else ""
+    return f"{len(rows):,} nodes heard of{quiet}; boards: {told}{more}"
+
+
+def complaints(m, rows, names):
+    """Whom a release would not reach, by what they say, in sentences. names(list): of nodes."""
+    if m.is_keys or m.withdrawn:
+        return
+    silent = [row for row in rows if row.age_s >= SILENT_S]
+    heard = [row for row in rows if row.age_s < SILENT_S]
+    told = [([r for r in heard if r.state == state], what) for state, what in TOLD.items()]
+    for found, what in (
+        ([r for r in rows if not any(map(r.is_for, m.payloads))], "have a board it is not for"),
+        ([r for r in rows if r.version > m.version], f"run more than {version_text(m.version)}"),
+        *told,
+        (silent, "are silent, and get it when they come back"),
+    ):
+        if found:
+            yield f"{len(found)} of {len(rows)} nodes {what}: {names([r.name for r in found])}"
