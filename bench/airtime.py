@@ -18,6 +18,7 @@ Perfect colouring of a line would leave only blocks, three payloads of time (LB3
 import argparse
 
 import numpy as np
+from arguments import count, share
 from common import SEED, mesh, spread
 
 from swdist.formats import tftp
@@ -134,9 +135,9 @@ def shares(account, n):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--nodes", type=int, default=20)
+    parser.add_argument("--nodes", type=count, default=20)
     parser.add_argument("--size", type=float, default=1)
-    parser.add_argument("--loss", type=float, nargs="+", default=[0.0, 0.2, 0.4])
+    parser.add_argument("--loss", type=share, nargs="+", default=[0.0, 0.2, 0.4])
     options = parser.parse_args()
     print(f"seed {SEED}, line of {options.nodes}, {options.size:g} MiB; seconds in the middle")
     print("  loss  took  ms/hop  middle", *(f"{name:>8}" for name in SHARES), " at work")

@@ -11,6 +11,7 @@ docs/decisions/0008-no-broadcast.md draws the conclusion.
 
 import argparse
 
+from arguments import count
 from common import SEED, mesh, spread
 
 from swdist.machines.fetch import RUN
@@ -68,7 +69,7 @@ def measure(options, unicast, broadcast, loss, train):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--nodes", type=int, default=100)
+    parser.add_argument("--nodes", type=count, default=100)
     parser.add_argument("--size", type=float, default=1)
     options = parser.parse_args()
     print(f"seed {SEED}, random geometric, {options.nodes} nodes, {options.size:g} MiB")

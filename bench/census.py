@@ -5,6 +5,8 @@ import argparse
 import heapq
 import random
 
+from arguments import count
+
 from swdist.commands import rollcall, words
 from swdist.formats import datagram
 from swdist.machines.census import Census
@@ -104,8 +106,8 @@ class Mesh:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--nodes", type=int, default=1000)
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--nodes", type=count, default=1000)
+    parser.add_argument("--seeds", type=count, default=1)
     options = parser.parse_args()
     nodes = options.nodes
     print(

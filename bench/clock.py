@@ -16,6 +16,7 @@ import random
 import time
 
 import networkx
+from arguments import count
 
 from swdist.machines import clock as device
 from swdist_host.sim import topology
@@ -483,7 +484,7 @@ def one(row):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--nodes", type=int, default=60)
+    parser.add_argument("--nodes", type=count, default=60)
     parser.add_argument("--hours", type=int, default=1)
     parser.add_argument("--full", action="store_true", help="also 5 and 20 %% liars, and a day")
     parser.add_argument("--only", default="", help="rows with all these words: honest swdist")

@@ -21,6 +21,7 @@ store   store-and-forward of the whole image: hops times the payload
 
 import argparse
 
+from arguments import share
 from common import SEED, Stopwatch, mesh, spread
 
 from swdist.machines.fetch import RUN_BYTES
@@ -36,7 +37,7 @@ def main():
     parser.add_argument("meshes", nargs="*", help="line, grid, geometric: all if none")
     parser.add_argument("--big", action="store_true")
     parser.add_argument("--size", type=float, default=4)
-    parser.add_argument("--loss", type=float, nargs="+", default=LOSSES)
+    parser.add_argument("--loss", type=share, nargs="+", default=LOSSES)
     parser.add_argument("--fidelity", choices=["chunk", "packet"], default="chunk")
     options = parser.parse_args()
     size = int(options.size * MIB)

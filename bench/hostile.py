@@ -12,6 +12,7 @@ import argparse
 import random
 
 import networkx as nx
+from arguments import count
 from common import SEED, mesh, spread
 
 from swdist_host.sim import topology
@@ -34,7 +35,7 @@ def took_s(nodes, others, kind):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--nodes", type=int, default=300)
+    parser.add_argument("--nodes", type=count, default=300)
     parser.add_argument("--kinds", nargs="+", choices=[*KINDS, "mixed"], default=[*KINDS, "mixed"])
     parser.add_argument("--shares", type=int, nargs="+", default=[10, 20])
     options = parser.parse_args()

@@ -19,6 +19,7 @@ import argparse
 import random
 import statistics
 
+from arguments import count
 from common import SEED
 
 from swdist.machines import tftpserve
@@ -180,7 +181,7 @@ def row(options, kind, nodes, loss, choices):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=count, default=3)
     parser.add_argument("--size", type=float, default=2)
     parser.add_argument("--chunk-size", type=int, default=16384)
     options = parser.parse_args()

@@ -7,6 +7,7 @@ The aim: 1,000 nodes in under 60 s, 10,000 in under 15 minutes, under 4 GiB.
 
 import argparse
 
+from arguments import count
 from common import SEED, Stopwatch, calibration_s, mesh, spread
 
 MIB = 1048576
@@ -14,7 +15,7 @@ MIB = 1048576
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--nodes", type=int, nargs="+", default=[1000, 10000])
+    parser.add_argument("--nodes", type=count, nargs="+", default=[1000, 10000])
     parser.add_argument("--kbps", type=int, default=24000, help="of the radio, unicast")
     options = parser.parse_args()
     print(

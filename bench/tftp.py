@@ -26,6 +26,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from arguments import count
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
@@ -226,7 +228,7 @@ def lossy(world, options, folder, other):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=count, default=3)
     parser.add_argument("--size", type=float, default=8, help="MiB")
     parser.add_argument("--loss", action="store_true")
     for name, (title, _) in TABLES.items():

@@ -14,6 +14,7 @@ import argparse
 import heapq
 import random
 
+from arguments import count
 from common import SEED
 
 from swdist.machines import announce
@@ -147,8 +148,8 @@ def one(graph, seed, loss, imax_us):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--nodes", type=int, default=1000)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--nodes", type=count, default=1000)
+    parser.add_argument("--seeds", type=count, default=5)
     options = parser.parse_args()
     imin, doublings, k, again = OURS
     rows = [(i, doublings, k, again) for i in (50000, 100000, imin, 1000000, 4000000)]

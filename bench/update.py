@@ -27,6 +27,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from arguments import count, share
 from bytes import PAIRS, Corpus
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -134,9 +135,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("meshes", nargs="*", help="line, grid, geometric: all if none")
     parser.add_argument("--old", metavar="REVISION", help="of git, to compare with")
-    parser.add_argument("--nodes", type=int, help="instead of 50, 1,024 and 1,000")
+    parser.add_argument("--nodes", type=count, help="instead of 50, 1,024 and 1,000")
     parser.add_argument("--payload", nargs="+", default=["shell-1", "1.5", "4"])
-    parser.add_argument("--loss", type=float, nargs="+", default=[0.0, 0.2])
+    parser.add_argument("--loss", type=share, nargs="+", default=[0.0, 0.2])
     parser.add_argument("--seed", type=int, nargs="+", default=[1])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="swdist-update-") as scratch:

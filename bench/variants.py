@@ -20,6 +20,7 @@ import argparse
 import contextlib
 from unittest import mock
 
+from arguments import share
 from common import SEED, mesh, spread
 
 from swdist.formats.bits import sooner
@@ -133,7 +134,7 @@ def took_s(kind, nodes, mib, loss, settings):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="of variants; all if none")
-    parser.add_argument("--loss", type=float, nargs="+", default=[0.0, 0.2])
+    parser.add_argument("--loss", type=share, nargs="+", default=[0.0, 0.2])
     options = parser.parse_args()
     cells = [(*m, loss) for m in MESHES for loss in options.loss]
     print(f"seed {SEED}; seconds to full coverage (ratio to as it is)")

@@ -6,6 +6,8 @@ fuzz/corpus/NAME, where the tests replay it, and mend the parser.
 """
 
 import argparse
+import importlib.util
+import platform
 import shlex
 import shutil
 import subprocess
@@ -87,6 +89,12 @@ def main():
     unknown = set(chosen.name) - set(TARGETS)
     if unknown:
         parser.error(f"no such parser: {' '.join(sorted(unknown))}; there are: {' '.join(TARGETS)}")
+    if importlib.util.find_spec("atheris") is None:
+        sys.exit(
+            "fuzz: atheris is not installed: there is none for Python"
+            f" {platform.python_version()} on {platform.machine()}. Use 3.11 to 3.13 on x86-64:"
+            " make fuzz PYTHON=python3.13"
+        )
     names = chosen.name or list(TARGETS)
     if chosen.minimise:
         for name in names:

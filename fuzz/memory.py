@@ -53,11 +53,11 @@ class Memory:
             raise OSError(2, a)
         self.touched |= {a, b}
 
-    def listdir(self, path):
+    def listdir(self, path, most=512):
         if path not in self.dirs:
             return []
         below = [p[len(path) + 1 :] for p in [*self.files, *self.dirs] if p.startswith(path + "/")]
-        return sorted({name.split("/")[0] for name in below})
+        return sorted({name.split("/")[0] for name in below})[:most]
 
     def is_dir(self, path):
         return path in self.dirs

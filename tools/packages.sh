@@ -1,6 +1,7 @@
 #!/bin/sh
 # packages.sh NAME...: sees to it that these Debian packages are installed.
-# As root it installs what is missing, and touches nothing if all is there. "a|b": either will do.
+# As root it installs what is missing, and touches nothing if all is there. "a|b": any of these will do,
+# the first that this release of Debian has.
 set -eu
 
 installed() {
@@ -8,8 +9,13 @@ installed() {
 }
 
 missing() {
-	for name; do
-		installed "${name%|*}" || installed "${name#*|}" || printf '%s ' "${name%|*}"
+	for names; do
+		first='' there=''
+		for name in $(echo "$names" | tr '|' ' '); do
+			! installed "$name" || there=$name
+			[ -n "$first" ] || [ -z "$(apt-cache show "$name" 2>/dev/null)" ] || first=$name
+		done
+		[ -n "$there" ] || printf '%s ' "${first:-${names%%|*}}"
 	done
 }
 
@@ -37,6 +43,7 @@ trap 'rm -f "$log"' EXIT
 export DEBIAN_FRONTEND=noninteractive
 # The update may fail for a source of no concern here: the installation says what counts.
 apt-get -q update >"$log" 2>&1 || true
+lacking=$(missing "$@") # now that it is known which of several there is
 # shellcheck disable=SC2086 # a list of names
 if ! apt-get -q -y --no-install-recommends -oDPkg::Lock::Timeout=300 \
 	install $lacking >>"$log" 2>&1 </dev/null; then

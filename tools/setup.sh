@@ -8,7 +8,8 @@ python=${PYTHON:-python3}
 # What the tests, the lab and the checks call. Only clients and tools: nothing here starts a service.
 # What builds the runtime comes with it, so that one message names all that is missing.
 # shellcheck disable=SC2046 # a list of names
-tools/packages.sh python3 python3-venv iproute2 nftables procps shellcheck signify-openbsd libsodium23 \
+tools/packages.sh python3 python3-venv iproute2 nftables procps shellcheck signify-openbsd \
+	"libsodium23|libsodium26" \
 	"busybox|busybox-static" atftp curl dnsmasq-base libwrap0 tftp-hpa zopfli qemu-user binutils-mipsel-linux-gnu \
 	$("$python" tools/runtime.py --packages)
 

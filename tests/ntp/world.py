@@ -58,6 +58,12 @@ def asked_once(chronyd, server):
     return done.returncode, None if wrong is None else round(float(wrong[1]) * 1e6), said
 
 
+def as_root(chronyc):
+    """The words for it: from chrony 4.8 on it drops to a user that may not be there."""
+    said = subprocess.run([chronyc, "-u", "root", "-v"], capture_output=True)
+    return [chronyc, "-u", "root"] if said.returncode == 0 else [chronyc]
+
+
 def followed(folder, chronyd, chronyc, server):
     """Microseconds that the server is ahead, by the estimate of a chronyd -x that follows it."""
     Path("/run/chrony").mkdir(mode=0o700)
@@ -72,12 +78,12 @@ def followed(folder, chronyd, chronyc, server):
     found = []
 
     def selected():
-        said = within("client", chronyc, "-h", asking, "-c", "sources").stdout.split(",")
+        said = within("client", *as_root(chronyc), "-h", asking, "-c", "sources").stdout.split(",")
         # mode, state, name, stratum, poll, reach, ...
         if len(said) < 6 or said[1] != "*" or said[5] != "377":
             return False
         # The same of the system's clock: id, name, stratum, time, its offset, ...
-        said = within("client", chronyc, "-h", asking, "-c", "tracking").stdout.split(",")
+        said = within("client", *as_root(chronyc), "-h", asking, "-c", "tracking").stdout.split(",")
         found[:] = [int(said[2]) - 1, round(float(said[4]) * 1e6), said]
         return True
 
