@@ -51,7 +51,7 @@ class Mesh:
             forged = Census(2, who)
             forged.tell(t, words.FAILED, 0, 7, (6, 6, 6), 0, 0, b"liar")
             row = forged.table(t, 999)
-            self.tables[n].take(b"\0\0\0\0" + row, 0, 4 + len(row), t)
+            self.tables[n].take(bytes(8) + row, 0, 8 + len(row), t)
 
     def beacon(self, n, t):
         table = self.tables[n]

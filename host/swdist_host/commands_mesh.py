@@ -185,7 +185,8 @@ def status(interfaces, ca_dir, wait, silent, as_json):
             now, wall_us = listener.now(), listener.wall_us()
             terminal.print_json([row.facts(now, wall_us) for row in rows])
         elif rows:
-            terminal.console().print(watch.table(listener))
+            console = terminal.console()
+            console.print(watch.table(listener, console.width))
     if not rows:
         raise Refused(
             f"no node was heard on {', '.join(interfaces)} in {wait} s; is it the right interface"

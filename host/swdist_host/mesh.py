@@ -6,13 +6,16 @@ import socket
 from collections import deque
 from struct import unpack_from
 
+from swdist.commands import rollcall
 from swdist.formats import datagram
 from swdist.formats.bits import version_text
+from swdist.machines.census import HEAD_BYTES
 
 SILENT_US = 100_000_000  # forgotten after that, as on a node
 MAX_NEIGHBOURS = 256
 MAX_RELEASES = 128  # of one neighbour
 MAX_PAYLOADS = 256
+MAX_NAMES = 4096
 SETTLED_US = 2_000_000  # an announcement comes in several parts, but not for so long
 SAMPLES = 4  # few: two counters may drift apart by 100 us in each second
 
@@ -107,6 +110,7 @@ class Neighbour:
         self.asked_at = self.announced_at = None
         self.version = None  # until a beacon comes
         self.revision = self.state = self.tftp_port = self.digest = self.offset = 0
+        self.node = None  # who it is in the census
         self.pending = None  # (version, revision, our counter then, percent)
         self.releases = {}
         self.payloads = {}
@@ -132,11 +136,13 @@ class Neighbour:
         return self.state & datagram.HELD != 0
 
     def beacon(self, buf, n, now, our_nonce):
+        """The rows of its census, as bytes."""
         f = unpack_from(datagram.BEACON_FORM, buf, datagram.HEADER_BYTES)
         self.version, self.revision, self.state = f[5:8], f[8], f[9]
         self.tftp_port, self.digest, self.offset = f[11], f[12], f[2]
         self._into.append(now - f[1])
         self.pending = None
+        rows = b""
         for tlv, at in _tlvs(buf, n):
             if tlv == datagram.TLV_ECHO:
                 nonce, sample, _ = unpack_from(datagram.ECHO_FORM, buf, at)
@@ -145,6 +151,11 @@ class Neighbour:
             elif tlv == datagram.TLV_PENDING:
                 p = unpack_from(datagram.PENDING_FORM, buf, at)
                 self.pending = (p[0:3], p[3], now + p[4] * 1_000_000, min(p[5], 100))
+            elif tlv == datagram.TLV_CENSUS:
+                end = datagram.next_tlv(buf, at - 3)
+                self.node = bytes(buf[at + 4 : at + 8]).hex()
+                rows = bytes(buf[at + HEAD_BYTES : end])
+        return rows
 
     def announce(self, buf, n, now):
         _, digest, count, self.tftp_port = unpack_from(
@@ -249,6 +260,7 @@ class Mesh:
         self.network = network
         self.nonce = nonce
         self._rows = {}
+        self._names = {}  # {node of the census: its name}, as nodes say
 
     def receive(self, peer, buf, n, now):
         """The Neighbour that this came from; None if it is not news of one."""
@@ -269,7 +281,9 @@ class Mesh:
             row = self._rows[key] = Neighbour(peer, network, nonce, now)
         row.heard_at = now
         if what == datagram.BEACON:
-            row.beacon(buf, n, now, self.nonce)
+            for told in rollcall.read(row.beacon(buf, n, now, self.nonce), 0):
+                if told["node"] in self._names or len(self._names) < MAX_NAMES:
+                    self._names[told["node"]] = told["name"]
         else:
             row.announce(buf, n, now)
         return row
@@ -278,6 +292,10 @@ class Mesh:
         """Drops those who are silent, and says who they were."""
         gone = [k for k, row in self._rows.items() if now - row.heard_at > SILENT_US]
         return [self._rows.pop(k) for k in gone]
+
+    def name(self, row):
+        """What people call a neighbour, by its own word, or None."""
+        return self._names.get(row.node)
 
     def rows(self):
         return sorted(self._rows.values(), key=lambda row: (row.network, row.address))

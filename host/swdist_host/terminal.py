@@ -1,6 +1,7 @@
 """Talking with the operator: terminals, colours, questions."""
 
 import json
+import os
 import sys
 
 import click
@@ -10,6 +11,11 @@ from swdist_host.errors import Refused
 
 MAX_PASSPHRASE = 1024
 PLAIN_WIDTH = 400  # where no terminal says how wide it is: nothing is folded
+
+
+def no_color():
+    """no-color.org: neither colour nor what stands in for it."""
+    return bool(os.environ.get("NO_COLOR"))
 
 
 def console(stderr=False):

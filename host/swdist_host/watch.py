@@ -1,13 +1,17 @@
 """How the neighbourhood is shown: a live table, plain lines, or a line of JSON for each event."""
 
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from swdist.formats.bits import version_text
 from swdist_host import terminal
 from swdist_host.times import span
 
 SHOW_US = 400_000
+WIDE = 140  # columns
+MAX_LINES = 8  # of releases
 
 
 def _duration(us):
@@ -71,15 +75,41 @@ def coming(row, now):
     return f"{name(version, revision)} in {span(max(at - now, 0) / 1e6)}, {percent} %"
 
 
-def table(source):
-    """source: a Listener or a Seeder."""
+def who(source, row):
+    """Name and address. The interface behind the % tells two links apart: it is never cut."""
+    return Text(" ".join(filter(None, (source.mesh.name(row), row.address))), no_wrap=True)
+
+
+def table(source, width):
+    """source: a Listener or a Seeder; width: columns of the screen. Narrow ones have what a
+    neighbour holds below what it runs."""
     now, wall_us = source.now(), source.wall_us()
-    columns = ("neighbour", "runs", "releases", "payloads", "clock against this host", "next")
-    made = Table(*columns, box=None)
+    wide = width >= WIDE
+    columns = ["neighbour", "runs", "clock against this host", "next"]
+    if wide:
+        columns[2:2] = ["releases", "payloads"]
+    style = "none" if terminal.no_color() else "bold"
+    made = Table(*columns, box=None, header_style=style, padding=(0, 2, 0, 0))
     for row in source.mesh.rows():
-        parts = runs(row), holds(row), progress(row, source.names)
-        made.add_row(row.address, *parts, clock(row, wall_us), coming(row, now))
+        parts = [runs(row), holds(row), progress(row, source.names)]
+        if not wide:
+            parts = ["\n".join(part for part in parts if part != "-")]
+        made.add_row(who(source, row), *parts, clock(row, wall_us), coming(row, now))
     return made
+
+
+def screen(source, console):
+    """All of the live view: how many know what, then the neighbours."""
+    rows = source.mesh.rows()
+    known = {}
+    for row in rows:
+        for held in row.releases.values():
+            known.setdefault(held.order(), []).append(held.failed)
+    lines = [f"{len(rows)} neighbours   Ctrl-C ends this"]
+    for (version, revision, _), failed in sorted(known.items(), reverse=True)[:MAX_LINES]:
+        bad = f", failed on {sum(failed)}" if any(failed) else ""
+        lines.append(f"{name(version, revision):12} known to {len(failed)} of {len(rows)}{bad}")
+    return Group(*lines, "", table(source, console.width))
 
 
 def line(row, names):
@@ -91,7 +121,8 @@ def follow(source, seconds, as_json, done=lambda: False):
     if as_json or not terminal.console().is_terminal:
         _lines(source, seconds, as_json, done)
         return
-    with Live(console=terminal.console(), auto_refresh=False) as live:
+    console = terminal.console()
+    with Live(console=console, auto_refresh=False, screen=True) as live:
         shown_at = -SHOW_US
 
         def turn(now):
@@ -99,11 +130,11 @@ def follow(source, seconds, as_json, done=lambda: False):
             if now - shown_at >= SHOW_US:
                 shown_at = now
                 source.mesh.forget(now)
-                live.update(table(source), refresh=True)
+                live.update(screen(source, console), refresh=True)
             return done()
 
         source.run(turn, seconds)
-        live.update(table(source), refresh=True)
+    console.print(screen(source, console))  # what was last seen stays
 
 
 def _lines(source, seconds, as_json, done):

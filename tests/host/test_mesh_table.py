@@ -1,8 +1,13 @@
 """What the neighbours say, as status, watch and seed show it."""
 
+import io
+import re
+from struct import pack
+
 import pytest
 
 from swdist.formats import datagram
+from swdist.machines.census import Census
 from swdist_host import times, watch
 from swdist_host.mesh import (
     MAX_NEIGHBOURS,
@@ -234,3 +239,73 @@ def test_what_people_read_of_releases_and_of_a_node_on_hold(mesh):
     failed = (RID, (1, 1, 0), 2, datagram.EXPERIMENTAL | datagram.FAILED_HERE)
     row = hear(mesh, announce([failed, (RID2, (1, 2, 0), 0, datagram.WITHDRAWN)]))
     assert watch.holds(row) == "1.1.0-r2 failed there; 1.2.0 withdrawn"
+
+
+class Source:
+    """What the live view asks a Listener for."""
+
+    names = {}
+
+    def __init__(self, mesh):
+        self.mesh = mesh
+
+    def now(self):
+        return 0
+
+    def wall_us(self):
+        return 0
+
+
+def census(rows, me):
+    """A beacon's TLV of [(id, name)], said by `me`."""
+    w = writer()
+    w.beacon(0, 0, 0, 0, (1, 2, 3), 4, 0, 69, 0)
+    told = b""
+    for node, name in rows:
+        table = Census(2, (node >> 16, node & 0xFFFF))
+        table.tell(1795489200, 1, 100, 0, (1, 0, 0), 0, 5, name)
+        told += table.table(1795489200, 99)
+    head = pack("!BHHHI", datagram.TLV_CENSUS, 8 + len(told), len(rows), 0, me)
+    return bytes(w.buf[: w.n]) + head + told
+
+
+def drawn(mesh, width, **environment):
+    from rich.console import Console
+
+    screen = Console(
+        width=width, file=io.StringIO(), force_terminal=True, highlight=False, _environ=environment
+    )
+    screen.print(watch.screen(Source(mesh), screen))
+    return screen.file.getvalue()
+
+
+def test_neighbours_have_the_names_that_they_tell(mesh):
+    row = hear(mesh, census([(0x00010002, b"roof-12 board")], 0x00010002))
+    assert mesh.name(row) == "roof-12"
+    assert "roof-12 " + row.address in drawn(mesh, 80)
+
+
+def test_number_of_names_is_bounded(mesh, monkeypatch):
+    monkeypatch.setattr("swdist_host.mesh.MAX_NAMES", 2)
+    for i in range(1, 6):
+        row = hear(mesh, census([(i, b"n%d b" % i)], i))
+    assert len(mesh._names) == 2 and mesh.name(row) is None
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_a_live_view_never_cuts_an_interface_s_name(mesh, width):
+    for i in range(1, 4):
+        hear(mesh, beacon(0, nonce=i), who=i)
+        hear(mesh, announce([(RID, (1, 1, 0), 2, 0)], nonce=i), who=i)
+    text = drawn(mesh, width)
+    for row in mesh.rows():
+        assert row.address in text
+    assert max(len(line) for line in re.sub("\x1b\\[[0-9;]*m", "", text).split("\n")) <= width
+    assert "3 neighbours" in text and "1.1.0-r2     known to 3 of 3" in text
+
+
+def test_no_color_means_no_bold_either(mesh, monkeypatch):
+    hear(mesh, beacon(0))
+    assert "\x1b[1m" in drawn(mesh, 80)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[" not in drawn(mesh, 80, NO_COLOR="1")

@@ -16,7 +16,7 @@ TLV_PENDING = 0x02
 TLV_RELEASE = 0x03
 TLV_PAYLOAD = 0x04
 TLV_CENSUS = 0x05
-_TLV_BYTES = (0, 24, 14, 42, 38, 4)
+_TLV_BYTES = (0, 24, 14, 42, 38, 8)
 
 SYNCED = 1  # state bits of a beacon
 REFERENCE = 2

@@ -15,7 +15,7 @@ ROW_BYTES = 22
 TEXT_BYTES = 24  # its name and board; longer ones are cut
 SLOT_BYTES = 48  # a row, the length of its text, the text, and how often it is owed
 OWED = 47  # in a slot
-HEAD_BYTES = 4  # rows known, and their sum: alike in two that know the same
+HEAD_BYTES = 8  # rows known, and their sum: alike in two that know the same; the sender
 STAMP_S = 64  # a stamp is the mesh time in these, 16 bits of it
 FORGET = 6750  # stamps, 5 days: then a row is no more
 AGAIN = 28  # stamps, half an hour: so often each node tells, also where nothing is new
@@ -162,7 +162,8 @@ class Census:
                 self._at = at + SLOT_BYTES
         self.known, self._sum, self._share = known, total, 0
         if n <= len(buf):
-            pack_into("!BHHH", buf, start, TLV_CENSUS, n - start - 3, known, total)
+            a, b = self.node
+            pack_into("!BHHHHH", buf, start, TLV_CENSUS, n - start - 3, known, total, a, b)
             writer.n = n
 
     def table(self, mesh_s, size):

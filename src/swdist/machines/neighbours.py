@@ -2,11 +2,14 @@
 
 MAX_NEIGHBOURS = 16
 ANEW = 3  # datagrams in a row with a new nonce: it has started anew
+TWICE = 8  # times a nonce comes and goes: two nodes have one address
 USUAL_PORT = 27183  # of TFTP: where nearly all serve
 MAX_OFFERS = 8  # releases that one neighbour has and we don't
 MAX_PAYLOADS = 16  # payloads of one neighbour that are remembered: what it has, and what it wants
 YOUNG_US = 20000000  # a full table gives nobody's place away who was heard so lately, but that
 TRIAL_US = 16000000  # of one who has given nothing yet, at most so often: a crowd shall not fill it
+KNOCKS = 32  # addresses without a place that are remembered, each replaced by lot
+AGAIN_US = 300000  # who is heard again after that is more than a name that was made up
 
 
 class Neighbour:
@@ -17,18 +20,24 @@ class Neighbour:
         self.offers = []
         self.pieces = {}
         self.wants = {}
+        self.peer = None
+        self.twice = 0
         self.take(None, 0, 0)
 
     def take(self, peer, nonce, now):
+        # Times that another nonce was heard between two of its own, or in its place.
+        self.twice = self.twice + 1 if peer == self.peer else 0
         self.peer = peer
         self.nonce = nonce
         self.anew = 0
         self.heard_at = self.since = now
+        self.once = True  # not heard again yet?
         self.tftp_port = 0  # as it was said last
         self.good_port = 0  # the last that answered
-        self._second = False
+        self._second = self._unsure = False
         self.small_until = now  # the link to it swallows large frames
         self.digest = 0
+        self.node = None  # who it is in the census, by its own word
         self.version = (0, 0, 0)
         self.revision = 0
         self.state = 0
@@ -45,7 +54,10 @@ class Neighbour:
         another nonce? Else one forged datagram would take all that is known of a neighbour."""
         if self.peer == peer:
             if self.nonce == nonce:
+                self.twice += self.anew > 0
                 self.anew = 0
+                if self.heard_at - self.since >= AGAIN_US:
+                    self.once = False
                 return False
             self.anew += 1
             return self.anew >= ANEW
@@ -58,11 +70,20 @@ class Neighbour:
         self._second = not self._second
         self.wait_until = now + wait_s * 1000000
 
+    def serves_at(self, port):
+        """As it says, or somebody in its name; 0 says nothing. Of whom two things are said is first
+        asked where nearly all serve."""
+        if port and port != self.tftp_port:
+            if self.tftp_port and not self._unsure:
+                self._unsure = True
+                self._second = not self.good_port
+            self.tftp_port = port
+
     def port(self):
         """Where to ask it. A port that has answered outlives what is said in its name; after a
-        fault the other one is tried."""
+        fault the other one is tried, unless two have been said: who moves has another nonce."""
         if self.good_port:
-            return self.tftp_port if self._second else self.good_port
+            return self.tftp_port if self._second and not self._unsure else self.good_port
         return USUAL_PORT if self._second else self.tftp_port
 
     def praise(self, took_us, size, port):
@@ -81,6 +102,7 @@ class Neighbours:
     def __init__(self):
         self.rows = [Neighbour() for _ in range(MAX_NEIGHBOURS)]
         self._trial_at = 0  # the next one
+        self._knocked = [(None, 0)] * KNOCKS  # (peer, when it was heard first)
 
     def find(self, peer):
         """Row number, or -1."""
@@ -89,9 +111,19 @@ class Neighbours:
                 return i
         return -1
 
-    def place(self, now, rand):
-        """Row number for a newcomer: a free one, or that of the longest silent, or now and then
-        that of anyone who has given nothing, those with faults first; or -1."""
+    def _heard_before(self, peer, now, rand):
+        """Has one who has no place been heard before, and not only just now?"""
+        for who, when in self._knocked:
+            if who == peer:
+                return now - when >= AGAIN_US
+        self._knocked[rand(KNOCKS)] = (peer, now)
+        return False
+
+    def place(self, peer, now, rand):
+        """Row number for a newcomer, or -1: a free one, or that of the longest silent. Who is heard
+        again gets that of one that was not, or that failed, and has given nothing; or, now and
+        then, that of anyone who has given nothing. Else the table would be theirs who make up
+        names the fastest, above all after a start."""
         best = trial = -1
         most = 0
         for i in range(MAX_NEIGHBOURS):
@@ -100,15 +132,16 @@ class Neighbours:
                 return i
             if best < 0 or row.heard_at < self.rows[best].heard_at:
                 best = i
-            weight = 0 if row.gave else 1 + row.faults * 16 + rand(16)
+            weight = 0 if row.gave else 1 + (row.faults + row.once) * 16 + rand(16)
             if weight > most:
                 most = weight
                 trial = i
         if now - self.rows[best].heard_at > YOUNG_US:
             return best
-        if now < self._trial_at:
+        if not self._heard_before(peer, now, rand) or most <= 16 and now < self._trial_at:
             return -1
-        self._trial_at = now + TRIAL_US + rand(TRIAL_US)
+        if most <= 16:
+            self._trial_at = now + TRIAL_US + rand(TRIAL_US)
         return trial
 
     def fresh(self, now, within_us):

@@ -28,7 +28,6 @@ _NUMBERS = {  # key: default, lowest, highest
     "boot_horizon_s": (43200, 0, 315360000),
     "tftp_port": (27183, 1024, 65535),
     "beacon_ms": (0, 0, 60000),
-    "lone_s": (0, 0, 3600),
     "relay_kb": (256, 0, 1048576),
     "hold": (0, 0, 1),
     "set_clock": (0, 0, 1),

@@ -6,10 +6,10 @@ The shell (netd, a simulator, a test) feeds datagrams and time in and carries ou
 from struct import unpack_from
 
 from swdist.formats import datagram
+from swdist.formats.bits import to_hex
 from swdist.machines import announce
-from swdist.machines.announce import Announce
 from swdist.machines.fetch import Fetch
-from swdist.machines.neighbours import MAX_NEIGHBOURS, MAX_OFFERS, MAX_PAYLOADS, Neighbours
+from swdist.machines.neighbours import MAX_NEIGHBOURS, MAX_OFFERS, MAX_PAYLOADS, TWICE, Neighbours
 from swdist.machines.relay import WANT_US, Relay
 from swdist.trust import choose
 from swdist.wiring import status
@@ -35,9 +35,10 @@ class Node:
         self.store = store
         self.clock = clock
         self.log = log
+        self._twice_said = False
         self.neighbours = Neighbours()
         self.writer = datagram.Writer(network, nonce, rand)
-        self.announce = Announce(rand)
+        self.announce = announce.Announce(rand)
         self.relay = Relay(self.neighbours, rand)
         self.fetch = Fetch(gets, self.neighbours, store, rand, log)
         self.active = (active.rid, active.manifest.version, 0, False)
@@ -111,6 +112,10 @@ class Node:
             if known:
                 neighbour.faults, neighbour.wait_until = faults, wait_until
             neighbour.reset_at = now - RESET_GAP_US
+        if neighbour.twice >= TWICE and not self._twice_said:
+            self._twice_said = True
+            text = "%s shows several nonces: have several nodes that address?"
+            self.log.warn(text % to_hex(peer[:16]))
         return row
 
     def _news_from(self, neighbour, digest, now):
@@ -120,7 +125,7 @@ class Node:
         elif digest != neighbour.digest and now - neighbour.reset_at >= RESET_GAP_US:
             neighbour.digest = digest
             neighbour.reset_at = now
-            self.announce.inconsistent(now)
+            self.announce.query(now)
             self._query_gap = QUERY_FIRST_US
             self._query_at = min(self._query_at, now + self._rand(300000))
 
@@ -130,7 +135,7 @@ class Node:
         neighbour.version = f[5:8]
         neighbour.revision = f[8]
         neighbour.state = f[9]
-        neighbour.tftp_port = f[11] or neighbour.tftp_port
+        neighbour.serves_at(f[11])
         synced = f[9] & datagram.SYNCED != 0
         mine = f[0] == neighbour.nonce  # else it may be another's, in its name
         if mine:
@@ -143,6 +148,7 @@ class Node:
                 if mine and nonce == self.nonce:
                     self.clock.echo(row, sample, rx_counter, now)
             elif buf[at] == datagram.TLV_CENSUS and self.rollcall:
+                neighbour.node = bytes(buf[at + 7 : at + 11])
                 size = datagram.next_tlv(buf, at) - at - 3
                 self.rollcall.take(buf, at + 3, size, self.clock.mesh_us(now) // 1000000)
             at = datagram.next_tlv(buf, at)
@@ -150,7 +156,7 @@ class Node:
     def _announced(self, row, buf, n, now):
         _, digest, _, port = unpack_from(datagram.ANNOUNCE_FORM, buf, datagram.HEADER_BYTES)
         neighbour = self.neighbours.rows[row]
-        neighbour.tftp_port = port or neighbour.tftp_port
+        neighbour.serves_at(port)
         same = digest == self.store.digest()
         self._news_from(neighbour, unpack_from("!I", digest)[0], now)
         behind_keys = False
@@ -251,12 +257,17 @@ class Node:
         if was != self._digest:
             self._relay_at = now
         self.announce.news(now, was != self._digest)
-        self.clock.floor(self.store.newest_signed_at_s() * 1000000, now)
+        sure = self.clock.synced and self.neighbours.fresh(now, 6 * self.period_us(now))
+        sure_s = self.clock.mesh_us(now) // 1000000 if sure else None
+        self.clock.floor(self.store.newest_signed_at_s(sure_s) * 1000000, now)
+        self.clock.heal(self.store.new_word_s() * 1000000, now)
 
     def _announce(self):
         wants = self._wants = self._wishes()
         failed = self.failed
-        announce.say(self._send, self.writer, self.store, self.tftp_port, failed, wants)
+        return announce.say(
+            self._send, self.writer, self.store, self.tftp_port, failed, wants
+        )
 
     def _wishes(self):
         """{payload id: flags} of what we lack and want. A helper of others is starved only after

@@ -16,6 +16,7 @@ def of_node(node, now):
             rows.append(
                 {
                     "peer": to_hex(row.peer),
+                    "node": row.node and to_hex(row.node),
                     "version": version_text(row.version),
                     "revision": row.revision,
                     "synced": row.state & datagram.SYNCED != 0,
