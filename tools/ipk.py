@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,7 +32,7 @@ FILES = ROOT / "files"
 SCRIPTS = ROOT / "package/swdist/scripts"
 MPY_CROSS = ROOT / "build/runtime/bin/mpy-cross"
 MODULES = "usr/lib/micropython/swdist"
-# Packages of what a router works without: {name: (description, modules, files, postinst)}.
+# Packages of what a router works without: {name: (description, modules, files, postinst or None)}.
 OPTIONAL = {
     "swdist-install": (
         "Releases of swdist that are packages or whole images",
@@ -49,7 +48,7 @@ OPTIONAL = {
     ),
     "swdist-utils": (
         "What people ask of swdist on a router: commands, ubus, Prometheus",
-        ("asked", "census", "inject", "metrics", "rollcall", "texts", "tool", "words"),
+        ("asked", "census", "inject", "metrics", "page", "rollcall", "texts", "tool", "words"),
         (
             "usr/libexec/rpcd/swdist",
             "usr/share/rpcd/acl.d/swdist-utils.json",
@@ -57,9 +56,25 @@ OPTIONAL = {
         ),
         "utils-postinst",
     ),
+    "swdist-page": (
+        "The node, its neighbours and the mesh as a page of its own web server",
+        (),
+        ("www/swdist/index.html", "www/cgi-bin/swdist"),
+        None,
+    ),
+    "luci-app-swdist": (
+        "LuCI: how swdist stands, and its settings",
+        (),
+        (
+            "www/luci-static/resources/view/swdist.js",
+            "usr/share/luci/menu.d/luci-app-swdist.json",
+            "usr/share/rpcd/acl.d/luci-app-swdist.json",
+        ),
+        "luci-postinst",
+    ),
 }
+DEPENDS = {"swdist-page": "swdist-utils", "luci-app-swdist": "swdist-utils, luci-base"}
 CONFFILES = ("etc/config/swdist",)
-ORDER = Path(__file__).with_name("ipk_order.txt")
 TEST_ONLY = ROOT / "keys/test"
 
 DESCRIPTION = "A mesh of equal routers keeps itself on one signed software version"
@@ -104,31 +119,10 @@ def squeeze(data):
         ).stdout
 
 
-def by_likeness(entries):
-    """The paths, the largest file first, then always the one that packs tightest behind those
-    before it: gzip looks back 32 KB only. 2 % smaller than by name."""
-    rest = sorted(entries, key=lambda path: (-len(entries[path][1]), path))
-    order, before = [], b""
-    while rest:
-
-        def packed(path, before=before):
-            data = entries[path][1]
-            squeezer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zdict=before[-32768:] or b" ")
-            return len(squeezer.compress(data) + squeezer.flush()) / (len(data) + 100)
-
-        best = min(rest, key=packed) if order else rest[0]
-        rest.remove(best)
-        order.append(best)
-        before += entries[best][1]
-    return order
-
-
 def in_order(entries):
-    """As tools/ipk_order.py has found it; what is new comes behind."""
-    known = (
-        [path for path in ORDER.read_text().split() if path in entries] if ORDER.exists() else []
-    )
-    return known + by_likeness({p: e for p, e in entries.items() if p not in known})
+    """Scripts, then modules, by name, the largest last: gzip looks back 32 KB only, and so what is
+    alike is near."""
+    return sorted(entries, key=lambda p: (p.endswith(".mpy"), p.endswith("/netd.mpy"), p))
 
 
 def tar(entries, order, epoch):
@@ -221,7 +215,8 @@ def tree(folder):
 def files():
     """files/, its comments only where people edit a file on the router."""
     found = tree(FILES)
-    return {p: (m, d if p in CONFFILES else bare(d)) for p, (m, d) in found.items()}
+    whole = (*CONFFILES, ".html", ".js")
+    return {p: (m, d if p.endswith(whole) else bare(d)) for p, (m, d) in found.items()}
 
 
 def modules(kind):
@@ -268,9 +263,9 @@ def optional(compiled):
             name=name,
             architecture="all",
             description=description,
-            depends="swdist",
+            depends=DEPENDS.get(name, "swdist"),
             files={**own, **{path: found[path] for path in paths}},
-            scripts={"postinst": script(postinst)},
+            scripts={"postinst": script(postinst)} if postinst else {},
         )
 
 
@@ -280,8 +275,9 @@ def keyring(ca):
     no package manager would take them."""
     try:
         trust = load_ca(platform.Fs(), str(ca))
-        if trust.strays:
-            raise ValueError(trust.strays[0])
+        for text in trust.strays:
+            if not text.startswith(f"CA: {ca}/."):  # a .git is nobody's mistake
+                raise ValueError(text)
     except (ValueError, OSError) as error:
         sys.exit(f"ipk: {error}")
     if set(trust.keys) & set(load_ca(platform.Fs(), str(TEST_ONLY)).keys):

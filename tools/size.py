@@ -2,9 +2,10 @@
 the whole .ipk, resident memory.
 
 size.py [--json]. Exit status 1 if a budget is broken. Lines count without blank lines, comments
-and docstrings, and without the modules that have packages of their own. .mpy files are compiled as
-for the device: -O3, without asserts and line numbers (docs/decisions/0004-size.md). Memory is that
-of the two daemons, started for real from these files on this host's MicroPython. Their budget means
+and docstrings, and without the modules that have packages of their own. Each module is compiled
+alone here, -O3, without asserts and line numbers (docs/decisions/0004-size.md); in the package few
+files hold them all, and a folder's share of it goes by these bytes. Memory is that of the two
+daemons, started for real from the packed files on this host's MicroPython. Their budget means
 resident memory on a 32-bit router; here it is held against the private part (RssAnon), where 64-bit
 objects take up to twice as much.
 """
@@ -35,6 +36,7 @@ HEAP = "1M"
 START_LIMIT_S = 10
 SETTLE_S = 2
 # Each daemon, and the file in its run folder that it writes once it is up.
+APART = {stem for _, stems, *_ in ipk.OPTIONAL.values() for stem in stems}
 DAEMONS = {"netd": "net.json", "switchd": "switch.json"}
 
 
@@ -53,16 +55,12 @@ def code_lines(text):
     return len(lines)
 
 
-def modules(folder):
-    """A row a module; leaves the compiled package in `folder`."""
-    package = folder / "swdist"
-    package.mkdir()
+def modules(out):
+    """A row a module; out: a file for what is compiled."""
     rows = []
     for path in sorted(DEVICE.rglob("*.py")):
         text = path.read_text()
         where = path.relative_to(DEVICE)
-        out = package / where.with_suffix(".mpy")
-        out.parent.mkdir(exist_ok=True)
         name = f"swdist/{where}"
         subprocess.run([BIN / "mpy-cross", "-O3", "-s", name, "-o", out, path], check=True)
         rows.append(
@@ -76,9 +74,21 @@ def modules(folder):
     return rows
 
 
-def packed_bytes():
-    """What the package takes for the device: all of swdist's .ipk."""
-    return len(ipk.ipk(ipk.swdist(ipk.modules("mpy")), ipk.source_epoch()))
+def packed_bytes(files):
+    """What the package takes for the device: all of swdist's .ipk; {path: (mode, bytes)}."""
+    return len(ipk.ipk(ipk.swdist(files), ipk.source_epoch()))
+
+
+def shares(rows, packed, scripts):
+    """{folder: bytes of the .ipk}: what is not the scripts', by the bytes of .mpy."""
+    found = {"files/": scripts}
+    mine = [row for row in rows if Path(row["module"]).name not in APART | {"__init__"}]
+    size = sum(row["mpy_bytes"] for row in mine)
+    for row in mine:
+        folder = row["module"].rpartition("/")[0] or "netd, switchd"
+        part = (packed - scripts) * row["mpy_bytes"] / size
+        found[folder] = found.get(folder, 0) + part
+    return {folder: round(part) for folder, part in found.items()}
 
 
 def lab_options(folder):
@@ -88,7 +98,7 @@ def lab_options(folder):
     (folder / "ca/network").write_text("name: size\nid: 0011223344556677\n")
     (folder / "ca/threshold").write_text("1\n")
     key = base64.b64encode(b"Ed" + bytes(range(40))).decode()
-    (folder / "ca/key").write_text(f"untrusted comment: public key\n{key}\n")
+    (folder / "ca/key.pub").write_text(f"untrusted comment: public key\n{key}\n")
     (folder / "conf").write_text("config swdist\n")
     options = {name: folder / name for name in ("ca", "store", "state", "run")}
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
@@ -134,11 +144,15 @@ def memory_of(daemon, folder):
 
 def measure():
     with tempfile.TemporaryDirectory(prefix="swdist-size-") as folder:
-        rows = modules(Path(folder))
-        packed = packed_bytes()
+        rows = modules(Path(folder, "out.mpy"))
+        compiled = ipk.modules("mpy")
+        packed = packed_bytes(compiled)
+        scripts = packed_bytes({})
+        Path(folder, "swdist").mkdir()
+        for path, (_, data) in compiled.items():
+            Path(folder, "swdist", Path(path).name).write_bytes(data)
         memory = {daemon: memory_of(daemon, Path(folder)) for daemon in DAEMONS}
-    optional = {stem for _, stems, *_ in ipk.OPTIONAL.values() for stem in stems}
-    lines = sum(row["lines"] for row in rows if Path(row["module"]).name not in optional)
+    lines = sum(row["lines"] for row in rows if Path(row["module"]).name not in APART)
     size = sum(row["mpy_bytes"] for row in rows)
     budgets = [
         {"what": "lines", "is": lines, "budget": LINES_BUDGET},
@@ -154,7 +168,14 @@ def measure():
         )
     for row in budgets:
         row["ok"] = row["is"] is not None and row["is"] <= row["budget"]
-    return {"modules": rows, "mpy_bytes": size, "memory": memory, "budgets": budgets}
+    parts = shares(rows, packed, scripts)
+    return {
+        "modules": rows,
+        "mpy_bytes": size,
+        "ipk_bytes": parts,
+        "memory": memory,
+        "budgets": budgets,
+    }
 
 
 def show(found):
@@ -164,6 +185,9 @@ def show(found):
             f"{row['module']:<22}{row['lines']:>7}{row['raw_lines']:>7}{row['mpy_bytes']:>8}",
         )
     print(f"{'all':<14}{'':>14}{found['mpy_bytes']:>8}\n")
+    for folder, share in found["ipk_bytes"].items():
+        print(f"{folder:<22}{share:>12,} bytes of the .ipk")
+    print()
     for row in found["budgets"]:
         figure = "-" if row["is"] is None else f"{row['is']:,}"
         verdict = "ok" if row["ok"] else "OVER BUDGET" if row["is"] is not None else "not measured"

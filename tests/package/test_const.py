@@ -12,10 +12,11 @@ from router import BIN
 
 sys.path.insert(0, str(ROOT / "tools"))
 import ipk
+import ipk_bundle
 import ipk_const
 
 DEVICE_TESTS = sorted((ROOT / "tests/device").glob("test_*.py"))
-# They look at or set what the compiler has put in its place.
+# They look at or set what the compiler or the bundler has put in its place.
 LEFT_OUT = {
     "test_constants_are_those_of_rfc_8032",
     "test_endless_supply_of_unknown_releases_is_paced",
@@ -27,6 +28,8 @@ LEFT_OUT = {
     "test_files_are_bounded_in_number_and_in_all_by_the_archives_size",
     "test_image_that_is_packed_is_not_flashed",
     "test_where_there_is_apk_its_script_is_called_for_whatever_is_active",
+    "test_a_synchronised_system_clock_is_told_to_the_clock_and_no_other",
+    "test_only_who_is_told_to_listen_does_and_who_only_listens_answers_nobody",
     "test_script_that_sysupgrade_has_ended_gives_no_verdict_whatever_was_said_before",
 }
 
@@ -147,7 +150,7 @@ def test_name_that_somebody_else_may_know_stays(texts):
 
 def test_runtime_has_none_of_the_names_that_are_changed():
     known = [(BIN / name).read_bytes() for name in ("micropython", "micropython-noffi")]
-    names = [n for n in ipk_const.short_names(ipk_const.source()) if not n.startswith("_")]
+    names = [n for n in ipk_const.short_names(ipk_const.files()) if not n.startswith("_")]
     assert len(names) > 150
     assert [n for n in names if any(n.encode() + b"\0" in program for program in known)] == []
 
@@ -179,9 +182,8 @@ def test_argument_that_is_given_by_name_and_is_an_attribute_too_has_one_short_na
     a = "class Room:\n    def __init__(self, memory):\n        self.memory = memory\n"
     texts = {"a": a, "b": "from swdist.a import Room\n\nRoom(memory=1)\n"}
     monkeypatch.setattr(ipk_const, "source", lambda: texts)
-    out = ipk_const.device()
-    assert out["a"] == "class A:\n    def __init__(a, B):\n        a.B = B\n"
-    assert out["b"] == "from swdist.a import A\n\nA(B=1)\n"
+    out = ipk_const.device()["core"]
+    assert out.split() == "class A: def __init__(a, B): a.B = B A(B=1)".split()
 
 
 def test_texts_and_comments_keep_their_words():
@@ -189,29 +191,72 @@ def test_texts_and_comments_keep_their_words():
     assert changed(a=text)["a"] == '_LIMIT = const(5)\nprint("LIMIT", _LIMIT)  # LIMIT\n'
 
 
+# Under a module's name its part of a file that holds several, with the names that tests ask for.
+PART = """
+
+import sys
+
+def _part(module, file, names):
+    def there(name):
+        if name not in names:
+            raise AttributeError(name)
+        __import__("swdist." + file)
+        return sys.modules["swdist." + file], names[name]
+
+    class Part:
+        def __getattr__(self, name):
+            return getattr(*there(name))
+
+        def __setattr__(self, name, value):
+            setattr(*there(name), value)
+
+    sys.modules["swdist." + module] = globals()[module] = Part()
+
+"""
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """The modules as they are packed, with the names that tests ask for."""
+    """The files as they are packed, and beside each constant a name that lasts."""
     folder = tmp_path_factory.mktemp("const")
     (folder / "swdist").mkdir()
     (folder / "tests").mkdir()
     (folder / "vectors").symlink_to(ROOT / "tests/vectors")
-    texts = ipk_const.source()
+    texts = ipk_const.files()
     short = ipk_const.short_names(texts)
-    for names in ipk_const.own_attributes(texts).values():
-        short.update(names)
+    asked = dict(short)
+    for names in ipk_const.own_attributes(ipk_const.source()).values():
+        asked.update(names)
     for path in [*ROOT.glob("tests/*.py"), *ROOT.glob("tests/device/*.py")]:
-        (folder / "tests" / path.name).write_text(
-            ipk_const.renamed(ipk_const.flat(path.read_text()), short)
-        )
-    for stem, text in ipk_const.device().items():
-        head, main, rest = text.partition("\nif __name__ ==")
-        forgotten = re.findall(r"(?m)^_([A-Z]\w*) = const\(", text)
-        names = {name: short.get(name, name) for name in forgotten}
-        known = {name for name, *_ in ipk_const.names_of(text)}
-        names = {name: new for name, new in names.items() if new not in known}
-        head += "".join(f"\n{new} = _{name}" for name, new in names.items()) + "\n"
-        (folder / "swdist" / f"{stem}.py").write_text(head + main + rest)
+        text = ipk_const.renamed(ipk_const.flat(path.read_text()), asked)
+        (folder / "tests" / path.name).write_text(text)
+    packed = ipk_const.device()
+    parts = ""
+    for stem, bundle in ipk_bundle.planned(ipk_const.lettered(), ipk_const.APART).items():
+        head, main, rest = packed[stem].partition("\nif __name__ ==")
+        found = {}
+        for m in bundle.modules:
+            found[m.stem] = {}
+            of = {**{name: (m.stem, name) for name in m.top}, **m.ours}
+            for name, key in of.items():
+                new = bundle.names.get(key)
+                if key[1] is None:
+                    head += f"\nfrom swdist import {asked.get(key[0], key[0])} as part_{key[0]}"
+                    found[m.stem][asked.get(name, name)] = f"part_{key[0]}"
+                elif new:
+                    new = short.get(new, new)
+                    if new[0] == "_" and f"\n{new} = const(" in head:
+                        name = name.lstrip("_")
+                        head += f"\nlasting{new} = {new}"
+                        new = "lasting" + new
+                    found[m.stem][asked.get(name, name)] = new
+        for name, new in found.pop(stem, {}).items():
+            head += f"\n{name} = {new}" * (f"\n{name} = " not in head)
+        (folder / "swdist" / f"{stem}.py").write_text(f"{head}\n{main}{rest}")
+        for module, names in found.items():
+            parts += f"_part({asked.get(module, module)!r}, {stem!r}, {names})\n"
+    with (folder / "swdist/__init__.py").open("a") as file:
+        file.write(PART + parts)
     return folder
 
 

@@ -3,6 +3,7 @@
 import gzip
 import io
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pytest
 from packing import ROOT, TOOL, make, make_ca
 
 from swdist import VERSION
+
+sys.path.insert(0, str(ROOT / "tools"))
+import ipk_const
 
 BUDGET_BYTES = 60 * 1024
 
@@ -44,6 +48,7 @@ def test_two_builds_give_the_same_bytes(tmp_path, packages, ca):
             "swdist",
             "swdist-install",
             "swdist-keyring",
+            "swdist-page",
             "swdist-sntp",
             "swdist-utils",
         ]
@@ -109,7 +114,7 @@ def test_scripts_of_each_package(packages):
     """Whose files are uci-defaults asks OpenWrt for them; whose are modules or keys restarts."""
     scripts = {name: parts(path)["./control.tar.gz"] for name, path in packages.items()}
     names = {name: [m.name for m in members(about)] for name, about in scripts.items()}
-    assert {name for name in names if "./postinst" in names[name]} == set(packages)
+    assert {name for name in names if "./postinst" in names[name]} == set(packages) - {"swdist-page"}
     assert "default_postinst" in text_of(scripts["swdist-utils"], "./postinst")
     for name in ("swdist-install", "swdist-sntp", "swdist-keyring"):
         assert "/etc/init.d/swdist restart" in text_of(scripts[name], "./postinst")
@@ -118,27 +123,26 @@ def test_scripts_of_each_package(packages):
 def test_every_device_module_is_in_it_compiled(packages):
     data = members(parts(packages["swdist"])["./data.tar.gz"])
     names = {m.name for m in data}
-    optional = set()
     for package, stems in (
         ("swdist-install", ["install", "ownflash"]),
         ("swdist-sntp", ["sntp"]),
         (
             "swdist-utils",
-            ["asked", "census", "inject", "metrics", "rollcall", "texts", "tool", "words"],
+            ["asked", "census", "inject", "metrics", "page", "rollcall", "texts", "tool", "words"],
         ),
     ):
         own = {f"./usr/lib/micropython/swdist/{stem}.mpy" for stem in stems}
         assert own <= {m.name for m in members(parts(packages[package])["./data.tar.gz"])}
         assert not own & names
-        optional |= own
-    for path in (ROOT / "src/swdist").rglob("[a-z]*.py"):
-        assert f"./usr/lib/micropython/swdist/{path.stem}.mpy" in names | optional
+    found = [name for name in names if name.endswith(".mpy")]
+    assert sorted(Path(name).stem for name in found) == ["__init__", "core", "netd", "switchd"]
     assert not any(name.endswith(".py") for name in names)
 
 
 def test_source_may_be_packed_instead(tmp_path):
     data = parts(make(tmp_path, "--modules", "py")["swdist"])["./data.tar.gz"]
-    text = (ROOT / "src/swdist/netd.py").read_text()
+    text = ipk_const.flat((ROOT / "src/swdist/netd.py").read_text())
+    assert "from swdist.node import Node\n" in text
     assert text_of(data, "./usr/lib/micropython/swdist/netd.py") == text
 
 
@@ -186,6 +190,14 @@ def test_secret_key_never_gets_into_a_keyring(tmp_path):
     ca, secret = make_ca(tmp_path)
     (ca / "alice").write_bytes(secret.read_bytes())
     assert "alice is not a public key" in refused(ca)
+
+
+@pytest.mark.parametrize("name", ["network~", "alice.pub.bak", "threshold.apk-new"])
+def test_what_an_editor_has_left_never_gets_into_a_keyring(tmp_path, name):
+    ca, _ = make_ca(tmp_path)
+    (ca / ".git").mkdir()  # while this is nobody's mistake
+    (ca / name).write_bytes((ca / "network").read_bytes())
+    assert f"{name} is not a public key" in refused(ca)
 
 
 def test_directory_without_keys_makes_no_keyring(tmp_path):

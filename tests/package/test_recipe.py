@@ -82,7 +82,9 @@ def installed(folder):
     return {"./" + str(p.relative_to(folder)): p.stat().st_mode for p in folder.rglob("*")}
 
 
-@pytest.mark.parametrize("name", ["swdist", "swdist-install", "swdist-sntp", "swdist-utils"])
+@pytest.mark.parametrize(
+    "name", ["swdist", "swdist-install", "swdist-page", "swdist-sntp", "swdist-utils"]
+)
 def test_recipe_installs_what_make_ipk_packs(make, tmp_path, packages, name):
     done = make(name)
     assert done.returncode == 0, done.stderr
@@ -92,7 +94,7 @@ def test_recipe_installs_what_make_ipk_packs(make, tmp_path, packages, name):
     for member in ipk:
         if member.isfile():
             assert found[member.name] & 0o100 == member.mode & 0o100, member.name
-    for path in (tmp_path / name / "usr/lib/micropython/swdist").iterdir():
+    for path in (tmp_path / name / "usr/lib/micropython/swdist").glob("*"):
         member = "./" + str(path.relative_to(tmp_path / name))
         assert path.read_bytes() == read(parts(packages[name])["./data.tar.gz"], member)
 
@@ -125,7 +127,8 @@ def project(tmp_path):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / folder, tmp_path / "project" / folder, ignore=ignored)
     (tmp_path / "project/tools").mkdir()
-    shutil.copy(ROOT / "tools/ipk_const.py", tmp_path / "project/tools")
+    for name in ("ipk_const", "ipk_bundle", "ipk_scopes", "ipk_text"):
+        shutil.copy(ROOT / f"tools/{name}.py", tmp_path / "project/tools")
     return tmp_path / "project"
 
 
@@ -169,14 +172,16 @@ def test_recipe_builds_anew_what_has_changed(make, project, tmp_path, ca):
     assert len(set(seen)) == len(seen)
 
 
-NAMES = ("swdist", "swdist-install", "swdist-keyring", "swdist-sntp", "swdist-utils")
+NAMES = (
+    "swdist", "swdist-install", "swdist-keyring", "swdist-page", "swdist-sntp", "swdist-utils",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_scripts_of_the_recipe_are_shell(make, name):
     found = [make(f"{name}-{which}", MAKEFLAGS="").stdout for which in ("postinst", "postrm")]
     found = [script for script in found if script.strip()]
-    assert len(found) == {"swdist": 2, "swdist-utils": 0}.get(name, 1)
+    assert len(found) == {"swdist": 2, "swdist-utils": 0, "swdist-page": 0}.get(name, 1)
     for script in found:
         assert script.startswith("#!/bin/sh\n") and "${IPKG_INSTROOT}" in script
         done = subprocess.run(["shellcheck", "-"], input=script, capture_output=True, text=True)

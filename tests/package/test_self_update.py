@@ -152,7 +152,7 @@ HANG = "def main(argv):\n    while True:\n        pass\n\nmain(0)\n"
 BROKEN = {
     "syntax error": ({"switchd": "def main(:\n"}, "switchd ended 5 times"),
     "hang": ({"switchd": HANG}, "switchd hung"),
-    "missing module": ({"switcher": None}, "switchd ended 5 times"),
+    "missing module": ({"core": None}, "switchd ended 5 times"),
     "end at once": ({"switchd": "raise SystemExit(0)\n"}, "switchd ended 5 times"),
     "network side that hangs": ({"netd": HANG}, "not confirmed in time"),
 }
@@ -195,7 +195,7 @@ def test_confirmed_swdist_that_rots_on_flash_gives_way_to_the_image_s(field, pac
     rid = field.hand_in("1.1.0", "--payload", tree)
     field.wait(lambda: field.runs("1.0.1", rid), "the release's own swdist")
     slot = field.router.root / "usr/share/swdist/state/slots" / rid
-    (slot / payload.CODE / "switcher.mpy").write_bytes(b"rot")
+    (slot / payload.CODE / "switchd.mpy").write_bytes(b"rot")
     field.router.run("kill -9 $(cat /var/run/swdist-switchd.pid)")
     field.wait(lambda: field.status("switch")["swdist"] == TODAY, "the image's switchd")
     assert field.status("switch")["active"]["id"] == rid

@@ -97,6 +97,13 @@ def head_cases():
         ("stable with End", text(End="2026-11-25T03:00:00Z"), False),
         ("experimental without End", text(Channel="experimental"), False),
         ("End at Start", text(**{**EXPERIMENTAL, "End": BASE["Start"]}), False),
+        ("a word on time", text(**WITHDRAWN, Clock_Horizon="1"), True),
+        ("its longest horizon", text(**WITHDRAWN, Clock_Horizon="43200"), True),
+        ("its horizon is longer", text(**WITHDRAWN, Clock_Horizon="43201"), False),
+        ("its horizon is 0", text(**WITHDRAWN, Clock_Horizon="0"), False),
+        ("its horizon is no number", text(**WITHDRAWN, Clock_Horizon="20m"), False),
+        ("a horizon with a payload", text(Clock_Horizon="900"), False),
+        ("a critical horizon", text(**{**WITHDRAWN, "!Clock_Horizon": "900"}), False),
         ("withdrawn with a payload", text(Withdrawn="yes"), False),
         ("withdrawn, but no", text(**{**WITHDRAWN, "Withdrawn": "no"}), False),
     ] + [

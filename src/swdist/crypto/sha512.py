@@ -25,14 +25,18 @@ def _root(x, power):
         root = y
 
 
-# Section 4.2.3 and 5.3.5: the first 64 bits of the fractional parts of roots of the first primes.
-_K = [_root(p << 192, 3) & _M for p in _primes(80)]
-_H = [_root(p << 128, 2) & _M for p in _primes(8)]
+# Section 4.2.3 and 5.3.5: the first 64 bits of the fractional parts of roots of the first primes. At
+# the first digest: who has `usign` needs none, and they leave 0.6 MB behind.
+_K = []
+_H = []
 
 
 def sha512(data, meanwhile=None):
     """The 64-byte digest of a bytes-like object. Allocates no more than a few blocks at a time.
     meanwhile(): called before each block of 128 bytes."""
+    if not _K:
+        _K.extend([_root(p << 192, 3) & _M for p in _primes(80)])
+        _H.extend([_root(p << 128, 2) & _M for p in _primes(8)])
     n = len(data)
     tail = bytes(data[n - n % 128 :]) + b"\x80"
     tail += bytes(-(len(tail) + 16) % 128) + pack("!QQ", 0, n * 8)

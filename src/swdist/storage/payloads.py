@@ -93,10 +93,15 @@ class Payloads:
     def load(self, tick=None):
         """Verifies all that is there again. tick() is called between pieces."""
         for path, in_ram in ((self._path, False), (self._ram_path, True)):
-            for name in self._fs.listdir(path) if path else ():
-                pid = from_hex(name, 32)
-                if pid is not None:
-                    self.scan(self.new(pid, in_ram), tick)
+            names = path
+            while names:  # a listing is bounded, and what is of no use in it is removed
+                names = [n for n in self._fs.listdir(path) if from_hex(n, 32) not in self.held]
+                for name in names:
+                    pid = from_hex(name, 32)
+                    if pid is not None:
+                        self.scan(self.new(pid, in_ram), tick)
+                    else:
+                        self._fs.rmtree(path + "/" + name)
 
     def new(self, pid, in_ram):
         path = (self._ram_path if in_ram else self._path) + "/" + to_hex(pid)
@@ -315,7 +320,7 @@ class Payloads:
         """Keeps the pieces behind the last one held that `view` begins with, as many of them as are
         whole: (how many bytes they had, None), or (those of the good ones, what is wrong)."""
         entries = bytes(self.entries(h, h.held, BATCH))
-        lengths = []
+        kept = []
         taken = 0
         why = None
         for at in range(0, len(entries), ENTRY_BYTES):
@@ -324,12 +329,12 @@ class Payloads:
                 break
             digest = sha256(view[taken : taken + sent])[:DIGEST_BYTES]
             if digest != entries[at : at + DIGEST_BYTES]:
-                why = "piece %d: digest is not the index's" % (h.held + len(lengths))
+                why = "piece %d: digest is not the index's" % (h.held + len(kept))
                 break
             taken += sent
-            lengths.append(sent)
-        if lengths:
-            self._write(h, view[:taken], lengths)
+            kept.append(sent)
+        if kept:
+            self._write(h, view[:taken], kept)
         return taken, why
 
     def _write(self, h, view, lengths):
