@@ -63,6 +63,33 @@ def test_a_transfer_over_link_local_addresses(neighbour):
     assert client.recv() is None
 
 
+def test_of_several_link_local_addresses_one_is_its_own(neighbour):
+    name, peer = neighbour
+    assert ifaces.own_address(name) is None
+    subprocess.run(["ip", "address", "add", "fe80::1/64", "dev", name, "nodad"], check=True)
+    try:
+        port = free_port()
+        own = ifaces.own_address(name)
+        assert own == peer[:16]
+        ears = link.Link([name], port)
+        with open(f"/sys/class/net/{name}/iflink") as f:
+            other = int(f.read())
+        far = link.socket6(port, True)
+        far.setsockopt(41, 20, link.GROUP + struct.pack("@I", other))
+        far = net.Udp(far, False, None, None, 0)
+        assert ears.broadcast(b"said") == 1
+        assert receive(far)[:2] == (b"said", own + struct.pack("!I", other))
+        far.close()
+        client = net.udp(own + peer[16:])
+        assert client.send(own + peer[16:], port, b"asked")
+        assert receive(ears.sockets[0])[1][:16] == own
+        ears.close()
+        client.close()
+    finally:
+        subprocess.run(["ip", "address", "del", "fe80::1/64", "dev", name], check=True)
+    assert ifaces.own_address(name) is None
+
+
 def test_the_link_joins_its_group_and_drops_foreign_sources(neighbour):
     name, peer = neighbour
     port = free_port()

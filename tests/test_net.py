@@ -43,7 +43,7 @@ def test_sockets_on_links():
         text=True,
         timeout=60,
     )
-    assert done.returncode == 0 and "7 passed" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "8 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_raw_addresses_of_micropython_are_what_the_kernel_takes(monkeypatch):

@@ -31,6 +31,26 @@ MAX_CHUNK_BYTES = 65536
 STATUS_US = 1000000  # at most so often
 REFRESH_US = 5000000
 SAVE_TIME_US = 3600000000
+NTPD_S = 900  # it speaks each 11 minutes
+NTPD_US = 100000  # allowed for the way to its server, of which it says nothing
+NTPD_STRATUM = 10  # a server that follows the mesh has one above
+
+
+def by_ntpd(said, now):
+    """(by how many us the system's clock may be wrong, None) or (None, why it is nothing to go by),
+    by what ntpd has told files/etc/hotplug.d/ntp: when, its stratum, and its last offset."""
+    try:
+        up_s, stratum, offset = str(said or b"", "ascii").split()
+        age_s = now // 1000000 - int(up_s)
+        stratum = int(stratum)
+        error = int(abs(float(offset)) * 1000000) + NTPD_US
+    except (ValueError, OverflowError):
+        return None, "neither the kernel nor ntpd calls the system's clock synchronised"
+    if not 0 <= age_s <= NTPD_S:
+        return None, "ntpd has said nothing for %d s" % age_s
+    if not 1 <= stratum <= NTPD_STRATUM:
+        return None, "ntpd's stratum is %d: it may follow this mesh" % stratum
+    return (error, None) if error <= 1000000 else (None, "ntpd's offset is %s s" % offset)
 
 
 class Netd:
@@ -50,6 +70,7 @@ class Netd:
         self.sntp = None
         self._ears = [self.link, self.server]
         self._why = [None] * 3  # as it was said last
+        self.no_reference = None  # why there is none, with option reference 'auto'
         if conf.sntp != "off" or conf.reference == "broadcast":
             from swdist.sntp import Sntp
 
@@ -72,7 +93,6 @@ class Netd:
         self.store = Store(fs, conf.store, trust, log, room)
         self.store.load()
         clock = Clock(self._saved_time_us(), conf.boot_horizon_s * 1000000, 4000000)
-        clock.lone_us = conf.lone_s * 1000000
         self.gets = [ports.Port(self.poller) for _ in range(DOWNLOADS)]
         self.puts = [ports.Port(self.poller, i) for i in range(UPLOADS)]
         gets = [Get(p.send, platform.rand, MAX_CHUNK_BYTES) for p in self.gets]
@@ -94,7 +114,7 @@ class Netd:
         )
         self.node.beacon_us = conf.beacon_ms * 1000
         if rollcall:
-            name = (fs.read("/proc/sys/kernel/hostname", 64) or b"").strip()
+            name = rollcall.hostname()
             self.node.rollcall = rollcall.Rollcall(fs, conf.run + "/mesh", name)
         if ram is not None and hasattr(install, "ownflash"):  # an older package has none
             args = fs, conf, self.store.payloads, self.ipc, self.node.fetch.wake
@@ -217,8 +237,13 @@ class Netd:
                 self.puts[i].close()
 
     def _refer(self):
-        """A system clock that NTP or GPS keep is a reference for this node."""
+        """A system clock that NTP or GPS keep is a reference for this node, by what the kernel or
+        ntpd says."""
         error = libc.reference_error()
+        self.no_reference = None
+        if error is None:
+            said = self.fs.read(self.conf.run + "-ntp", 99)
+            error, self.no_reference = by_ntpd(said, self.counter.counter_us())
         if error is not None:
             now = self.counter.counter_us()
             self.node.clock.reference(self.counter.wall_us(), error, now)
@@ -268,6 +293,7 @@ class Netd:
     def _write_status(self, now):
         status = self.node.status(now)
         status["swdist"] = VERSION
+        status["no_reference"] = self.no_reference
         for name in ("tx_datagrams", "tx_bytes", "rx_datagrams", "rx_bytes"):
             status[name] = getattr(self.poller, name)
         path = self.conf.run + "/net.json"

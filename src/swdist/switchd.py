@@ -31,7 +31,7 @@ HOOK_S = 20  # a hook that takes longer has failed
 TELL_US = 5000000  # the network side is told at least so often what runs
 LOOK_US = 60000000  # the store is read at least so often: a message may be lost
 BURST = 32  # messages taken in one turn
-MAX_NAMES = 256  # directories of the store that are looked at
+MAX_SEEN = 256  # releases that were refused are known again
 CHECK_US = 10000000  # a look at an unknown release costs so much time, on average;
 CHECKS = 96  # but so many may come at once: more than a store holds
 MAX_RECORD_BYTES = 65536
@@ -54,29 +54,27 @@ class Switchd:
             install.flashed(fs, conf)
         self.slots = Slots(fs, conf.store, conf.state)
         self.here = choose.Here(conf.board, config.kinds(conf, fs), conf.groups, self._lot())
-        try:
-            floor_s = int(fs.read(conf.state + "/time", 12) or b"0")
-        except ValueError:
-            floor_s = 0
         self.switcher = Switcher(
-            self.slots, self.here, choose.factory(conf.factory_version), floor_s,
-            conf.confirm_s * 1000000, self._hook, self._record, log, conf.hold,
+            self.slots, self.here, choose.factory(conf.factory_version),
+            self._number(conf.state + "/time"), conf.confirm_s * 1000000, self._hook,
+            self._record, log, conf.hold,
         )  # fmt: skip
         self.flash = None
         if install:
             self.flash = install.Flash(fs, conf, platform.rand, self.switcher, self._hook, log)
         # RUN belongs to the network side's user, who could put a link in the place of what root is
-        # about to open or chown there. So both are made beside it, and renamed into it.
+        # about to open or chown there, or a folder. So the socket lies beside it, and files are
+        # made there, and renamed into it.
         self._aside = conf.run + ".switchd"
-        self.ipc = unixsock.Unix(self._aside)
+        sock = conf.run + ".sock"
+        self.ipc = unixsock.Unix(sock)
         self._own = None
         if hasattr(install, "ownflash"):  # an older package has none
             self._own = install.ownflash.Giver(fs, conf, self._put, self.ipc)
-        fs.chmod(self._aside, 0o600)
+        fs.chmod(sock, 0o600)
         ids = platform.user_ids(conf.user) if conf.user else None
         if ids is not None:
-            fs.chown(self._aside, *ids)
-        fs.rename(self._aside, conf.run + "/switch.sock")
+            fs.chown(sock, *ids)
         self.poller = net.Poller()
         self.poller.register(self.ipc)
 
@@ -91,6 +89,12 @@ class Switchd:
             except OSError as e:
                 self.log.error("disk: %s" % e)
         return lot
+
+    def _number(self, path):
+        try:
+            return int(self.fs.read(path, 20) or b"0")
+        except ValueError:
+            return 0
 
     def run(self):
         stop = platform.stop_fd()
@@ -147,12 +151,14 @@ class Switchd:
     def _hand_over(self, now):
         """The counter goes on in the next process, so the mesh time holds there too; without it an
         experiment would be left at once."""
+        self._put(".spent", b"%d" % self.switcher.pace.until)
         self._put(".time", ipc.pack_time(*self.switcher.time(now)))
 
     def _take_over(self, now):
         path = self.conf.run + ".time"
         message = ipc.parse(self.fs.read(path, 99) or b"")
         if message is not None:
+            self.switcher.pace.until = self._number(self.conf.run + ".spent")
             self.fs.remove(path)
             self.switcher.set_time(*message[1:], now)
 
@@ -180,7 +186,7 @@ class Switchd:
         """Reads the store, up to the first release that is not known yet and checks that one, so
         that a turn takes no longer than one check. True while there are more."""
         store = self.conf.store + "/releases"
-        for name in self.fs.listdir(store)[:MAX_NAMES]:
+        for name in self.fs.listdir(store):
             rid = from_hex(name, 32)
             if rid is None or rid in self._held or rid in self._seen:
                 continue
@@ -211,7 +217,7 @@ class Switchd:
             self._held = {r.rid: r for r in held.values()}
         else:
             self.log.warn("refused %s in the store: %s" % (to_hex(rid[:4]), why))
-        self._seen = self._seen[-MAX_NAMES:] + [rid]
+        self._seen = self._seen[-MAX_SEEN:] + [rid]
 
     def _hook(self, release, name):
         """Package manager or sysupgrade, the slot's own hook, then the operator's, in order: 0, or
@@ -291,9 +297,10 @@ class Switchd:
             "failed": [to_hex(f) for f in self.slots.failed()],
             "why": self.slots.reasons(),
             "prepared": [
-                to_hex(x.rid) for x in self.switcher.releases if self.slots.prepared(x.rid)
+                to_hex(x.rid) for x in self.switcher.choosing.releases if self.slots.prepared(x.rid)
             ],
             "hold": bool(self.conf.hold),
+            "flash": self.flash and self.flash.planned(),
             "synced": self.switcher.synced,
             "counter_us": self.counter.counter_us(),
             "swdist": VERSION,

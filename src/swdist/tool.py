@@ -8,7 +8,7 @@ import sys
 import time
 
 from swdist import VERSION
-from swdist.commands import metrics, rollcall, words
+from swdist.commands import metrics, page, rollcall, words
 from swdist.commands.asked import Refused, absolute, process, said
 from swdist.commands.texts import ms, peer_text, utc
 from swdist.crypto import ucryptolib
@@ -61,9 +61,19 @@ def clock(fs, conf):
         "synced": net["synced"],
         "error_us": None if net["error_us"] == UNKNOWN else net["error_us"],
         "reference": net["reference"],
+        "no_reference": None if net["reference"] else why_none(net, conf),
         "steps": net["steps"],
         "neighbours": rows,
     }
+
+
+def why_none(net, conf):
+    why = "option reference is off"
+    if conf.reference == "broadcast":
+        why = "no NTP server's broadcasts are heard"
+    elif conf.reference == "auto":
+        why = net.get("no_reference") or "it has yet to be asked"
+    return "none: " + why
 
 
 def show_clock(f):
@@ -72,7 +82,7 @@ def show_clock(f):
     print("state       %s; %d steps since start" % (state, f["steps"]))
     error = "unknown" if f["error_us"] is None else "at most " + ms(f["error_us"])
     print("error       %s, towards the neighbours" % error)
-    print("reference   %s" % ("followed" if f["reference"] else "none"))
+    print("reference   %s" % (f["no_reference"] or "followed"))
     print("system      %s ahead of the mesh" % ms(f["system_ahead_us"]))
     for n in f["neighbours"]:
         verdict = "  DISAGREES" if n["disagrees"] else "" if n["synced"] else "  not synced"
@@ -219,13 +229,20 @@ def show_status(f):
 # --- inject
 
 
+def is_root():
+    with open("/proc/self/status") as f:
+        return "Uid:\t0\t" in f.read(4096)
+
+
 def put(fs, conf, path):
     """Verified here, taken over by the network side, which starts again for it."""
     trust = verify.load_ca(fs, conf.ca)
     ids = platform.user_ids(conf.user) if conf.user else None
     with open(absolute(path), "rb") as f:
-        if ids is not None:
-            platform.drop_privileges(ids)  # what is written is then the network side's
+        # What is written is then the network side's; and root would follow its links.
+        if ids is not None and not platform.drop_privileges(ids) and ids[0] and is_root():
+            how = "start-stop-daemon -S -c %s -x /usr/bin/swdist -- inject" % conf.user
+            raise Refused("this runtime can't give up root; %s %s" % (how, absolute(path)))
         ucryptolib.use(*native.find(fs, conf.run))
         release, why = inject.put(fs, conf.store, trust, f, conf.quota_kb * 1024)
     if why is not None:
@@ -257,6 +274,14 @@ def await_taken(fs, conf, rid):
     raise Refused("it is in the store, but the network side has not taken it; see swdist log")
 
 
+def for_page(fs, conf):
+    return page.document(fs, conf, said(fs, conf, "net"), status(fs, conf), mesh(fs, conf))
+
+
+def show_json(found):
+    print(json.dumps(found))
+
+
 def show_metrics(rows):
     sys.stdout.write(metrics.exposition(rows))
 
@@ -267,6 +292,7 @@ ASKED = {
     "status": (status, show_status),
     "mesh": (mesh, show_mesh),
     "metrics": (metrics.rows, show_metrics),
+    "page": (for_page, show_json),  # for files/www/cgi-bin/swdist
 }
 
 
@@ -308,8 +334,11 @@ def main(argv):
             fs.write_atomic(path, metrics.exposition(found).encode())
             return 0
     except (Refused, ValueError, OSError) as e:
-        sys.stderr.write("swdist %s: %s\n" % (command, e))
-        return 1
+        if command == "page":  # whose reader has no other place for it
+            found = {"trouble": [str(e)]}
+        else:
+            sys.stderr.write("swdist %s: %s\n" % (command, e))
+            return 1
     if as_json:
         print(json.dumps(found))
     elif command == "inject":

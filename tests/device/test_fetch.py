@@ -431,6 +431,7 @@ def test_crowd_that_offers_what_nobody_has_leaves_one_download_to_others():
     w.store.payload = Held()
     w.f.has(15, PID, 50, 1, 16)
     for i in range(15):
+        w.table.rows[i].once = False
         w.f.offer(i, bytes([i + 1] * 32), 8)
     w.tick()
     assert sorted([s.what for s in w.f.slots]) == [fetch.MANIFEST, fetch.RUN]
@@ -448,16 +449,85 @@ def test_full_table_lets_newcomers_in_now_and_then_but_keeps_who_gave():
         w.table.rows[i].praise(0, 0, 27183)
     w.table.rows[7].blame(w.now, 1, 16)
     taken = []
-    for _ in range(1000):
+    for n in range(1000):
         w.now += S
         for row in w.table.rows:
             row.heard_at = w.now
-        i = w.table.place(w.now, w.rand)
+            row.once = False
+        i = w.table.place(b"%d" % (n // 2), w.now, w.rand)  # each is heard twice
         if i >= 0:
             taken.append(i)
             w.meet(i)
     assert taken[0] == 7 and 3 not in taken and 4 not in taken
-    assert 1000 // 32 <= len(taken) <= 1000 // 16 + 1
+    assert 1000 // 32 <= len(taken) <= 1000 // 16 + 2
+
+
+def test_table_after_a_start_is_not_theirs_who_make_up_names():
+    """Twenty a second, heard once each, from the first moment on; one neighbour speaks as well."""
+    w = World(0)
+    honest = b"h" * 20
+    met = []
+
+    def hear(peer):
+        i = w.table.find(peer)
+        if i < 0:
+            i = w.table.place(peer, w.now, w.rand)
+            if i < 0:
+                return
+            w.table.rows[i].take(peer, 1, w.now)
+        row = w.table.rows[i]
+        row.heard_at = w.now
+        row.replaces(peer, 1)
+        if peer == honest:
+            met.append(w.now)
+            if len(met) == 2:
+                assert not row.once
+                row.praise(0, 0, 27183)
+
+    began = w.now
+    for n in range(2000):
+        hear(b"%020d" % n)
+        if n % 20 == 19:
+            hear(honest)
+        w.now += S // 20
+    assert met[0] - began < 3 * S and len(met) >= 97
+
+
+def test_who_has_given_something_is_not_left_for_strangers():
+    w = fetching(16, has=100)
+    sources = w.f._sources
+    good = w.table.rows[3]
+    good.praise(0, 0, 27183)
+    busy = w.f.slots[0]  # what it gives already
+    busy.what, busy.row, busy.get.state = fetch.RUN, 3, RUNNING
+    assert sources.best(PID, 1, w.now) == 3  # the others were heard once
+    for row in w.table.rows:
+        row.once = False
+    asked = []
+    for _ in range(40):
+        asked.append(sources.best(PID, 1, w.now))
+        w.now += S // 10
+    assert len(asked) - asked.count(3) in (1, 2), asked  # in four seconds
+    good.wait_until = w.now + S // 10
+    assert [sources.best(PID, 1, w.now) for _ in range(9)][1:] == [-1] * 8
+    good.wait_until = w.now + 60 * S
+    assert sources.best(PID, 1, w.now) not in (-1, 3)
+
+
+def test_two_ports_that_are_said_of_one_neighbour_are_not_tried_before_the_usual_one():
+    row = Neighbours().rows[0]
+    row.take(b"p" * 20, 1, 0)
+    row.serves_at(27183)
+    row.serves_at(0)
+    assert row.port() == 27183
+    row.serves_at(9)
+    assert row.port() == 27183
+    row.blame(0, 1, 16)
+    assert row.port() == 9
+    row.praise(0, 0, 27183)
+    row.serves_at(65535)
+    row.blame(0, 1, 16)
+    assert row.port() == 27183
 
 
 def test_who_gave_the_last_pieces_is_asked_for_the_next_ones_unannounced():

@@ -11,6 +11,7 @@ from swdist.shell import native, platform, ports, unixsock
 from swdist.trust import verify
 
 FS = platform.Fs()
+S = 1000000
 
 
 class Conf:
@@ -23,7 +24,6 @@ class Conf:
     groups = ()
     boot_horizon_s = 0
     beacon_ms = 0
-    lone_s = 60
     tftp_port = 0
     sntp = "off"
     reference = "off"
@@ -41,10 +41,10 @@ class Watched(platform.Fs):
             self.notes.append("read")
         return FS.read(path, limit)
 
-    def listdir(self, path):
+    def listdir(self, path, *most):
         if path.startswith(self.folder):
             self.notes.append("listdir")
-        return FS.listdir(path)
+        return FS.listdir(path, *most)
 
 
 def test_root_is_given_up_after_the_sockets_are_open_and_before_the_store_is_touched():
@@ -65,10 +65,34 @@ def test_root_is_given_up_after_the_sockets_are_open_and_before_the_store_is_tou
         d = netd.Netd(conf, Log(), fs, trust, platform.Clock(), give_up_root)
         for s in d.link.sockets + d.server.sockets + [d.ipc]:
             s.close()
-        assert d.node.clock.lone_us == 60000000
         assert notes[0] == "user" and "listdir" in notes and "read" in notes
     finally:
         FS.rmtree(root)
+
+
+def test_what_ntpd_says_is_a_reference_where_it_is_fresh_and_no_echo_of_the_mesh():
+    s = 1000000
+    for said, error, word in (
+        (b"1000 2 0.000250\n", 100250, None),
+        (b"1000 2 -0.25", 350000, None),
+        (b"1000 10 1e-3", 101000, None),
+        (None, None, "neither"),
+        (b"", None, "neither"),
+        (b"1000 2", None, "neither"),
+        (b"1000 2 inf", None, "neither"),
+        (b"1000 2 nan", None, "neither"),
+        (b"1000 x 0.1", None, "neither"),
+        (b"1000 \xff 0.1", None, "neither"),
+        (b"1000 2 12.5", None, "offset"),
+        (b"1000 11 0.001", None, "stratum"),
+        (b"1000 16 0.001", None, "stratum"),
+        (b"1000 0 0.001", None, "stratum"),
+        (b"100 2 0.001", None, "nothing for 910 s"),
+        (b"1011 2 0.001", None, "nothing"),
+    ):
+        found, why = netd.by_ntpd(said, 1010 * s)
+        assert found == error and (why is None) == (word is None), (said, found, why)
+        assert word is None or word in why, why
 
 
 class Empty:
@@ -103,6 +127,9 @@ class NodeClock:
 
 
 class Bare(netd.Netd):
+    fs = FS
+    conf = Conf()
+
     def __init__(self):
         self.counter = platform.Clock()
         self.node = self
@@ -112,10 +139,16 @@ class Bare(netd.Netd):
 def test_a_synchronised_system_clock_is_told_to_the_clock_and_no_other():
     real = netd.libc.reference_error
     bare = Bare()
+    bare.conf.run = "/tmp/swdist-test-" + to_hex(platform.rand_bytes(8))
     try:
         netd.libc.reference_error = lambda: None
         bare._refer()
-        assert bare.clock.told is None
+        assert bare.clock.told is None and bare.no_reference.startswith("neither")
+        said = b"%d 2 0.001" % (bare.counter.counter_us() // S)
+        FS.write_atomic(bare.conf.run + "-ntp", said)
+        bare._refer()
+        assert bare.clock.told[1] == 101000 and bare.no_reference is None
+        FS.remove(bare.conf.run + "-ntp")
         netd.libc.reference_error = lambda: 1500
         bare._refer()
     finally:

@@ -241,6 +241,27 @@ def test_stranger_s_datagrams_fill_no_table():
         assert node.rejects[4] > 4000
 
 
+def test_one_address_on_several_nodes_is_said_once():
+    with Folder() as root:
+        world = World(root, 2)
+        node = world.stations[1].node
+        sent = []
+        world.put = lambda source, peer, sport, port, buf, n: sent.append(bytes(buf[:n]))
+        world.run(3)
+        beacon = [d for d in sent if d[4] == 1][0]
+        said = []
+        node.log.warn = said.append
+        for twins, more in ((1, 0), (2, 1), (3, 1), (5, 1)):
+            said.clear()
+            node._twice_said = False
+            for i in range(100):
+                data = bytearray(beacon)
+                data[16:24] = bytes([i % twins + 1] * 8)  # nonce
+                node.receive(bytes([254, 128] + [twins] * 18), 27182, data, len(data), world.now)
+            assert len(said) == more, (twins, said)
+            assert not more or "of several nodes" in said[0]
+
+
 def test_superseded_release_costs_no_signature_check_whatever_is_said_of_it():
     with Folder() as root:
         world = World(root, 6)

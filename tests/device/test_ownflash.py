@@ -41,7 +41,7 @@ class Router(Net):
         self.write(RUNS.data)
         self.kept(RUNS)
         self.net = unixsock.Unix(self.conf.run + "/net.sock")
-        self.switch = unixsock.Unix(self.conf.run + "/switch.sock")
+        self.switch = unixsock.Unix(self.conf.run + ".sock")
         self.now = 1000000
         self.asked = []
         self.begin()

@@ -420,3 +420,61 @@ def test_power_cut_at_any_operation_leaves_a_whole_slot_active_and_what_was_begu
         if done:
             break
     assert done and cuts >= 25
+
+
+class Full:
+    """Files on flash that somebody fills again at once, to the last byte, whatever is set free:
+    nothing new can be written, and no file grows."""
+
+    def __init__(self):
+        self.full = False
+
+    def __getattr__(self, name):
+        return getattr(REAL, name)
+
+    def open(self, path, mode):
+        if self.full and mode not in ("rb", "r+b"):
+            raise OSError(28)
+        return REAL.open(path, mode)
+
+    def write_atomic(self, path, data):
+        with self.open(path + ".tmp", "wb") as f:
+            f.write(data)
+        REAL.rename(path + ".tmp", path)
+
+    def free(self, path):
+        return 0 if self.full else REAL.free(path)
+
+
+def test_flash_that_is_full_does_not_keep_a_node_from_going_back():
+    with World() as w:
+        fs = Full()
+        held = w.slots(fs)
+        good, bad = sha256(b"good"), sha256(b"bad")
+        for rid in (good, bad):
+            fs.mkdirs(held.path(rid))
+        held.activate(good, True)
+        held.confirm(good)
+        held.activate(bad, True)
+        held.collect(())
+        reserve = w.state + "/reserve"
+        assert len(fs.listdir(reserve)) == 4
+        fs.full = True
+        held.fail(bad, "ill")
+        held.activate(good, False)
+        held.confirm(good)
+        for x in (held, w.slots(fs)):
+            assert x.active() == x.confirmed() == good and x.failed() == [bad]
+            assert x.reasons() == ["ill"] and not x.company()
+        held.collect((bad,))
+        assert len(fs.listdir(reserve)) == 0
+        try:
+            held.activate(bad, True)
+            raise AssertionError("what was held in reserve is spent")
+        except OSError:
+            pass
+        fs.full = False
+        held.collect((bad,))
+        assert len(fs.listdir(reserve)) == 4
+        held.activate(bad, True)  # of which the reserve is none
+        assert REAL.size(w.state + "/active") == 65 and held.active() == bad and held.company()

@@ -11,6 +11,7 @@ from swdist.shell.platform import Fs
 from swdist.storage.room import Room
 from swdist.storage.store import RESERVE, SCRUB_TURNS, Store
 from swdist.trust.choose import Here
+from swdist.trust.dates import Dates
 
 PAYLOAD = Made(bytes([i * 7 % 251 for i in range(CHUNK)]) + b"b" * CHUNK + b"end")
 KB = 1024
@@ -674,3 +675,31 @@ def test_nothing_is_read_again_where_nothing_is_held():
         add(b.store, lines=[PAYLOAD])
         scrub(b.store, 3)
         assert b.log.lines == []
+
+
+def test_date_that_was_doubted_is_so_after_a_restart():
+    with Box() as b:
+        fine, odd = add(b.store, "1.1.0"), add(b.store, "1.2.0")
+        for r, signed in ((fine, 1000), (odd, 90 * 86400)):
+            r.manifest.signed_at_s = signed
+        assert b.store.newest_signed_at_s() == 90 * 86400
+        assert b.store.newest_signed_at_s(89 * 86400 + 1) == 90 * 86400
+        assert b.store.newest_signed_at_s(88 * 86400) == 1000
+        assert b.store.newest_signed_at_s() == 1000
+        dates = Dates(b.fs, b.path + "/doubted")
+        assert dates.newest_s([fine, odd]) == 1000
+        for data in (b"", b"x" * 9999, b"\xff" * 64 + b"\n" + bytes(64)):
+            b.fs.write_atomic(b.path + "/doubted", data)
+            assert Dates(b.fs, b.path + "/doubted").newest_s([fine, odd]) == 90 * 86400
+
+
+def test_a_word_on_time_is_news_once_and_not_after_a_start():
+    with Box() as b:
+        words = []
+        for version, horizon in (("2.0.0", 901), ("1.0.0", 902), ("3.0.0", 903)):
+            add(b.store, version, (), more="Clock-Horizon: %d\n" % horizon)
+            words.append(b.store.new_word_s())
+            words.append(b.store.new_word_s())
+        assert words == [901, 0, 0, 0, 903, 0], words
+        b.store.load()
+        assert b.store.new_word_s() == 0

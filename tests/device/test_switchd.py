@@ -9,6 +9,7 @@ from swdist.crypto.ucryptolib import sha256
 from swdist.formats import ipc
 from swdist.formats.bits import to_hex
 from swdist.shell import libc, platform, unixsock
+from swdist.storage.catalogue import Catalogue
 from swdist.switchd import Switchd
 from swdist.trust import choose, verify
 
@@ -19,18 +20,20 @@ S = 1000000
 class Trust:
     """Takes manifests that begin with `good MINOR REVISION`, and counts the checks."""
 
+    baked = ()
+
     def __init__(self):
         self.checks = 0
 
     def check(self, manifest, signatures):
         self.checks += 1
         words = str(manifest, "ascii").split()
-        if words[0] != "good" or signatures != b"signed":
+        if words[:1] != ["good"] or signatures != b"signed":
             return None, "signatures: 0 of the 1 needed"
         m = choose.factory((1, int(words[1]), 0)).manifest
         m.revision = int(words[2])
         m.rid = sha256(manifest)
-        return verify.Release(m), None
+        return verify.Release(m), signatures
 
     def adopt(self, release):
         return False
@@ -73,7 +76,7 @@ class World:
     def look(self, now=0):
         while self.d._look(now):
             pass
-        return sorted([r.manifest.version[1] for r in self.d.switcher.releases])
+        return sorted([r.manifest.version[1] for r in self.d.switcher.choosing.releases])
 
 
 def link(target, path):
@@ -84,7 +87,7 @@ def test_links_in_the_run_folder_lead_root_nowhere():
     with World() as w:
         victim = w.root + "/victim"
         FS.write_atomic(victim, b"mine")
-        for name in ("switch.json", "switch.json.tmp", "switch.sock"):
+        for name in ("switch.json", "switch.json.tmp"):
             if FS.size(w.conf.run + "/" + name) is not None:
                 FS.remove(w.conf.run + "/" + name)
             link(victim, w.conf.run + "/" + name)
@@ -93,9 +96,43 @@ def test_links_in_the_run_folder_lead_root_nowhere():
         w.d = Switchd(w.conf, Log(), FS, w.trust, platform.Clock())
         assert FS.read(victim, 99) == b"mine"
         assert platform.run(("test", "-x", victim), 5) != 0
-        assert platform.run(("test", "-S", w.conf.run + "/switch.sock"), 5) == 0
         status = json.loads(FS.read(w.conf.run + "/switch.json", 9999))
         assert status["active"]["version"] == "1.0.0" and status["failed"] == []
+
+
+def test_what_lies_where_sockets_were_does_not_keep_a_process_down():
+    with World() as w:
+        w.d.ipc.close()
+        for name in ("/switch.sock", "/net.sock", "/switch.json"):
+            path = w.conf.run + name
+            platform.run(("rm", "-f", path), 5)
+            for way in (("mkfifo", path), ("mkdir", "-p", path + "/not/empty")):
+                assert platform.run(way, 5) == 0
+                w.d = Switchd(w.conf, Log(), FS, w.trust, platform.Clock())
+                net = unixsock.Unix(w.conf.run + "/net.sock")
+                w.d._tell()
+                assert ipc.parse(net.recv())[0] == ipc.ACTIVE
+                assert net.send_to(w.conf.run + ".sock", ipc.pack_store()) and w.d._take()
+                net.close()
+                w.d.ipc.close()
+                platform.run(("rm", "-rf", path), 5)
+
+
+def test_store_with_more_names_than_memory_has_room_for():
+    with World() as w:
+        w.put(b"good 1 0")
+        w.look()
+        fill = "cd $0/releases && seq -f %064.0f 16000 | xargs mkdir"
+        assert platform.run(("sh", "-c", fill, w.conf.store), 60) == 0
+        assert w.look() == [1]
+        w.d.ipc.close()
+        w.d = Switchd(w.conf, Log(), FS, w.trust, platform.Clock())
+        w.look()
+        # The network side's next start clears it, and switchd finds what it is to find.
+        log = Log()
+        Catalogue(FS, w.conf.store + "/releases", w.trust, log, log.error, 0).load()
+        assert FS.listdir(w.conf.store + "/releases") == [to_hex(sha256(b"good 1 0"))]
+        assert w.look() == [1]
 
 
 def test_signatures_are_checked_once_and_forgeries_are_not_held():
@@ -145,7 +182,7 @@ def test_who_empties_the_store_changes_nothing_before_the_next_start():
         FS.rmtree(w.conf.store + "/releases/" + to_hex(rid))
         assert w.look() == [1]
         w.put(b"good 1 1")
-        assert w.look() == [1] and w.d.switcher.releases[0].manifest.revision == 1
+        assert w.look() == [1] and w.d.switcher.choosing.releases[0].manifest.revision == 1
 
 
 def test_records_are_bounded_and_survive_one_that_was_cut():
@@ -340,7 +377,7 @@ def test_pieces_of_the_own_image_are_given_once_a_turn_and_never_near_a_switch()
     with World() as w:
         w.d._own = giver = Giver()
         net = unixsock.Unix(w.conf.run + "/net.sock")
-        there = w.conf.run + "/switch.sock"
+        there = w.conf.run + ".sock"
         for quiet, asked in ((False, [(ipc.OWN, 4, 9)]), (True, [])):
             w.d.switcher.quiet = lambda now, quiet=quiet: quiet
             giver.asked = []
@@ -358,7 +395,7 @@ def test_pieces_of_the_own_image_are_given_once_a_turn_and_never_near_a_switch()
 def test_random_messages_of_the_network_side_change_nothing():
     with World() as w:
         net = unixsock.Unix(w.conf.run + "/net.sock")
-        there = w.conf.run + "/switch.sock"
+        there = w.conf.run + ".sock"
         magics = b"swT1", b"swS1", b"swA2", b"swO1"
         for n in range(800):
             size = platform.rand(80) if n % 16 != 3 else 4
@@ -366,8 +403,8 @@ def test_random_messages_of_the_network_side_change_nothing():
             net.send_to(there, data[: platform.rand(4 + size)] if n % 3 else data)
             if n % 8 == 7:
                 w.d._take()
-        assert w.d.switcher.releases == []
-        assert sorted(FS.listdir(w.conf.state)) == ["lot", "slots"]
+        assert w.d.switcher.choosing.releases == []
+        assert sorted(FS.listdir(w.conf.state)) == ["lot", "reserve", "slots"]
         while True:
             answer = net.recv()
             if answer is None:

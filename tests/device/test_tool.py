@@ -24,7 +24,7 @@ NET = {
          "start_s": 1795489300, "end_s": 0},
     ],
     "next": {"id": RID, "in_s": 99}, "board": "b",
-    "relaying": [{"id": "33" * 32, "percent": 50}],
+    "relaying": [{"id": "33" * 32, "percent": 50}], "fetching": [],
     "tx_datagrams": 1, "tx_bytes": 2, "rx_datagrams": 3, "rx_bytes": 4,
 }  # fmt: skip
 SWITCH = {
@@ -32,7 +32,7 @@ SWITCH = {
     "confirmed": RID, "failed": [], "why": [], "prepared": [], "hold": False, "synced": True,
     "flash": None, "counter_us": 0, "swdist": "0.0.1",
 }  # fmt: skip
-COMMANDS = ("clock", "releases", "status", "metrics")
+COMMANDS = ("clock", "releases", "status", "metrics", "page")
 
 
 class Conf:

@@ -67,7 +67,7 @@ class Node(World):
 
     def hold(self, wanted):
         """The owner's wish."""
-        self.on_hold = self.s.on_hold = wanted
+        self.on_hold = self.s.choosing.on_hold = wanted
         self.held_since = len(self.records)
 
     def power_cut(self):

@@ -308,8 +308,8 @@ class Fs(platform.Fs):
             for path in [p for p in table if p == a or p.startswith(a + "/")]:
                 table[b + path[len(a) :]] = table.pop(path)
 
-    def listdir(self, path):
-        return sorted(self.dirs.get(path, ()))
+    def listdir(self, path, most=platform.MAX_NAMES):
+        return sorted(self.dirs.get(path, ()))[:most]
 
     def is_dir(self, path):
         return path.rstrip("/") in self.dirs

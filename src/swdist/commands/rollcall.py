@@ -15,6 +15,20 @@ MAX_BYTES = 65536  # of it
 SILENT_S = 3 * AGAIN * STAMP_S  # each node tells three times in it
 
 
+def hostname():
+    """What people call this node, as bytes."""
+    try:
+        with open("/proc/sys/kernel/hostname", "rb") as f:  # which says that its size is 0
+            return f.read(64).strip()
+    except OSError:
+        return b""
+
+
+def plain(data):
+    """Text of what strangers have written."""
+    return "".join([chr(c) if 32 <= c < 127 else "?" for c in data])
+
+
 class Rollcall:
     """name: bytes, what people call this node. path: of RUN/mesh."""
 
@@ -103,7 +117,7 @@ def read(data, now_s):
             ROW_FORM, data, at
         )
         n = data[at + ROW_BYTES]
-        text = "".join([chr(c) if 32 <= c < 127 else "?" for c in data[at + 23 : at + 23 + n]])
+        text = plain(data[at + 23 : at + 23 + n])
         at += ROW_BYTES + 1 + n
         name, _, board = text.partition(" ")
         found.append(

@@ -14,6 +14,7 @@ MAX_KEYS = 16
 MAX_KEY_SETS = 32
 MAX_PAYLOAD_BYTES = 134217728
 MAX_WINDOW_S = 604800
+MAX_HORIZON_S = 43200
 FORMAT = b"Format: swdist-release 1\n"
 UNPACKED = ("slot", "ipk", "apk")  # kinds of payloads that are archives, and become slots
 
@@ -23,7 +24,7 @@ _BOARD_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789,._-"
 _GROUP_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789_-"
 _REQUIRED = ("Network", "Version", "Revision", "Channel", "Signed-At", "Start")
 _KNOWN = _REQUIRED + ("Format", "End", "Window", "Groups", "Share", "Withdrawn", "CA-Threshold")
-_KNOWN += ("Description", "Padding")
+_KNOWN += ("Description", "Padding", "Clock-Horizon")
 _NUMBERED = ("Payload-", "CA-Key-", "CA-Keep-")  # and a number, from 1 without a gap
 
 
@@ -36,8 +37,8 @@ class Manifest:
     """A well-formed manifest. Times are seconds since 1970; end_s is 0 where there is none.
     payloads: Payload, in order; none if withdrawn or a key set. critical: it has an unknown
     critical key, and is not to be installed. groups, share (permille; 0: none): the audience of an
-    experimental release. With is_keys: keys {key id: public key}, of which `threshold` must sign,
-    and keep, a list of ids."""
+    experimental release. horizon_s: of a word on time, else 0. With is_keys: keys {key id: public
+    key}, of which `threshold` must sign, and keep, a list of ids."""
 
     def __init__(self):
         self.rid = None
@@ -48,7 +49,7 @@ class Manifest:
         self.experimental = self.critical = self.withdrawn = self.is_keys = False
         self.payloads = ()
         self.groups = ()
-        self.share = 0
+        self.share = self.horizon_s = 0
         self.description = ""
 
 
@@ -184,6 +185,10 @@ def _what(m, fields, payloads, keys, keep):
     m.is_keys = bool(keys or keep or "CA-Threshold" in fields)
     if m.withdrawn and fields["Withdrawn"] != "yes":
         return "Withdrawn is not yes"
+    if "Clock-Horizon" in fields:
+        m.horizon_s = number(fields["Clock-Horizon"], 1, MAX_HORIZON_S)
+        if m.horizon_s is None or not m.withdrawn:
+            return "Clock-Horizon is not a number 1..%d, or of no withdrawal" % MAX_HORIZON_S
     if bool(payloads) + m.withdrawn + m.is_keys != 1:
         return "it has not one of Payload-1, Withdrawn and CA-Key-1"
     if (m.version[:2] == (0, 0)) != m.is_keys:

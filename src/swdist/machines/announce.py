@@ -10,6 +10,9 @@ AGAIN = 3  # so often a release that is new here is told, whatever others say
 AGAIN_US = 50000  # between two of these
 QUERY_GAP_US = 1000000  # queries are answered at most that often, and where there is nothing new
 QUERY_GAP_MOST_US = 8000000  # ever more rarely: an answer may be a hundred times as long
+# One datagram, at most 50 times as long, goes on each second, so that who starts beside somebody
+# who asks for ever hears of us; more of them twice, four and eight times as rarely.
+_LONG = 3
 
 
 class Announce:
@@ -19,7 +22,7 @@ class Announce:
         self._rand = rand
         self._interval = 0
         self._queried_at = self._answered_at = None
-        self._gap = QUERY_GAP_US
+        self._gap = self._gap_most = QUERY_GAP_US
         self._fired = True
         self._said_at = 0
         self._again = 0
@@ -65,20 +68,20 @@ class Announce:
             self._answered_at = now
             self.inconsistent(now)
         elif now - self._answered_at > self._gap:
-            self._gap = min(self._gap * 2, QUERY_GAP_MOST_US)
+            self._gap = min(self._gap * 2, self._gap_most)
             self._answered_at = now
             self._fired = False  # once more
             self.next_at = min(self.next_at, now + self._rand(IMIN_US))
         self._queried_at = now
 
     def tick(self, now, say):
-        """Calls say() when it is time to announce."""
+        """Calls say() when it is time to announce; it says how many datagrams that took."""
         if now < self.next_at:
             return
         if not self._fired:
             if self._heard < K or self._again:
                 self._said_at = now
-                say()
+                self._gap_most = QUERY_GAP_US << min(say() - 1, _LONG)
             if self._again:
                 self._again -= 1
                 self.next_at = now + AGAIN_US
@@ -91,13 +94,16 @@ class Announce:
 
 def say(send, writer, store, port, failed, wants):
     """One burst: all that is held, in as many datagrams as it needs. failed: ids of releases that
-    failed on this node; wants: {payload id: WANTED, or that and STARVED}."""
+    failed on this node; wants: {payload id: WANTED, or that and STARVED}. How many they were."""
+    count = 1
     shown = store.catalogue.shown()
     head = store.digest(), len(shown), port
     writer.announce(*head)
 
     def put(write, *fields):
+        nonlocal count
         if not write(*fields):
+            count += 1
             send(writer.buf, writer.n)
             writer.announce(*head)
             write(*fields)
@@ -117,3 +123,4 @@ def say(send, writer, store, port, failed, wants):
             put(writer.payload, pid, flags, 0, 0)
     writer.grease()
     send(writer.buf, writer.n)
+    return count

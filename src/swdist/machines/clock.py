@@ -12,6 +12,8 @@ beacon heard, drop when a row has a new owner, floor with signed evidence, refer
 one, and tick at next_at. offset_at, rate_ppb, error_us, synced and echo_of go into the own beacon.
 """
 
+from swdist.machines.leash import LOOK_US, Leash
+
 SLOTS = 16
 SAMPLES = 8
 STEP_US = 30000  # whose time differs by less is near, and averaged
@@ -53,9 +55,10 @@ class _Peer:
         self.clear()
 
     def clear(self):
-        self.nonce = self.later_since = self.sent = None
+        self.nonce = self.sent = None
         self.count = self.offset = self.rate = self.round_trip = self.odd = 0
         self.elder = False  # was it synchronised when first heard?
+        self.mark = self.slope = None  # its counter against ours, when last looked at, and since
 
     def into(self, now, rate, oldest):
         """The least of the differences, each grown by `rate` since then; None without samples."""
@@ -69,10 +72,6 @@ class _Peer:
 
 
 class Clock:
-    # Policy: a single later neighbour within the budget is followed after so long, also when this
-    # is no cold boot. Heals parts that one link joins, and lets one liar win the budget. 0: never.
-    lone_us = 0
-
     def __init__(self, soft_start_us, horizon_us, beacon_us):
         """soft_start_us: persisted mesh time or 0; horizon_us: what neighbours may move us forward
         at a cold boot; beacon_us: the dense beacon period. Who sends sets .beacon_us to the present
@@ -95,6 +94,7 @@ class Clock:
         self._reference = None  # (its offset, its error, our counter then)
         self._quorum_since = self._majority_since = self._last_good = None
         self._joined = self.synced = False
+        self._leash = Leash(now)
         self._agreed = 0  # periods in a row
         self.error_us = UNKNOWN
         self.next_at = now + self.beacon_us
@@ -116,6 +116,7 @@ class Clock:
         if self._reference is None or now - self._reference[2] > FRESH_PERIODS * self._slow_us:
             self._reference = None
             return False
+        self._leash.cut()
         offset, error_us, at = self._reference
         a = offset + (now - at) * self.rate_ppb // 1000000000 - self.offset_at(now)
         if -STEP_US <= a <= STEP_US:
@@ -153,12 +154,11 @@ class Clock:
 
     def _step(self, change, now):
         self._add(change, now)
+        self._leash.moved(change)
         self.stepped += 1
         self._moved = now
         self._agreed = 0
         self._quorum_since = self._majority_since = None
-        for p in self._peers:
-            p.later_since = None
 
     def floor(self, us, now):
         """Signed evidence that it is at least `us`: no neighbour gets us below."""
@@ -167,6 +167,16 @@ class Clock:
             ahead = us - now - self.offset_at(now)
             if ahead > 0:
                 self._step(ahead, now)
+
+    def heal(self, horizon_us, now):
+        """A signed word: for an hour as at a cold boot, with that horizon; then harden again."""
+        if horizon_us:
+            self._budget = horizon_us
+            self._boot_until = now + BOOT_US
+            self._joined = False
+            self._locked_at = now
+            self._leash.cut()
+            self._step(0, now)  # beacons are dense from then on
 
     def sample(self, n, nonce, counter, rx_counter, offset, synced, now, rate=0):
         """A beacon of neighbour n. synced has little say: if only those counted that call
@@ -206,6 +216,11 @@ class Clock:
     def _into(self, p, now):
         return p.into(now, p.rate - self.rate_ppb, SAMPLE_PERIODS * self._slow_us)
 
+    def _raw(self, p, now):
+        """The same by its measured rate, which it can't bend by telling another one."""
+        rate = p.rate - self.rate_ppb if p.slope is None else p.slope
+        return p.into(now, rate, SAMPLE_PERIODS * self._slow_us)
+
     def _ahead(self, p, now):
         """How far the neighbour's mesh time is ahead of ours; None if it is silent or one-way."""
         if p.count == 0 or now - p.heard > FRESH_PERIODS * self._slow_us:
@@ -231,7 +246,7 @@ class Clock:
         if self._follow(now):
             return
         aheads, later, near, lone, elders = [], [], [], 0, 0
-        hold = 1 if self._boot(now) else self.lone_us
+        boot = self._boot(now)
         for p in self._peers:
             a = self._ahead(p, now)
             if a is not None:
@@ -240,11 +255,9 @@ class Clock:
                 if -STEP_US <= a <= STEP_US:
                     near.append(a)
             if a is None or not STEP_US < a <= self._budget:
-                p.later_since = None
                 continue
             later.append(a)
-            p.later_since = p.later_since or now
-            if hold and now - p.later_since >= hold - 1:
+            if boot:
                 lone = max(lone, a)
         for values in (aheads, later, near):
             values.sort()
@@ -256,7 +269,7 @@ class Clock:
         if not self._boot(now):
             budget = self._budget + (now - self._ticked) * REFILL_PPM // 1000000
             self._budget = min(BUDGET_CAP_US, budget)
-            if self._joined and not self.lone_us:
+            if self._joined:
                 lone = 0
         self._ticked = now
         if not listened or not self._decide(aheads, later, near, lone, now):
@@ -300,6 +313,12 @@ class Clock:
             hard = now - self._locked_at >= ACQUIRE_US
             mean = self._mean(near, hard, now) if self.synced else sum(near) // len(near)
             self._steer(mean, KEPT // 10 if hard else KEPT, now)
+            if now - self._leash.looked >= LOOK_US:
+                self._leash.look(self._peers, [self._raw(p, now) for p in self._peers], now)
+            if self.synced and hard:
+                held = self._leash.hold(self.offset_at(now), self.rate_ppb, now)
+                self._add(held[0], now)
+                self.rate_ppb = held[1]
         self._agreed = self._agreed + 1 if near and not later else 0
         free = now - self._moved >= FREE_PERIODS * self._slow_us
         if not self.synced and (free or self._agreed >= PERIODS):

@@ -156,7 +156,8 @@ class Fetch:
         short = slot.what in (MANIFEST, SIGNATURES) and now - slot.began_at >= SHORT_US
         if (silent or short) and self._sources.elsewhere(slot, now):
             slot.get.give_up()
-            self._rows[slot.row].blame(now, STALL_MOST_S if silent else STALL_S, STALL_MOST_S)
+            row = self._rows[slot.row]
+            row.blame(now, STALL_MOST_S if silent and not row.gave else STALL_S, STALL_MOST_S)
 
     def _set_look_at(self, now):
         """There is room, and nothing to start: look again when somebody's penalty is over."""
@@ -173,9 +174,9 @@ class Fetch:
     def _next(self, slot, now):
         """Starts what is best; False if there is nothing."""
         unknown = self._sources.unknown(now)
-        if unknown is not None:
-            self._start(slot, MANIFEST, unknown[0], unknown[1], now, manifest.MAX_BYTES)
-            return True
+        # What somebody says who was heard once comes last: that costs him nothing.
+        if unknown is not None and not self._rows[unknown[1]].once:
+            return self._ask_about(slot, unknown, now)
         for pid in self._store.wanted():
             h = self._store.held(pid)
             if h is None:
@@ -190,7 +191,11 @@ class Fetch:
                 most = self._rows[row].pieces[pid]
                 if self._start_run(slot, h, n, most, row, now, False):
                     return True
-        return False
+        return unknown is not None and self._ask_about(slot, unknown, now)
+
+    def _ask_about(self, slot, unknown, now):
+        self._start(slot, MANIFEST, unknown[0], unknown[1], now, manifest.MAX_BYTES)
+        return True
 
     def _start_run(self, slot, h, n, most, row, now, probe):
         """Asks for pieces from n on that a neighbour has: `most` is the one behind its last."""

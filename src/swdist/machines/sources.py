@@ -5,11 +5,17 @@ from swdist.machines.tftpget import RUNNING
 from swdist.storage import reuse
 
 PACE_MS = 200  # of a neighbour that we do not know
+STRANGE_MS = 800  # of one that has given nothing at all: anybody can say that it has all of it
+TRY_US = 2000000  # between two that are asked for a piece nevertheless
+SOON_US = 1000000  # who has given something is waited for so long rather than that,
+LOYAL_US = 4000000  # and where it stalls
+_LATER = 1 << 20  # of the cost: only if there is nobody else
 
 
 class Sources:
     def __init__(self, slots, rows, store, rand, suspicion):
         self.strange = False  # is a release offered that we don't hold?
+        self._try_at = 0  # who has given nothing is not asked before, where another has it
         self._slots = slots
         self._rows = rows
         self._store = store
@@ -28,9 +34,9 @@ class Sources:
 
     def unknown(self, now):
         """A release that a neighbour offers and we don't hold: (rid, row), or None. Who has the
-        fewest faults comes first, then whom we know longest: a crowd of newcomers can't push
-        itself before an old neighbour. One at a time: no crowd can keep all downloads busy with
-        nothing. None while too many signatures were bad of late."""
+        fewest faults comes first, then who was heard more than once, then whom we know longest: a
+        crowd of newcomers can't push itself before an old neighbour. One at a time: no crowd can
+        keep all downloads busy with nothing. None while too many signatures were bad of late."""
         best = None
         if not self.strange or self._suspicion.check_at() > now:
             return None
@@ -48,8 +54,9 @@ class Sources:
             self.strange = True
             if row.wait_until > now or not row.tftp_port or self.busy(i):
                 continue
-            if best is None or (row.faults, row.since) < best[2]:
-                best = row.offers[0], i, (row.faults, row.since)
+            order = row.faults, row.once, row.since
+            if best is None or order < best[2]:
+                best = row.offers[0], i, order
         return best
 
     def working(self, key):
@@ -69,7 +76,9 @@ class Sources:
         return reuse.alone(self._store.payloads, h, h.held) != h.held
 
     def elsewhere(self, slot, now):
-        """Has another neighbour, that could be asked now, what a slot waits for?"""
+        """Has another neighbour, that could be asked now, what a slot waits for? Who has given
+        something is not left so soon for one who only says so."""
+        loyal = self._rows[slot.row].gave and now - slot.get.progress_at < LOYAL_US
         for i in range(len(self._rows)):
             row = self._rows[i]
             if slot.what == RUN:
@@ -78,7 +87,9 @@ class Sources:
                 there = slot.id in row.pieces
             else:
                 there = row.offers and i != slot.row  # one at a time is fetched
-            if there and row.tftp_port and row.wait_until <= now and not self.busy(i):
+            if not there or loyal and not row.gave:
+                continue
+            if row.tftp_port and row.wait_until <= now and not self.busy(i):
                 return True
         return False
 
@@ -90,17 +101,27 @@ class Sources:
 
     def best(self, pid, n, now):
         """Row to get piece n (or the index, for -1) from, or -1: the fastest, idle ones and those
-        without faults first."""
+        without faults first. Where one has it who has given something, others are tried only now
+        and then: pieces come in order, so whoever stalls with one holds up all."""
         best = -1
         best_cost = 0
         for i in range(len(self._rows)):
             row = self._rows[i]
-            if row.peer is None or row.wait_until > now or not row.tftp_port:
+            wait_us = row.wait_until - now
+            if row.peer is None or wait_us > row.gave * SOON_US or not row.tftp_port:
                 continue
             if row.pieces.get(pid, -1) <= n:
                 continue
-            pace_ms = row.pace_ms or PACE_MS
+            pace_ms = row.pace_ms or (PACE_MS if row.gave else STRANGE_MS << 2 * row.once)
             cost = (pace_ms + self._rand(pace_ms + 1)) * (1 + row.faults + self.busy(i) * 4)
+            if wait_us > 0:
+                cost += _LATER
+            elif not row.gave and now < self._try_at:
+                cost += 2 * _LATER
             if best < 0 or cost < best_cost:
                 best, best_cost = i, cost
+        if best < 0 or self._rows[best].wait_until > now:
+            return -1
+        if not self._rows[best].gave:
+            self._try_at = now + TRY_US
         return best

@@ -3,6 +3,8 @@
 import os
 import struct
 
+from swdist.formats.bits import from_hex
+
 _DAD_FAILED = 0x08
 
 
@@ -31,13 +33,28 @@ def ifname(index):
     return None
 
 
-def has_link_local(name):
-    """True also while the address is tentative (RFC 4862), but not if it is a duplicate."""
+def _link_locals(name):
+    """Also those that are tentative (RFC 4862), but no duplicates; 32 hex digits each."""
+    found = []
     for line in lines("/proc/net/if_inet6"):
         f = line.split()
         if len(f) == 6 and f[5] == name and f[0][:3] == "fe8" and not int(f[4], 16) & _DAD_FAILED:
-            return True
-    return False
+            found.append(f[0])
+    return found
+
+
+def has_link_local(name):
+    return len(_link_locals(name)) > 0
+
+
+def own_address(name):
+    """The link-local address to send from, 16 bytes, where the interface has several; else None.
+    The kernel takes what was added last, which by custom is fe80::1 on each node: then all of them
+    look like one. That of the hardware comes first, then what nobody has typed."""
+    found = _link_locals(name)
+    if len(found) < 2:
+        return None
+    return from_hex(max(found, key=lambda a: (a[22:26] == "fffe", a[16:28] > "00", a)), 16)
 
 
 def _on_link(names):

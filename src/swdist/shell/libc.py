@@ -32,9 +32,9 @@ MIPS = _is_mips("/proc/self/exe")  # some numbers differ there
 
 
 def open_fd(path):
-    """open(2) for reading, without waiting for a pipe's writer. None if not possible."""
-    fd = call("i", "open", "sii", path, 0x80 if MIPS else 0x800, 0)  # O_NONBLOCK
-    return fd if fd is not None and fd >= 0 else None
+    """open(2) for reading, without waiting for a pipe's writer, or for who holds a lease on a file.
+    None without ffi."""
+    return call("i", "open", "sii", path, 0x80 if MIPS else 0x800, 0)  # O_NONBLOCK
 
 
 def library(name):

@@ -7,7 +7,7 @@ import struct
 from binascii import hexlify
 
 from swdist.formats.datagram import PORT
-from swdist.shell.ifaces import has_link_local, interfaces, ipv4_of, lines
+from swdist.shell.ifaces import has_link_local, interfaces, ipv4_of, lines, own_address
 from swdist.shell.net import MAPPED, Udp, socket4, socket6
 
 GROUP = b"\xff\x12" + bytes(10) + b"\xa2\xfd\x15\x71"
@@ -99,14 +99,16 @@ class Link(Sockets):
     def __init__(self, names, port=PORT):
         super().__init__(names, port, True)
         self._group = Group(GROUP)
+        self._voices = {}  # {interface: (address, index, Udp that sends from it)}
         self.refresh()
 
     def broadcast(self, data):
         """To all neighbours on all interfaces; how many datagrams were sent."""
         sent = 0
-        for index in self._group.joined.values():
+        for name, index in self._group.joined.items():
             peer = GROUP + struct.pack("!I", index)
-            sent += self.six.send(peer, self._port, data)
+            voice = self._voices[name][2] if name in self._voices else self.six
+            sent += voice.send(peer, self._port, data)
         for s in self.sockets:
             if s is not self.six:
                 sent += s.send(MAPPED + b"\xff\xff\xff\xff", self._port, data)
@@ -118,11 +120,27 @@ class Link(Sockets):
         six = index is not None and has_link_local(name)
         if not self._group.keep(self.six, name, index if six else None) and six:
             self.why = "%s: the group can't be joined, so nobody is heard there" % name
+        self._speak(name, index, own_address(name) if six else None)
         return not six and ipv4_of(name)
+
+    def _speak(self, name, index, own):
+        """Keeps a socket that sends from an address, where there is a choice. Its port is its own:
+        nothing comes there that is for the others."""
+        old = self._voices.get(name)
+        if old is not None and old[:2] != (own, index):
+            self._voices.pop(name)[2].close()
+        if own is not None and name not in self._voices:
+            try:
+                sock = socket6(0, False, own, index)
+            except OSError:
+                return  # tentative; at the next refresh, then
+            self._voices[name] = own, index, Udp(sock, False, None, None, 0)
 
     def close(self):
         super().close()
         self._group.joined = {}
+        for name in list(self._voices):
+            self._speak(name, None, None)
 
 
 class Group:

@@ -10,7 +10,7 @@ import struct
 import sys
 
 from swdist.shell import libc
-from swdist.shell.ifaces import ifname
+from swdist.shell.ifaces import ifname, own_address
 from swdist.shell.unixsock import datagram_socket
 
 MICROPYTHON = sys.implementation.name == "micropython"
@@ -167,14 +167,14 @@ class Udp:
             pass
 
 
-def socket6(port, reuse):
+def socket6(port, reuse, address=bytes(16), index=0):
     sock = datagram_socket(socket.AF_INET6)
     try:
         sock.setsockopt(_IPPROTO_IPV6, _V6ONLY, 1)
         sock.setsockopt(_IPPROTO_IPV6, _MULTICAST_LOOP, 0)
         if reuse:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(_address6(bytes(16), port, 0))
+        sock.bind(_address6(address, port, index))
     except OSError:
         sock.close()
         raise
@@ -203,10 +203,12 @@ def udp(peer):
     """A Udp for a transfer with this peer, on a port of its own, or None."""
     index = struct.unpack_from("!I", peer, 16)[0]
     try:
+        name = ifname(index)
         if bytes(peer[:12]) == MAPPED:
-            name = ifname(index)
             return Udp(socket4(0, False, name), True, None, name, index)
-        return Udp(socket6(0, False), False, None, None, 0)
+        own = own_address(name)
+        sock = socket6(0, False, own, index) if own else socket6(0, False)
+        return Udp(sock, False, None, None, 0)
     except OSError:
         return None
 

@@ -12,6 +12,8 @@ from swdist.shell import libc
 
 MICROPYTHON = sys.implementation.name == "micropython"
 _TICKS_BITS = 30  # ticks_us() wraps there at the earliest
+EAGAIN = 11
+MAX_NAMES = 512  # of a folder that are listed; STORE has some hundred at most
 
 
 class Clock:
@@ -64,6 +66,8 @@ class Fs:
             size = os.stat(path)[6]
             if size > limit:
                 return None
+            if not size:
+                return b""  # what is not opened, a pipe or a device, does nothing
             with self.open(path, "rb") as f:
                 data = f.read(size + 1) or b""  # MicroPython allocates all that is asked for
         except OSError:
@@ -101,18 +105,29 @@ class Fs:
         self.sync_dir(b.rpartition("/")[0] or ".")
 
     def open(self, path, mode):
-        """What is read may be somebody else's: a pipe in the place of a file must not hold us."""
+        """What is read may be somebody else's: a pipe in the place of a file, or a lease on one,
+        must not hold us."""
         if mode == "rb":
             fd = libc.open_fd(path) if MICROPYTHON else os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+            if fd == -1:
+                os.stat(path)  # raises what is usual
+                raise OSError(EAGAIN)
             if fd is not None:
                 return open(fd, mode, 65536)
         return open(path, mode)
 
-    def listdir(self, path):
+    def listdir(self, path, most=MAX_NAMES):
+        """Names in a folder, at most so many: who fills it must not fill our memory."""
+        names = []
         try:
-            return os.listdir(path)
+            found = os.ilistdir(path) if MICROPYTHON else os.scandir(path)
+            for entry in found:
+                names.append(entry[0] if MICROPYTHON else entry.name)
+                if len(names) == most:
+                    break
         except OSError:
-            return []
+            pass
+        return names
 
     def free(self, path):
         """Bytes that are left on its flash."""
@@ -151,8 +166,11 @@ class Fs:
             os.remove(path)  # first, so that a link is removed and never followed
         except OSError:
             if self.is_dir(path):
-                for name in os.listdir(path):
-                    self.rmtree(path + "/" + name)
+                names = True
+                while names:
+                    names = self.listdir(path)
+                    for name in names:
+                        self.rmtree(path + "/" + name)
                 os.rmdir(path)
             elif self.size(path) is not None:
                 raise

@@ -4,6 +4,7 @@ import os
 import socket
 import struct
 import sys
+import time
 
 MICROPYTHON = sys.implementation.name == "micropython"
 MAX_DATAGRAM = 2048
@@ -34,7 +35,10 @@ class Unix:
         try:
             os.remove(path)
         except OSError:
-            pass
+            try:  # a folder in its way
+                os.rename(path, "%s.%d" % (path, time.time()))
+            except OSError:
+                pass
         self._path = path
         self._sock = datagram_socket(socket.AF_UNIX)
         try:

@@ -10,6 +10,7 @@ from swdist.formats.bits import from_hex, to_hex
 from swdist.formats.manifest import MAX_BYTES, parse
 
 MAX_VERSIONS = 64  # key sets not counted
+LISTINGS = 64  # of some hundred names each, at a start
 
 
 def write_head(fs, path, manifest, signatures):
@@ -54,21 +55,14 @@ class Catalogue:
         return self._path + "/" + to_hex(rid)
 
     def load(self):
-        """Verifies all that is held again."""
-        names = []
-        for name in self._fs.listdir(self._path):
-            path = self._path + "/" + name
-            if name.endswith(".new") and from_hex(name[:-4], 32) is not None:
-                self._remove(path)
-                continue
-            if from_hex(name, 32) is None:
-                continue
-            m, _ = parse(self._read(path)[0])
-            names.append((m.version if m else (65536,), name))
+        """Verifies all that is held again. A folder that somebody has filled is listed and cleared
+        piece by piece."""
         self.releases = []
-        for _, name in sorted(names):  # keys come first: they are of versions 0.0.N
-            if self._check(name):
-                self._trust.adopt(self.releases[-1])
+        for _ in range(LISTINGS):
+            names = self._fs.listdir(self._path)
+            self._load(names)
+            if len(names) <= 4 * MAX_VERSIONS:
+                break
         found, self.releases = self.releases, []
         for release in sorted(found, key=lambda r: r.sort_key()):
             if self.releases and self.releases[-1].manifest.version == release.manifest.version:
@@ -78,6 +72,20 @@ class Catalogue:
         for change in self._trust.baked:
             if self.get(sha256(change[0])) is None:
                 self.add(*change)
+
+    def _load(self, folder):
+        names = []
+        held = [to_hex(r.rid) for r in self.releases]
+        for name in folder:
+            path = self._path + "/" + name
+            if from_hex(name, 32) is None:  # left from a power cut, or none of ours
+                self._remove(path)
+            elif name not in held:
+                m, _ = parse(self._read(path)[0])
+                names.append((m.version if m else (65536,), name))
+        for _, name in sorted(names):  # keys come first: they are of versions 0.0.N
+            if self._check(name):
+                self._trust.adopt(self.releases[-1])
 
     def _read(self, path):
         """(manifest, signatures), unverified."""

@@ -88,7 +88,8 @@ class Flash:
         if s.quiet(now):
             return
         r = s.choosing.best_if(self._here, s.now_s(now), True)
-        if not s.synced or self._kind(r) != "image" or s.choosing.held_back(s.active, r, s.now_s(now)):
+        held_back = s.choosing.held_back(s.active, r, s.now_s(now))
+        if not s.synced or self._kind(r) != "image" or held_back:
             self._image = None
         elif self._image is None or r.rid != self._image.rid:
             self._image = r

@@ -72,7 +72,7 @@ class Own:
             self._count = None
             self._late_at = 0  # the next tick knows what time it is
             message = ipc.pack_own(first, len(sizes))
-            self._socket.send_to(self._run + "/switch.sock", message)
+            self._socket.send_to(self._run + ".sock", message)
             return None
         size = sum(sizes[: self._count])
         self._first = None

@@ -5,16 +5,25 @@ is removed as ID.old. So a directory of the name ID is whole. The files `active`
 `failed` are replaced by one rename each: after a power cut there is the old or the new one. So
 whatever the instant, the node comes up in a slot that is whole. The launcher (files/usr/bin/swdist)
 reads all three, and writes the last where switchd does not run.
+
+Whoever has filled the flash must not keep a node from going back: some files are held in reserve,
+and one of them is written over where there is no room for another. What was in it goes on behind
+the first line.
 """
 
+from swdist.crypto.ucryptolib import sha256
 from swdist.formats.bits import from_hex, plain, to_hex
 from swdist.formats.manifest import UNPACKED
-from swdist.formats.untar import Untar
+from swdist.formats.untar import MAX_ENTRIES, Untar
 from swdist.storage.chunks import Chunks
 from swdist.trust.choose import FACTORY
+from swdist.trust.dates import Dates
 
+ENOSPC = 28
 MAX_FAILED = 16  # beyond that the oldest failure is forgotten
 MAX_REASON = 100  # characters of a reason that are kept
+SPARE_FILES = 4  # to fail, activate and confirm
+SPARE_BYTES = 4096  # of each; more than any of those has
 
 
 class Slots:
@@ -25,8 +34,11 @@ class Slots:
         # Oldest first. What is too long, or no text, is not ours, and cut rather than believed.
         lines = (fs.read(state + "/failed", 8192) or b"").split(b"\n")
         self._failed = [line[: 65 + MAX_REASON] for line in lines if _rid(line) is not None]
+        self.dates = Dates(fs, state + "/doubted")
+        self._spent = True  # is there less in reserve than there should be?
         try:
-            fs.mkdirs(state + "/slots")
+            for name in ("/slots", "/reserve"):
+                fs.mkdirs(state + name)
             self._sweep(None)
         except OSError:
             pass  # collect() does it; a broken disk is no reason to be down
@@ -49,11 +61,56 @@ class Slots:
         return Prepare(self._fs, self.source(p), self.path(release.rid), release, p)
 
     def _pointer(self, name):
-        rid = _rid((self._fs.read(self._state + "/" + name, 65) or b"").strip())
+        data = self._fs.read(self._state + "/" + name, SPARE_BYTES) or b""
+        line = data.split(b"\n")[0].strip()
+        rid = _rid(line) if len(line) == 64 else None
         return rid if rid is not None and self.prepared(rid) else FACTORY
 
     def _write(self, name, data):
-        self._fs.write_atomic(self._state + "/" + name, data)
+        path = self._state + "/" + name
+        try:
+            self._fs.write_atomic(path, data)
+        except OSError as e:
+            if e.args[0] != ENOSPC or not self._write_over(path, data):
+                raise
+
+    def _write_over(self, path, data):
+        """In the place of what is held in reserve: on some flash that takes no room at all, and so
+        none that somebody else could be faster to take. True if it is done."""
+        fs = self._fs
+        self._spent = True
+        for n in range(SPARE_FILES):
+            try:
+                fs.rename(self._reserve(n), path + ".tmp")
+                try:
+                    with fs.open(path + ".tmp", "r+b") as f:
+                        f.write(data)
+                        fs.sync(f)
+                    fs.rename(path + ".tmp", path)
+                except OSError:
+                    fs.write_atomic(path, data)  # where it was
+                return True
+            except OSError:
+                pass
+        return False
+
+    def _reserve(self, n):
+        return self._state + "/reserve/%d" % n
+
+    def _spare(self):
+        """Makes what is to be held in reserve, of what no file system can make smaller."""
+        data = None
+        try:
+            for n in range(SPARE_FILES):
+                path = self._reserve(n)
+                if self._fs.size(path) != SPARE_BYTES:
+                    if self._fs.free(self._state) < 4 * SPARE_BYTES:
+                        return
+                    data = data or b"".join([sha256(b"%d" % i) for i in range(SPARE_BYTES // 32)])
+                    self._fs.write_atomic(path, data)
+        except OSError:
+            pass  # after the next start, then
+        self._spent = False
 
     def active(self):
         """Release id of the active slot; the factory's where there is none, or it is not whole."""
@@ -98,10 +155,12 @@ class Slots:
 
     def company(self):
         """Was there a neighbour before the active slot was?"""
-        return self._fs.read(self._state + "/company", 1) == b"y"
+        return (self._fs.read(self._state + "/company", SPARE_BYTES) or b"")[:1] == b"y"
 
     def collect(self, keep):
         """Removes slots that are not in keep, nor active, nor confirmed. Not during a Prepare."""
+        if self._spent:
+            self._spare()
         self._sweep(list(keep) + [self.active(), self.confirmed()])
 
     def _sweep(self, keep):
@@ -159,7 +218,7 @@ class Prepare:
 
     def _flush(self, path):
         """The names in it and below; the files were flushed when they were written."""
-        for name in self._fs.listdir(path):
+        for name in self._fs.listdir(path, MAX_ENTRIES):
             if self._fs.is_dir(path + "/" + name):
                 self._flush(path + "/" + name)
         self._fs.sync_dir(path)

@@ -7,6 +7,7 @@ from swdist.formats.index import MAX_PIECES
 from swdist.storage import reuse
 from swdist.storage.catalogue import Catalogue
 from swdist.storage.payloads import File, Payloads
+from swdist.trust.dates import Dates
 
 RESERVE = 32768  # bytes of flash that no payload takes: for manifests, and to switch and go back
 SPARE = 8  # signatures that can't be checked here may have such a part of the quota
@@ -29,6 +30,7 @@ class Store:
         spare_bytes = room.quota // SPARE
         self.catalogue = Catalogue(fs, path + "/releases", trust, log, self._disk, spare_bytes)
         self.payloads = Payloads(fs, path + "/payloads", ram.path if ram is not None else None)
+        self.dates = Dates(fs, path + "/doubted")
         self.get = self.catalogue.get
         self.digest = self.catalogue.digest
         self.weigh = self.catalogue.weigh
@@ -36,7 +38,7 @@ class Store:
         self._buf = memoryview(bytearray(REUSE_BYTES))
         self._pinned = ()
         self._plan = None
-        self._lines = None
+        self._lines = self._word = None
         self._told = []  # ids of payloads that don't fit, once said
         self._none = []  # ids of payloads whose index is none
         self._turns = 0
@@ -56,6 +58,7 @@ class Store:
             self.payloads.load(tick)
         except OSError as e:
             self._disk(e)
+        self.new_word_s()  # what is held at a start is no news
         self._changed()
         for pid in list(self.payloads.held):
             if pid not in self.lines():
@@ -63,11 +66,22 @@ class Store:
 
     # --- what is held
 
-    def newest_signed_at_s(self):
-        newest = 0
+    def newest_signed_at_s(self, sure_s=None):
+        """sure_s: the time, where this node and others agree on it."""
+        if sure_s is not None:
+            self.dates.doubt(self.releases, sure_s, self._log)
+        return self.dates.newest_s(self.releases)
+
+    def new_word_s(self):
+        """The horizon of a signed word on time that has come since last asked, else 0."""
+        word = None
         for release in self.releases:
-            newest = max(newest, release.manifest.signed_at_s)
-        return newest
+            if release.manifest.horizon_s:
+                word = release
+        if word is None or word.rid == self._word:
+            return 0
+        self._word = word.rid
+        return word.manifest.horizon_s
 
     def lines(self):
         """{payload id: manifest.Payload} of all that the releases held name: of several lines for

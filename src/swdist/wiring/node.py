@@ -114,8 +114,7 @@ class Node:
             neighbour.reset_at = now - RESET_GAP_US
         if neighbour.twice >= TWICE and not self._twice_said:
             self._twice_said = True
-            text = "%s shows several nonces: have several nodes that address?"
-            self.log.warn(text % to_hex(peer[:16]))
+            self.log.warn("%s is the address of several nodes" % to_hex(peer[:16]))
         return row
 
     def _news_from(self, neighbour, digest, now):

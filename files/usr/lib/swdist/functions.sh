@@ -101,8 +101,12 @@ swdist_said() {
 
 # swdist_write NAME: a file of STATE from stdin. After a power cut it is the old or the new one, whole.
 swdist_write() {
-	cat >"$state/$1.tmp" && sync && mv "$state/$1.tmp" "$state/$1" && sync
-}
+	data=$(cat)
+	printf '%s\n' "$data" >"$state/$1.tmp" || {
+		rm -f "$state"/reserve/*
+		printf '%s\n' "$data" >"$state/$1.tmp"
+	} && sync && mv "$state/$1.tmp" "$state/$1" && sync
+} 2>/dev/null
 
 # swdist_fail REASON: the release on trial is not run again here.
 swdist_fail() {

@@ -1,0 +1,119 @@
+"""The document of the page: what it holds is bounded, and nothing old or half written is in it."""
+
+import json
+from struct import pack
+
+from test_tool import FS, NET, PEER, RID, SWITCH, Conf, fresh, write
+from wired import Folder
+
+from swdist import tool
+from swdist.commands import page, rollcall, words
+from swdist.machines.census import ROW_FORM, stamp_of
+
+NOW_S = NET["mesh_us"] // 1000000
+SWITCHED = {"at_us": NET["mesh_us"], "from": "1.0.0-r0", "to": "1.1.0-r0", "reason": "start"}
+
+
+def document(path, more=None, side=SWITCH, switches=b"", roll=b""):
+    net = fresh()
+    net.update(more or {})
+    write(path, net, side)
+    FS.write_atomic(path + "/switches", switches)
+    FS.write_atomic(path + "/mesh", roll)
+    return tool.read(FS, Conf(path), "page")
+
+
+def line(**more):
+    record = dict(SWITCHED)
+    record.update(more)
+    return json.dumps(record).encode() + b"\n"
+
+
+def told(i, word, text):
+    """A row of RUN/mesh."""
+    head = (i, i, stamp_of(NOW_S), word, 100, int(RID[:8], 16), 1, 0, 0, 0, 5)
+    return pack(ROW_FORM, *head) + bytes([len(text)]) + text
+
+
+def test_neighbours_are_ahead_behind_or_give():
+    rows = []
+    for version, revision in (("1.1.0", 0), ("1.10.0", 0), ("1.1.0", 1), ("1.0.9", 7)):
+        row = dict(NET["neighbours"][0])
+        row.update({"version": version, "revision": revision, "heard_ms_ago": 2999})
+        rows.append(row)
+    rows[1]["peer"] = PEER[:-1] + "4"
+    with Folder() as path:
+        gives = [{"file": "1/x/index", "from": rows[1]["peer"]}]
+        found = document(path, {"neighbours": rows, "fetching": gives})["neighbours"]
+    assert [n["ahead"] for n in found] == [0, 1, 1, -1]
+    assert [n["gives"] for n in found] == [0, 1, 0, 0]
+    assert found[1] == {
+        "address": "fe80::211:22ff:fe33:4455%4", "runs": "1.10.0-r0", "ahead": 1, "synced": True,
+        "heard_s_ago": 2, "gives": 1,
+    }  # fmt: skip
+
+
+def test_releases_say_what_is_shown_and_no_more():
+    with Folder() as path:
+        found = document(path)
+    assert found["next"]["in_s"] == 99 and found["active"]["version"] == "1.1.0"
+    (release,) = found["releases"]
+    assert release == {
+        "id": RID, "version": "1.1.0", "revision": 0, "experimental": False, "state": "runs here",
+        "why": None, "percent": 75, "complete": False, "start": "2026-11-24T03:01:40Z",
+        "end": None,
+    }  # fmt: skip
+
+
+def test_latest_switches_are_told_in_words_and_half_lines_are_not():
+    lines = [line(reason=why) for why in ("start", "late", "end", "rollback", "withdrawn", "new")]
+    with Folder() as path:
+        found = document(path, switches=b"".join(lines) + line()[:-9])["events"]
+        assert [e["what"].split(": ")[1] for e in found] == [
+            "new", "the one before was withdrawn", "the one before had failed",
+            "the experiment was over", "it came after its start", "its start came",
+        ]  # fmt: skip
+        assert found[0]["at"] == "2026-11-24T03:00:00Z"
+        assert found[0]["what"].startswith("switched from 1.0.0-r0 to 1.1.0-r0: ")
+        many = document(path, switches=line() * 200)["events"]
+        assert len(many) == page.EVENTS
+        for odd in (b"[]\n", b"{}\n", b"\xff\xfe\n", b"5\n", line(at_us="x"), line()[:40] + b"\n"):
+            assert len(document(path, switches=odd + line())["events"]) == 1, odd
+
+
+def test_mesh_rows_are_bounded_and_those_that_are_not_ready_come_first():
+    roll = b"".join([told(i, words.READY, b"a%d b" % i) for i in range(page.ROWS + 9)])
+    roll += told(999, words.NO_ROOM, b"z<b>\xff\x00 board") + told(0x1234, words.FAILED, b"")
+    with Folder() as path:
+        found = document(path, roll=roll)["mesh"]
+    assert found["nodes"] == page.ROWS + 11 and len(found["rows"]) == page.ROWS
+    assert found["words"] == {"ready": page.ROWS + 9, "no room": 1, "failed here": 1}
+    assert [r["name"] for r in found["rows"][:3]] == ["12341234", "z<b>??", "a0"]
+    assert found["rows"][1] == {
+        "name": "z<b>??", "board": "board", "runs": "1.0.0-r0", "state": "no room", "percent": 100,
+        "age_s": found["rows"][1]["age_s"],
+    }  # fmt: skip
+
+
+def test_of_a_side_that_is_silent_nothing_old_is_shown():
+    with Folder() as path:
+        old = dict(SWITCH)
+        old["counter_us"] = -999999999999
+        found = document(path, side=old)
+        assert "releases" not in found and "swdist-switchd has said nothing" in found["trouble"][0]
+        FS.write_atomic(path + "/net.json", b"")
+        try:
+            tool.read(FS, Conf(path), "page")
+        except tool.Refused as e:
+            assert "is swdist running?" in str(e)
+        else:
+            raise AssertionError("a page without a network side")
+
+
+def test_node_is_called_by_its_host_name():
+    with open("/proc/sys/kernel/hostname") as f:
+        name = f.read().strip()
+    assert name and rollcall.hostname() == name.encode()
+    with Folder() as path:
+        assert document(path)["name"] == name
+    assert rollcall.plain(b"a\x7f\x80<z\n") == "a??<z?"
