@@ -1,5 +1,5 @@
 #!/bin/sh
-# What opkg does with local packages, for tests and for the hardware lab: it is not to be had here.
+# What opkg does with local packages, for tests and emulated routers: it is not to be had here.
 # opkg.sh [-o ROOT] [--noaction] [--force-WHAT]... install FILE...|remove NAME...|status NAME|list. Only
 # busybox is needed. It does what OpenWrt 24.10's was seen to do (docs/packaging.md has the table), in the
 # order of its source (opkg-lede, opkg_install_pkg and opkg_remove_pkg); the older ipkg has the same, but

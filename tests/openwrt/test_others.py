@@ -58,7 +58,7 @@ def test_upgrade_of_each_takes_nothing(made, whole, tmp_path):
     before = files(whole)
     compiled = ipk.modules("mpy")
     packages = [ipk.swdist(compiled), *ipk.optional(compiled), ipk.keyring(made.folder / "ca")]
-    for package in packages:
+    for package in (package for package in packages if package.name in NAMES):
         ipk.write(replace(package, version="9.0-r1"), tmp_path / "newer", 1)
         found = next((tmp_path / "newer").glob(f"{package.name}[-_]9.0-r1*.{made.kind}"))
         processes = whole.daemons()

@@ -2,15 +2,20 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 
 from openwrt.node import Node
 
+ROOT = Path(__file__).resolve().parents[2]
 CALL = "ubus -t 5 call swdist status"
+ACL = "rpcd/acl.d/luci-app-swdist.json"
+PAGE = "ubus -t 20 call swdist page"
+# Without a password of root's, as an OpenWrt comes.
 LOGIN = """
 config login
-	option username 'viewer'
+	option username '%s'
 	option password '$p$root'
 	list read '%s'
 """
@@ -49,18 +54,48 @@ def test_what_the_network_side_leaves_there_neither_blocks_nor_leads_root_away(n
     assert not node.call("ls /var/run/swdist-*.[0-9]*")[1].startswith("/")
 
 
-def test_acl_lets_those_read_it_who_may(node):
-    node.run(
-        "touch /etc/config/rpcd; cat >>/etc/config/rpcd", data=(LOGIN % "swdist-utils").encode()
-    )
-    node.run(
-        "printf 'root:%s:0:0:99999:7:::\\n' >/tmp/shadow; /etc/init.d/rpcd restart; sleep 1; ubus -t 5 wait_for session"
-    )
-    acl = json.loads(node.run("cat /usr/share/rpcd/acl.d/swdist-utils.json"))
-    assert acl["swdist-utils"]["read"]["ubus"] == {"swdist": ["status"]}
-    session = node.json("ubus call session create")["ubus_rpc_session"]
-    ask = '{"ubus_rpc_session":"%s","scope":"ubus","object":"swdist","function":"status"}' % session
-    assert node.json(f"ubus call session access '{ask}'") == {"access": False}
-    grant = '{"ubus_rpc_session":"%s","scope":"ubus","objects":[["swdist","status"]]}' % session
-    node.run(f"ubus call session grant '{grant}'")
-    assert node.json(f"ubus call session access '{ask}'") == {"access": True}
+def test_page_comes_through_rpcd_as_the_command_says_it(node):
+    """tests/page/rpcd.json is such an answer: the view of luci-app-swdist is tested with it."""
+    said = node.json(PAGE)
+    recorded = json.loads((ROOT / "tests/page/rpcd.json").read_text())
+    assert said.keys() == recorded.keys() and said["mesh"].keys() == recorded["mesh"].keys()
+    assert said["name"] == node.run("uname -n") and said["active"]["version"] == "1.0.0"
+    typed = node.json("swdist page")
+    for changing in ("mesh_time", "mesh", "error_us", "synced", "trouble"):
+        said.pop(changing), typed.pop(changing)
+    assert said == typed
+    node.run("/etc/init.d/swdist stop")
+    assert "is swdist running?" in node.json(PAGE)["trouble"][0]
+
+
+def test_view_may_ask_what_it_asks_and_set_what_it_sets(node):
+    """The ACL of luci-app-swdist, by rpcd's own word."""
+    node.put(ROOT / "files/usr/share" / ACL, "/usr/share/" + ACL)
+    node.run("cat >/etc/config/rpcd", data=(LOGIN % ("viewer", "luci-app-swdist")).encode())
+    node.run("/etc/init.d/rpcd restart; sleep 1; ubus -t 5 wait_for session")
+    login = json.dumps({"username": "viewer", "password": ""})
+    session = node.json(f"ubus call session login '{login}'")["ubus_rpc_session"]
+
+    def may(scope, what, function):
+        ask = {"ubus_rpc_session": session, "scope": scope, "object": what, "function": function}
+        return node.json(f"ubus call session access '{json.dumps(ask)}'")["access"]
+
+    assert may("ubus", "swdist", "page") and may("uci", "swdist", "read")
+    assert not may("ubus", "swdist", "status") and not may("uci", "network", "read")
+    assert not may("uci", "swdist", "write")  # that takes `list write` as well
+
+
+@pytest.mark.parametrize(("role", "may"), [("swdist-utils", True), ("unauthenticated", False)])
+def test_a_login_may_read_it_by_its_role_alone(node, role, may):
+    """What uhttpd and LuCI ask rpcd before they pass a call on."""
+    node.run("cat >/etc/config/rpcd", data=(LOGIN % ("viewer", role)).encode())
+    node.run("/etc/init.d/rpcd restart; sleep 1; ubus -t 5 wait_for session")
+    login = json.dumps({"username": "viewer", "password": ""})
+    session = node.json(f"ubus call session login '{login}'")
+    ask = {"ubus_rpc_session": session["ubus_rpc_session"], "scope": "ubus", "object": "swdist"}
+    for function, answer in (("status", may), ("other", False)):
+        said = node.json(f"ubus call session access '{json.dumps({**ask, 'function': function})}'")
+        assert said == {"access": answer}
+    assert ("swdist-utils" in session["acls"]["access-group"]) == may
+    login = json.dumps({"username": "stranger", "password": ""})
+    assert "denied" in node.call(f"ubus call session login '{login}'")[1]

@@ -125,11 +125,14 @@ def test_without_interface_the_log_says_it_once_and_ifup_heals(made, tmp_path):
         node.up()
 
 
-def test_stray_file_beside_the_keys_is_named_and_skipped(node):
-    node.run(
-        "echo x >/etc/swdist/ca/network.apk-new; echo x >/etc/swdist/ca/.swp; " + f"{RC} restart"
-    )
-    node.said("network.apk-new")
+STRAYS = ("network.apk-new", "threshold-opkg", ".network.swp", "alice.pub~", "0123456789abcdef.bak")
+
+
+def test_stray_files_beside_the_keys_are_named_and_skipped(node):
+    node.run("cd /etc/swdist/ca; key=$(ls | grep '^[0-9a-f]*$'); " + "".join(
+        f"sed s/RW/RX/ $key >{name}; " for name in STRAYS) + f"mkdir folder.pub; {RC} restart")  # fmt: skip
+    for name in (*STRAYS, "folder.pub"):
+        node.said(f"/{name} is not a public key")
     node.up()
     status, text = node.call("swdist check")
-    assert status == 0 and "network.apk-new" in text
+    assert status == 0 and all(name in text for name in (*STRAYS, "folder.pub")), text

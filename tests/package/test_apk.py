@@ -15,7 +15,10 @@ from test_mipsel import ipk_runtime
 
 from swdist import VERSION
 
-NAMES = ("swdist", "swdist-install", "swdist-keyring", "swdist-sntp", "swdist-utils")
+NAMES = (
+    "luci-app-swdist", "swdist", "swdist-install", "swdist-keyring", "swdist-page", "swdist-sntp",
+    "swdist-utils",
+)  # fmt: skip
 ipk, apk = ipk_runtime.ipk, ipk_runtime.ipk.apk
 # OpenWrt's functions, telling what they are asked.
 FUNCTIONS = """

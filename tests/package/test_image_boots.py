@@ -18,7 +18,7 @@ import ipk_const
 
 BOARD = "linksys,wrt54gs"
 WAIT_S = 2  # of swdist.storage.install, which waits a minute
-STATE = "usr/share/swdist/state"
+STATE = "etc/swdist/state"
 MINUTE = f"_WAIT_US = const({60 * 10**6})"
 
 
@@ -39,7 +39,7 @@ def images(field, packages, tmp_path):
     sysupgrade.chmod(0o755)
     router.run(f"sed -i s/\\'test\\'/{BOARD}/ /etc/config/swdist")
     with open(router.root / "etc/config/swdist", "a") as config:
-        config.write("\toption images_kb '4096'\n")
+        config.write(f"\toption images_kb '4096'\n\toption state '/{STATE}'\n")
     router.run("swdist restart")
     up(field)
     (tmp_path / "image").write_bytes(GOOD)
@@ -55,9 +55,9 @@ def up(field):
     # What neighbours' clocks would tell the network side, and that the switch side.
     counter_us = time.monotonic_ns() // 1000
     told = ipc.pack_time(counter_us, time.time_ns() // 1000 - counter_us, 1000, True, 1)
-    run = os.open(field.router.root / "var/run/swdist", os.O_RDONLY)
+    run = os.open(field.router.root / "var/run", os.O_RDONLY)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to:
-        to.sendto(told, f"/proc/self/fd/{run}/switch.sock")
+        to.sendto(told, f"/proc/self/fd/{run}/swdist.sock")
     os.close(run)
     field.wait(lambda: field.status("switch")["synced"], "the time")
 

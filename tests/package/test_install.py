@@ -97,13 +97,25 @@ def test_removal_leaves_no_process_and_no_file(router, packages):
     original = (router.root / "etc/config/swdist").read_bytes()
     configure(router)
     (router.root / "etc/config/swdist").write_bytes(original)
-    (router.root / "usr/share/swdist/state/slots/left.new").mkdir(parents=True)
+    for home in ("usr/share/swdist", "etc/swdist"):
+        (router.root / home / "state/slots/left.new").mkdir(parents=True)
     router.run("opkg.sh remove swdist swdist-keyring")
     gone(router)
     assert router.processes() == []
     # Directories stay where they are empty: opkg removes none.
     left = {name for name in router.files() - before if not (router.root / name).is_dir()}
     assert not left and before <= router.files()
+
+
+def test_forced_reinstallation_takes_no_state_and_nothing_of_other_packages(node, packages):
+    node.install(packages["swdist-utils"])
+    for home in ("usr/share/swdist", "etc/swdist"):
+        (node.root / home / "state").mkdir(parents=True, exist_ok=True)
+        (node.root / home / "state/mine").write_text("mine")
+    before = {name for name in node.files() if name.startswith(("usr/", "etc/"))}
+    (node.root / "tmp/swdist.ipk").write_bytes(packages["swdist"].read_bytes())
+    node.run("opkg.sh --force-reinstall install /tmp/swdist.ipk")
+    assert before <= node.files(), before - node.files()
 
 
 def test_edited_configuration_outlives_upgrade_and_removal(node, packages, tmp_path):

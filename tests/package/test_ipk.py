@@ -45,6 +45,7 @@ def test_two_builds_give_the_same_bytes(tmp_path, packages, ca):
         sorted(again)
         == sorted(packages)
         == [
+            "luci-app-swdist",
             "swdist",
             "swdist-install",
             "swdist-keyring",
@@ -114,7 +115,8 @@ def test_scripts_of_each_package(packages):
     """Whose files are uci-defaults asks OpenWrt for them; whose are modules or keys restarts."""
     scripts = {name: parts(path)["./control.tar.gz"] for name, path in packages.items()}
     names = {name: [m.name for m in members(about)] for name, about in scripts.items()}
-    assert {name for name in names if "./postinst" in names[name]} == set(packages) - {"swdist-page"}
+    without = {name for name in names if "./postinst" not in names[name]}
+    assert without == {"swdist-page"}
     assert "default_postinst" in text_of(scripts["swdist-utils"], "./postinst")
     for name in ("swdist-install", "swdist-sntp", "swdist-keyring"):
         assert "/etc/init.d/swdist restart" in text_of(scripts[name], "./postinst")
@@ -144,6 +146,16 @@ def test_source_may_be_packed_instead(tmp_path):
     text = ipk_const.flat((ROOT / "src/swdist/netd.py").read_text())
     assert "from swdist.node import Node\n" in text
     assert text_of(data, "./usr/lib/micropython/swdist/netd.py") == text
+
+
+def test_pages_are_packed_as_they_are(packages):
+    """A line of CSS may begin with #, as comments of shells do."""
+    for name, path in (
+        ("swdist-page", "www/swdist/index.html"),
+        ("luci-app-swdist", "www/luci-static/resources/view/swdist.js"),
+    ):
+        data = parts(packages[name])["./data.tar.gz"]
+        assert text_of(data, f"./{path}") == (ROOT / "files" / path).read_text()
 
 
 def test_comments_and_indentation_go_and_nothing_else(packages):

@@ -14,7 +14,7 @@ from router import LIMIT_S, Failed
 from lab.firmware import linksys, trx
 
 FILES = ROOT / "files/usr/lib/swdist"
-STATE, RUN, WHY = "/usr/share/swdist/state", "/var/run/swdist", "/var/run/swdist.why"
+STATE, RUN, WHY = "/etc/swdist/state", "/var/run/swdist", "/var/run/swdist.why"
 ID, PAYLOAD = "ab" * 32, "cd" * 32
 IMAGE = f"{RUN}/images/{PAYLOAD}/payload"
 SYSUPGRADE = (ROOT / "tests/package/sysupgrade.sh").read_text()
