@@ -5,7 +5,7 @@ import random
 from swdist.commands import rollcall, words
 from swdist.formats.datagram import MAX_BYTES, TLV_CENSUS
 from swdist.machines import census
-from swdist.machines.census import AGAIN, FORGET, STAMP_S, Census
+from swdist.machines.census import AGAIN, FORGET, RECENT, STAMP_S, Census
 
 NOW_S = 1795489200
 HEAD = 3 + census.HEAD_BYTES
@@ -61,7 +61,8 @@ def test_each_learns_of_all_and_then_nothing_more_is_sent():
         for i, c in enumerate(nodes):
             pass_on(c, *nodes[max(i - 1, 0) : i], *nodes[i + 1 : i + 2])
     assert [len(known(c)) for c in nodes] == [12] * 12
-    assert [pass_on(c) for c in nodes] == [HEAD] * 12
+    quiet = NOW_S + (RECENT + 1) * STAMP_S
+    assert [pass_on(c, at_s=quiet) for c in nodes] == [HEAD] * 12
     tell(nodes[0], words.FAILED, NOW_S + STAMP_S)
     for turn in range(14):
         for i, c in enumerate(nodes):
@@ -75,8 +76,9 @@ def test_progress_and_the_clock_s_error_alone_are_no_news():
     tell(a, words.FETCHING, percent=1)
     pass_on(a, b)
     pass_on(a, b)
-    tell(a, words.FETCHING, NOW_S + STAMP_S, percent=50)
-    assert pass_on(a, b, at_s=NOW_S + STAMP_S) == HEAD
+    later = NOW_S + (RECENT + 1) * STAMP_S
+    tell(a, words.FETCHING, later, percent=50)
+    assert pass_on(a, b, at_s=later) == HEAD
     later = NOW_S + (AGAIN + 1) * STAMP_S
     tell(a, words.FETCHING, later, percent=50)
     assert pass_on(a, b, at_s=later) > HEAD and known(b, later)["00010000"]["percent"] == 50
@@ -104,6 +106,33 @@ def test_future_and_old_words_do_not_count():
     pass_on(a, b)
     late = NOW_S + (FORGET + 1) * STAMP_S
     assert len(known(b)) == 1 and known(b, late) == {} and pass_on(b, at_s=late) == HEAD
+
+
+def test_a_text_that_is_known_is_not_sent_again():
+    a, b, c = chain(3)
+    tell(a)
+    full = pass_on(a, b)
+    pass_on(b, c)
+    pass_on(b, c)
+    tell(a, words.FAILED, NOW_S + STAMP_S)
+    assert pass_on(a, b, at_s=NOW_S + STAMP_S) == full - len("roof b")
+    pass_on(b, c, at_s=NOW_S + STAMP_S)
+    row = known(c, NOW_S + STAMP_S)["00010000"]
+    assert (row["state"], row["name"], row["board"]) == ("failed here", "roof", "b")
+
+
+def test_a_text_that_was_never_heard_comes_later():
+    a, b = chain(2)
+    tell(a)
+    for _ in range(3):
+        pass_on(a)
+    tell(a, words.FAILED, NOW_S + STAMP_S)
+    pass_on(a, b, at_s=NOW_S + STAMP_S)
+    assert known(b, NOW_S + STAMP_S)["00010000"]["name"] == ""
+    for _ in range(3):
+        pass_on(b, a, at_s=NOW_S + STAMP_S)
+        pass_on(a, b, at_s=NOW_S + STAMP_S)
+    assert known(b, NOW_S + STAMP_S)["00010000"]["name"] == "roof"
 
 
 def test_who_lies_about_another_is_answered_by_it():

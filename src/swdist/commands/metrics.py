@@ -117,9 +117,11 @@ def of_mesh(fs, conf, net):
 
 def labels(*pairs):
     """{name="text"} as Prometheus escapes it."""
-    return "{%s}" % ",".join(
-        ['%s="%s"' % (n, t.replace("\\", "\\\\").replace('"', '\\"')) for n, t in pairs]
-    )
+    return "{%s}" % ",".join(['%s="%s"' % (n, escaped(t)) for n, t in pairs])
+
+
+def escaped(text):
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def seconds(us):

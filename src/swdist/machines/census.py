@@ -13,17 +13,20 @@ from swdist.formats.datagram import TLV_CENSUS
 ROW_FORM = "!HHHBBIHHHHH"
 ROW_BYTES = 22
 TEXT_BYTES = 24  # its name and board; longer ones are cut
+SAME = 255  # in the place of a text's length: it is as it was
 SLOT_BYTES = 48  # a row, the length of its text, the text, and how often it is owed
-OWED = 47  # in a slot
-HEAD_BYTES = 8  # rows known, and their sum: alike in two that know the same; the sender
+OWED = 47  # in a slot: the number, and BRIEF
+BRIEF = 128  # who hears this row knows its text already
+HEAD_BYTES = 8  # nodes known, and their sum: alike in two that know the same; the sender
 STAMP_S = 64  # a stamp is the mesh time in these, 16 bits of it
 FORGET = 6750  # stamps, 5 days: then a row is no more
-AGAIN = 28  # stamps, half an hour: so often each node tells, also where nothing is new
+AGAIN = 56  # stamps, an hour: so often each node tells, also where nothing is new
 AHEAD = 2  # stamps that a row may be in the future
 PROBES = 64  # slots looked at for a node, so that a full table costs little
-RECENT = 16  # stamps: what was told so long ago is what a neighbour most likely lacks
-SHARE = 6  # of such rows a beacon, for a neighbour whose table is unlike ours; and one of any age
-ALL = 99  # more than a beacon holds
+RECENT = 10  # stamps: what was told so long ago is what a neighbour most likely lacks
+ECHO = 2  # such rows in each beacon, in turn, whatever else: for what was lost
+SHARE = 2  # rows of any age, in turn, for a neighbour that knows of other nodes;
+ALL = 99  # as many as there is room for, if it knows of fewer: it has just started
 FORWARD = 2  # times that a new row is owed, less what others say of it
 
 
@@ -47,7 +50,8 @@ class Census:
         self._slots = bytearray(slots * SLOT_BYTES)
         self._sum = 0
         self._at = 0  # the slot looked at next
-        self._share = 0  # rows of any age for a neighbour that knows other things
+        self._share = 0  # rows of any age for a neighbour that knows of other nodes
+        self._n = 0  # bytes of the beacon that is being made
         self._told = bytearray(ROW_BYTES + 1 + TEXT_BYTES)
 
     def _find(self, a, b, now):
@@ -81,17 +85,31 @@ class Census:
             return
         slots = self._slots
         x, y, before = unpack_from("!HHH", slots, slot)
-        if x == a and y == b and not newer(stamp, before):
-            if stamp == before and slots[slot + OWED]:
+        known = x == a and y == b
+        again = known and not newer(stamp, before)
+        mine = slot + ROW_BYTES + 1
+        n = buf[at + ROW_BYTES]
+        if again:
+            if stamp == before and slots[slot + OWED] & ~BRIEF:
                 slots[slot + OWED] -= 1  # another one has said it
-            return
-        n = ROW_BYTES + 1 + min(buf[at + ROW_BYTES], TEXT_BYTES)
-        slots[slot : slot + n] = buf[at : at + n]
-        slots[slot + ROW_BYTES] = n - ROW_BYTES - 1
-        slots[slot + OWED] = FORWARD
+            if stamp != before or slots[mine - 1] or n == SAME:
+                return
+        brief = BRIEF
+        if n == SAME:
+            n = slots[mine - 1] if known else 0
+        else:
+            n = min(n, TEXT_BYTES)
+            text = buf[at + ROW_BYTES + 1 : at + ROW_BYTES + 1 + n]
+            if slots[mine - 1] != n or slots[mine : mine + n] != text:
+                brief = 0
+                slots[mine : mine + n] = text
+        slots[slot : slot + ROW_BYTES] = buf[at : at + ROW_BYTES]
+        slots[mine - 1] = n
+        if not again:
+            slots[slot + OWED] = FORWARD | brief
 
     def tell(self, mesh_s, word, percent, release, version, revision, error_ms, text):
-        """This node's own row: new if anything in it is, or once half an hour is over.
+        """This node's own row: new if anything in it is, or once an hour is over.
         release: 32 bits of an id; version: three numbers; text: bytes."""
         row = self._told
         now = stamp_of(mesh_s)
@@ -115,56 +133,69 @@ class Census:
         end = at + n
         known, total = unpack_from("!HH", buf, at)
         if known < self.known * 7 // 8:
-            self._share = ALL  # it has just started
+            self._share = ALL
         elif known != self.known or total != self._sum:
-            self._share = max(self._share, 1)
+            self._share = max(self._share, SHARE)
         at += HEAD_BYTES
-        while at + ROW_BYTES < end and at + ROW_BYTES + 1 + buf[at + ROW_BYTES] <= end:
+        while at + ROW_BYTES < end:
+            n = buf[at + ROW_BYTES]
+            next_at = at + ROW_BYTES + 1 + (n if n != SAME else 0)
+            if next_at > end:
+                break
             a, b, stamp = unpack_from("!HHH", buf, at)
             if (a, b) != self.node:
                 if a or b:
                     self._put(buf, at, now)
             elif newer(stamp, unpack_from("!H", self._told, 4)[0]):
                 self._told[4:6] = b"\0\0"  # of an earlier life of ours, or a liar's: tell it anew
-            at += ROW_BYTES + 1 + buf[at + ROW_BYTES]
+            at = next_at
 
     def say(self, writer, mesh_s):
-        """Adds to a beacon what is owed; and where a neighbour knows other things, some rows in
-        turn."""
+        """Adds to a beacon what is owed, then what was told lately, then for a neighbour that knows
+        of other nodes some of all, each in turn."""
         now = stamp_of(mesh_s)
         slots = self._slots
-        buf = writer.buf
-        start = writer.n
-        n = start + 3 + HEAD_BYTES
-        any_age = self._share
-        shared = SHARE if any_age else 0
-        first = self._at
+        self._n = writer.n + 3 + HEAD_BYTES
         known = total = 0
+        recent = []
+        others = []
+        share = self._share
         for i in range(0, len(slots), SLOT_BYTES):
-            at = (first + i) % len(slots)
+            at = (self._at + i) % len(slots)
             a, b, stamp = unpack_from("!HHH", slots, at)
             if not (a or b) or self._old(stamp, now):
                 continue
             known += 1
-            total = (total + (a ^ stamp) * 29 + b) & 0xFFFF
+            total = (total + a * 29 + b) & 0xFFFF
             owed = slots[at + OWED]
-            size = ROW_BYTES + 1 + slots[at + ROW_BYTES]
-            recent = shared and (now - stamp) & 0xFFFF < RECENT
-            if (owed or recent or any_age) and n + size <= len(buf):
-                buf[n : n + size] = slots[at : at + size]
-                n += size
-                if owed:
+            if owed & ~BRIEF:
+                if self._add(writer.buf, at, owed & BRIEF):
                     slots[at + OWED] = owed - 1
-                elif recent:
-                    shared -= 1
-                else:
-                    any_age -= 1
+            elif len(recent) < ECHO and (now - stamp) & 0xFFFF < RECENT:
+                recent.append(at)
+            elif len(others) < share:
+                others.append(at)
+        for at in recent + others:
+            if self._add(writer.buf, at, 0):
                 self._at = at + SLOT_BYTES
         self.known, self._sum, self._share = known, total, 0
-        if n <= len(buf):
+        if self._n <= len(writer.buf):
             a, b = self.node
-            pack_into("!BHHHHH", buf, start, TLV_CENSUS, n - start - 3, known, total, a, b)
-            writer.n = n
+            size = self._n - writer.n - 3
+            pack_into("!BHHHHH", writer.buf, writer.n, TLV_CENSUS, size, known, total, a, b)
+            writer.n = self._n
+
+    def _add(self, buf, at, brief):
+        """A row to what is being said. True if it fitted."""
+        slots = self._slots
+        n = ROW_BYTES + 1 + (0 if brief else slots[at + ROW_BYTES])
+        if self._n + n > len(buf):
+            return False
+        buf[self._n : self._n + n] = slots[at : at + n]
+        if brief:
+            buf[self._n + ROW_BYTES] = SAME
+        self._n += n
+        return True
 
     def table(self, mesh_s, size):
         """All that is known, in the form that it has on the air; `size` bytes at most."""
