@@ -1,24 +1,30 @@
 """How well neighbours agree on the time: Clock objects alone, on a random geometric mesh.
 
     python bench/clock.py [--nodes N] [--hours N] [--only WORDS] [--seed N ...] [--full]
-        [--set NAME=N]
+        [--set NAME=N] [--against COMMIT] [--wander PPM] [--swing PPM] [--graph KIND]
 
 Nothing of a node but its Clock runs here, so that thousands of nodes and a day of virtual time take
 minutes; under PyPy with networkx 3.2 a twentieth of the time that CPython takes. Each node has a
-counter that drifts (+-100 ppm, wandering 5 ppm a day), sends beacons as a node does, loses a fifth
-of what it should hear, and hears the rest after 0.5 to 50 ms.
+counter that drifts (+-100 ppm, wandering 5 ppm a day, or --wander, and by --swing to and fro each
+day), sends beacons as a node does, loses a fifth of what it should hear, and hears the rest after
+0.5 to 50 ms.
 """
 
 import argparse
 import heapq
+import math
 import multiprocessing
 import random
+import subprocess
+import sys
 import time
+import types
 
 import networkx
 from arguments import count
 
 from swdist.machines import clock as device
+from swdist.machines import leash
 from swdist_host.sim import topology
 
 S = 1000000
@@ -32,8 +38,12 @@ ROWS = 16
 LOSS = 0.2
 DRIFT_PPM = 100
 WANDER_PPM_DAY = 5
+SWING_PPM = 0  # sine of a day, with a phase of each node's own
+GRAPH = "geometric"
 WANDER_EVERY = 600 * S
 JITTER_US = 4000  # mean of an exponential, cut at 48 ms
+WORD_S = 900  # horizon of a word on time
+HOP_S = 5  # and how long it takes to the next node
 CAPTURED_US = S  # so far from where the honest would have been without the lies is lost
 
 
@@ -46,6 +56,8 @@ class Node:
         self.t0 = born
         self.c0 = mesh.rand.randrange(1000 * S)
         self.wander_at = born + mesh.rand.randrange(WANDER_EVERY)
+        self.phase = mesh.rand.random() * 2 * math.pi if SWING_PPM else 0
+        self.swung = self.swing(born)
         self.clock = mesh.make(soft, HORIZON, 4 * S)
         self.clock.start(self.c0, 0)
         self.steps = 0
@@ -55,6 +67,7 @@ class Node:
         self.part = 0  # links to another part are cut
         self.reference = False
         self.fastest = 0
+        self.told_at = self.story = self.chosen = None
 
     def counter(self, t):
         return self.c0 + (t - self.t0) + int((t - self.t0) * self.drift)
@@ -64,7 +77,11 @@ class Node:
         self.t0 = t
         self.wander_at = t + WANDER_EVERY
         sigma = WANDER_PPM_DAY * (WANDER_EVERY / DAY) ** 0.5
-        self.drift += self.mesh.rand.gauss(0, sigma) / 1e6
+        self.drift += self.mesh.rand.gauss(0, sigma) / 1e6 + self.swing(t) - self.swung
+        self.swung = self.swing(t)
+
+    def swing(self, t):
+        return SWING_PPM * math.sin(2 * math.pi * t / DAY + self.phase) / 1e6
 
     def error(self, t):
         """Mesh time minus true time."""
@@ -79,7 +96,9 @@ class Mesh:
         self.rand = random.Random(seed)
         self.make = make
         self.now = 0
-        self.graph = topology.make("geometric", nodes, seed, degree=8)
+        self.graph = topology.make(GRAPH, nodes, seed, degree=8)
+        where = networkx.get_node_attributes(self.graph, "pos")
+        self.x = {i: where[i][0] if where else i / nodes for i in range(nodes)}
         rand = self.rand
         self.nodes = []
         latest = rand.randrange(nodes)
@@ -212,14 +231,38 @@ def drifting(node, to, t, counter, offset):
 
 def two_faced(node, to, t, counter, offset):
     """Knows what everybody thinks, and pulls the left half back and the right half forward."""
-    pull = PULL_US if node.mesh.graph.nodes[to.i]["pos"][0] > 0.5 else -PULL_US
+    pull = PULL_US if node.mesh.x[to.i] > 0.5 else -PULL_US
     return TRUTH + t + int(to.error(t)) + pull - counter
 
 
 def sly(node, to, t, counter, offset):
     """The same, and knows what is just near enough to have its full weight."""
-    pull = device.CLIP_US if node.mesh.graph.nodes[to.i]["pos"][0] > 0.5 else -device.CLIP_US
+    pull = device.CLIP_US if node.mesh.x[to.i] > 0.5 else -device.CLIP_US
     return TRUTH + t + int(to.error(t)) + pull - counter
+
+
+def one_faced(node, to, t, counter, offset):
+    """One story for all, that pulls most of those who hear it."""
+    if node.told_at != t:
+        errors = sorted(o.error(t) for o, _, _, _ in node.links if o.lie is None) or [0]
+        pull = device.CLIP_US if node.mesh.x[node.i] > 0.5 else -device.CLIP_US
+        node.told_at, node.story = t, int(errors[len(errors) // 2]) + pull
+    return TRUTH + t + node.story - counter
+
+
+def silent(node, to, t, counter, offset):
+    """Sly, to some who do not hear each other."""
+    if node.chosen is None:
+        node.chosen = []
+        for other, _, _, _ in node.links:
+            if all(other not in [x[0] for x in o.links] for o in node.chosen):
+                node.chosen.append(other)
+    return sly(node, to, t, counter, offset) if to in node.chosen else None
+
+
+def always_later(node, to, t, counter, offset):
+    """By what a word on time lets a node win."""
+    return TRUTH + t + int(to.error(t)) + WORD_S * S * 9 // 10 - counter
 
 
 def far(node, to, t, counter, offset):
@@ -232,13 +275,16 @@ def sleeper(node, to, t, counter, offset):
 
 
 KINDS = (constant, drifting, two_faced, far, sleeper)
+SLY = (sly, one_faced, silent)
+SLY_NAMES = ("sly", "one_faced", "silent", "mixed_sly")
 
 
 def corrupt(mesh, share, kind):
     """From now on. Not before, so that the honest do the same until then."""
     rand = random.Random(mesh.now)
     for i in rand.sample(range(len(mesh.nodes)), int(len(mesh.nodes) * share)):
-        mesh.nodes[i].lie = rand.choice(KINDS[:4]) if kind == "mixed" else kind
+        some = {"mixed": KINDS[:4], "mixed_sly": SLY}.get(kind)
+        mesh.nodes[i].lie = rand.choice(some) if some else kind
 
 
 # --- rivals
@@ -374,7 +420,7 @@ def liars(nodes, seed, hours, kind, percent, rival="swdist", after_s=2.1 * 3600)
     """They turn after the mesh has hardened, or lie from the start."""
     mesh = Mesh(nodes, seed, RIVALS[rival])
     mesh.run(int(after_s * S))
-    corrupt(mesh, percent / 100, kind if kind == "mixed" else globals()[kind])
+    corrupt(mesh, percent / 100, globals().get(kind, kind))
     expected = mesh.median() + mesh.pace() * hours * HOUR if after_s else 0
     mesh.run(mesh.now + hours * HOUR)
     gained = (mesh.median() - expected) / (hours * 3600)
@@ -385,11 +431,11 @@ def liars(nodes, seed, hours, kind, percent, rival="swdist", after_s=2.1 * 3600)
     )
 
 
-def merge(nodes, seed, link="border", lone_s=0):
-    """Two halves, ten minutes apart, hardened; then they hear each other, or over one link."""
+def merge(nodes, seed, link="border", word_s=0, percent=0):
+    """Two halves, ten minutes apart, hardened; then they hear each other, or over one link, and a
+    word on time goes from node to node, a hop in HOP_S."""
     mesh = Mesh(nodes, seed)
-    where = mesh.graph.nodes
-    left = [n for n in mesh.nodes if where[n.i]["pos"][0] < 0.5]
+    left = [n for n in mesh.nodes if mesh.x[n.i] < 0.5]
     for n in left:
         n.part = 1
         n.clock._soft_start -= 10 * MINUTE
@@ -408,12 +454,48 @@ def merge(nodes, seed, link="border", lone_s=0):
             n.links = [x for x in n.links if kept.has_edge(n.i, x[0].i)]
     for n in mesh.nodes:
         n.part = 0
-        n.clock.lone_us = lone_s * S
-    began = mesh.now
-    took = mesh.until(100000, began + 6 * HOUR, MINUTE)
-    policy = f", single later neighbours followed after {lone_s} s" if lone_s else ""
-    done = f"after {took - began // S} s" if took else "not within 6 h"
-    return f"two halves of {nodes} nodes, 10 min apart, joined by a {link}{policy}: one time {done}"
+    corrupt(mesh, percent / 100, always_later)
+    began, latest = mesh.now, max(mesh.errors())
+    graph = networkx.Graph([(n.i, o.i) for n in mesh.nodes for o, _, _, _ in n.links])
+    hops = networkx.single_source_shortest_path_length(graph, 0)
+    due = sorted((began + hops[i] * HOP_S * S, i) for i in hops) if word_s else []
+    before = {}
+    took = None
+    while mesh.now < began + 2 * HOUR:
+        mesh.run(mesh.now + HOP_S * S)
+        while due and due[0][0] <= mesh.now:
+            n = mesh.nodes[due.pop(0)[1]]
+            n.clock.heal(word_s * S, n.counter(mesh.now))
+            before[n.i] = n.clock.stepped
+        if took is None and mesh.spread() < 100000:
+            took = (mesh.now - began) // S
+    steps = max([n.clock.stepped - before.get(n.i, 0) for n in mesh.honest()])
+    done = f"after {took} s" if took else "not within 2 h"
+    return (
+        f"two halves of {nodes} nodes, 10 min apart, joined by a {link}, {percent} % liars, a word"
+        f" with {word_s} s over {max(hops.values())} hops: one time {done}; steps a node {steps},"
+        f" won {(max(mesh.errors()) - latest) / S:.1f} s, at last {ms(mesh.spread())} apart"
+    )
+
+
+def anchored(nodes, seed, hours, percent, kind="", liars_=0, edge=False, rival="swdist"):
+    """So many have a reference, at random or all at one edge."""
+    mesh = Mesh(nodes, seed, RIVALS[rival])
+    rand = random.Random(seed)
+    order = sorted(range(nodes), key=mesh.x.get) if edge else rand.sample(range(nodes), nodes)
+    count = nodes * percent // 100
+    for i in order[:count]:
+        mesh.nodes[i].reference = True
+    mesh.run(int(2.1 * HOUR))
+    for i in rand.sample(order[count:], nodes * liars_ // 100):
+        mesh.nodes[i].lie = globals()[kind]
+    mesh.run(mesh.now + hours * HOUR)
+    off = sorted(abs(x) for x in mesh.errors())
+    return (
+        f"{percent} % with a reference{' at one edge' * edge}, {liars_} % {kind} liars, {nodes}"
+        f" nodes, {rival}: {hours} h later off the truth by {ms(off[len(off) // 2])} (median),"
+        f" {ms(off[len(off) * 99 // 100])} (p99)"
+    )
 
 
 def forward(seed):
@@ -450,6 +532,21 @@ def forward(seed):
     return "a day's gain of a hardened node, " + "; ".join(lines)
 
 
+def before(commit):
+    """The clock of a commit, with the modules of that commit that it imports."""
+    found = {}
+    for name in ("leash", "clock"):
+        path = f"{commit}:src/swdist/machines/{name}.py"
+        text = subprocess.run(["git", "show", path], capture_output=True, text=True).stdout
+        if text:
+            found[name] = types.ModuleType(f"swdist.machines.{name}")
+            kept = sys.modules.get("swdist.machines.leash")
+            sys.modules["swdist.machines.leash"] = found.get("leash", kept)
+            exec(compile(text, path, "exec"), found[name].__dict__)
+            sys.modules["swdist.machines.leash"] = kept
+    return found["clock"].Clock
+
+
 def rows(nodes, hours, seed, full):
     yield cold, (nodes, seed)
     yield cold, (nodes, seed, True)
@@ -457,18 +554,26 @@ def rows(nodes, hours, seed, full):
     for rival in RIVALS:
         yield honest, (nodes, seed, hours, rival)
     yield honest, (nodes, seed, hours, "swdist", False)
-    for link, lone_s in (("border", 0), ("border", 60), ("bridge", 60)):
-        yield merge, (nodes, seed, link, lone_s)
+    if "before" in RIVALS:
+        for kind in ("two_faced", *SLY_NAMES):
+            yield liars, (nodes, seed, hours, kind, 10, "before")
+        yield anchored, (nodes, seed, hours, 5, "sly", 10, False, "before")
+    for link, percent in (("border", 0), ("border", 10), ("bridge", 0)):
+        yield merge, (nodes, seed, link, WORD_S, percent)
+    for percent in (0, 2, 5, 10):
+        yield anchored, (nodes, seed, hours, percent, "sly", 10)
+        yield anchored, (nodes, seed, hours, percent)
+    yield anchored, (nodes, seed, hours, 5, "", 0, True)
     for rival in RIVALS:
         yield liars, (nodes, seed, hours, "two_faced", 10, rival)
         yield liars, (nodes, seed, hours, "mixed", 10, rival)
-    for kind in ("constant", "drifting", "two_faced", "sly", "far", "sleeper", "mixed"):
+    for kind in ("constant", "drifting", "two_faced", *SLY_NAMES, "far", "sleeper", "mixed"):
         for percent in (5, 10, 20) if full else (10,):
             yield liars, (nodes, seed, hours, kind, percent)
     yield liars, (nodes, seed, hours, "two_faced", 10, "swdist", 0)
     yield liars, (nodes, seed, hours, "far", 10, "swdist", 0)
     if full:
-        for kind in ("constant", "drifting", "two_faced", "sly", "far", "mixed"):
+        for kind in ("constant", "drifting", "two_faced", *SLY_NAMES, "far", "mixed"):
             for percent in (5, 10, 20):
                 yield liars, (nodes, seed, 24, kind, percent)
         for kind in ("two_faced", "mixed"):
@@ -490,12 +595,22 @@ def main():
     parser.add_argument("--only", default="", help="rows with all these words: honest swdist")
     parser.add_argument("--seed", type=int, nargs="+", default=[1])
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--set", action="append", default=[], help="CLIP_US=250: as in clock.py")
+    parser.add_argument(
+        "--set", action="append", default=[], help="CLIP_US=250: of clock.py, leash.py"
+    )
+    parser.add_argument("--against", metavar="COMMIT", help="whose clock is the rival `before`")
+    parser.add_argument("--wander", type=float, default=WANDER_PPM_DAY, help="ppm a day")
+    parser.add_argument("--swing", type=float, default=0, help="ppm, a sine of a day")
+    parser.add_argument("--graph", default=GRAPH, help="as topology.py has them: villages")
     options = parser.parse_args()
+    globals().update(WANDER_PPM_DAY=options.wander, SWING_PPM=options.swing, GRAPH=options.graph)
+    if options.against:
+        RIVALS["before"] = before(options.against)
     for name, value in (s.split("=") for s in options.set):
-        getattr(device, name)  # a wrong name is an error
-        setattr(device, name, int(value))
-    print(f"random geometric, degree 8, at most {ROWS} neighbours")
+        module = leash if hasattr(leash, name) else device
+        getattr(module, name)  # a wrong name is an error
+        setattr(module, name, int(value))
+    print(f"{GRAPH}, at most {ROWS} neighbours")
     todo = [
         (seed, function, arguments)
         for seed in options.seed

@@ -37,8 +37,8 @@ MUTATIONS = {
     "all-invited": ("trust/choose.py", "if not m.groups and not m.share:", "if True:"),
     "lost-rename": (
         "storage/slots.py",
-        'self._fs.write_atomic(self._state + "/" + name, data)',
-        'self._fs.write_atomic(self._state + "/" + name + ".new", data)',
+        'path = self._state + "/" + name\n        try:',
+        'path = self._state + "/" + name + ".new"\n        try:',
     ),
     "old-keys": ("trust/verify.py", "elif m.rid in self._keep:", "else:"),
     "one-clock": (

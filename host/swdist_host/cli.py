@@ -6,7 +6,14 @@ from importlib.util import find_spec
 import click
 
 from swdist import VERSION
-from swdist_host import commands_keys, commands_mesh, commands_release, commands_sim, terminal
+from swdist_host import (
+    commands_keys,
+    commands_mesh,
+    commands_release,
+    commands_sim,
+    commands_time,
+    terminal,
+)
 from swdist_host.errors import BadValue, Refused
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -32,6 +39,7 @@ def cli():
 cli.add_command(commands_keys.keygen)
 cli.add_command(commands_keys.network)
 cli.add_command(commands_release.release)
+cli.add_command(commands_time.time)
 _simulator = commands_sim.COMMANDS if find_spec("swdist_host.sim") else ()  # not in the one file
 for command in (*commands_mesh.COMMANDS, *_simulator):
     cli.add_command(command)

@@ -73,11 +73,12 @@ class Swd:
 
 def build(
     network, version, start_s, payloads=(), *, revision=0, end_s=None, signed_at_s=None,
-    groups=(), share=0, window_s=0, description=None, withdraw=False, now_s=None,
+    groups=(), share=0, window_s=0, description=None, withdraw=False, horizon_s=0, now_s=None,
 ):  # fmt: skip
     """An unsigned release. network: 8 bytes; version: text; times: seconds since 1970; payloads:
     Source, in the order in which nodes look for theirs; experimental where there is an end_s;
-    groups and share (permille): its audience; window_s: of images."""
+    groups and share (permille): its audience; window_s: of images; horizon_s: of a withdrawal that
+    is a word on time."""
     if withdraw == bool(payloads):
         what = "a withdrawal has no payload" if withdraw else "there is no payload; give one"
         raise BadValue(what)
@@ -85,6 +86,7 @@ def build(
     lines = ["Withdrawn: yes"] if withdraw else lines
     if any(kind == "image" for kind, _, _ in payloads):
         lines.append(f"Window: {window_s}")
+    lines += [f"Clock-Horizon: {horizon_s}"] if horizon_s else []
     lines += [f"Groups: {' '.join(groups)}"] if groups else []
     lines += [f"Share: {share}"] if share else []
     head = _head(network, version, revision, start_s, end_s, signed_at_s, now_s)

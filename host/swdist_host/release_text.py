@@ -37,6 +37,7 @@ def facts(swd):
         "window_s": m.window_s if any(p.kind == "image" for p in m.payloads) else None,
         "payloads": [_payload_facts(line, swd.packed(line)) for line in m.payloads],
         "withdrawn": m.withdrawn,
+        "clock_horizon_s": m.horizon_s or None,
         "critical": m.critical,
         "description": m.description,
         "keys": [k.hex() for k in m.keys] if m.is_keys else None,
@@ -107,6 +108,10 @@ def what(m, zone=None):
     """In words; times also in a zone, or this host's."""
     if m.is_keys:
         return f"a change of keys, keeps {len(m.keep)} releases that the keys before have signed"
+    if m.horizon_s:
+        most = span(m.horizon_s)
+        follow = f"for an hour nodes follow a neighbour that is later, by {most} at most"
+        return f"a word on time: {follow}; A LIAR CAN WIN AS MUCH, ONCE"
     channel = "withdrawn" if m.withdrawn else ("experimental" if m.experimental else "stable")
     until = f" until {both(m.end_s, zone)}" if m.experimental else ""
     never = "; NO NODE WILL RUN IT: it has a critical key" if m.critical else ""

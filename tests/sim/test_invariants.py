@@ -121,7 +121,7 @@ def test_experiment_that_does_not_end_is_noticed():
     sim = mesh()
     now_s = sim.now_s()
     covered(sim, start_s=now_s + 20, end_s=now_s + 120)
-    for r in sim.stations[0].switch.switcher.releases:
+    for r in sim.stations[0].switch.switcher.choosing.releases:
         r.manifest.end_s += 1000
     broken(sim, "experiment")
 
@@ -130,7 +130,7 @@ def test_another_version_than_equal_sets_and_time_give_is_noticed():
     sim = mesh()
     covered(sim)
     switcher = sim.stations[1].switch.switcher
-    switcher._choose = lambda now_s: switcher._factory
+    switcher.choosing.best = lambda *_: switcher.choosing.factory
     broken(sim, "agreement", 800)
 
 
@@ -177,7 +177,7 @@ def test_switch_against_the_wish_of_the_owner_is_noticed():
     sim = mesh()
     covered(sim, start_s=sim.now_s() + 100)
     sim.stations[1].set_hold()
-    sim.stations[1].switch.switcher.on_hold = False
+    sim.stations[1].switch.switcher.choosing.on_hold = False
     broken(sim, "hold")
 
 
@@ -242,6 +242,91 @@ def test_clock_that_is_led_astray_is_noticed():
     assert sim.stations[1].clock.synced
     sim.stations[1].clock.offset_us += 3 * 10**6
     broken(sim, "clock", 0)
+
+
+def beside(kind, seconds=400, start="20s"):
+    """What comes of a run in which node 1, in the middle, is an attacker."""
+    return runner.run(
+        scenario.parse(
+            {
+                "duration": f"{seconds}s",
+                "topology": {"kind": "line", "nodes": 3},
+                "node": {"clock": "right"},
+                "release": [{"name": "a", "version": "1.1.0", "size": "40K", "start": start}],
+                "attacker": [{"kind": kind, "nodes": [1]}],
+                "do": [{"at": "10s", "what": "inject", "release": "a"}],
+            }
+        )
+    )
+
+
+def test_signatures_that_are_checked_in_vain_for_ever_are_noticed():
+    sim = mesh()
+    strangers = [sim.authority.stranger] * 2
+    forged = sim.authority.build(
+        "9.0.0", sim.now_s(), sim.now_s(), withdraw=True, signers=strangers
+    )
+    for _ in range(20):
+        sim.stations[1].store.add(forged.manifest, forged.signatures)
+    broken(sim, "signatures", 5)
+
+
+def test_signatures_that_nobody_can_check_and_that_are_kept_are_noticed(monkeypatch):
+    assert beside("junk-signatures").ok
+    monkeypatch.setattr("swdist.trust.verify.MAX_SPARE_BYTES", 1 << 20)
+    assert beside("junk-signatures").violation.rule == "signatures"
+
+
+@pytest.mark.parametrize("kind", ("queries", "false-port"))
+def test_announcements_that_a_neighbour_causes_without_end_are_noticed(monkeypatch, kind):
+    from swdist.machines.announce import Announce
+
+    assert beside(kind).ok
+    monkeypatch.setattr(Announce, "query", Announce.inconsistent)
+    monkeypatch.setattr("swdist.wiring.node.RESET_GAP_US", 0)
+    assert beside(kind).violation.rule == "amplification"
+
+
+def test_windows_of_small_blocks_are_noticed(monkeypatch):
+    assert beside("small-blocks", 60).ok
+    monkeypatch.setattr("swdist.formats.tftp.DEFAULT_BLKSIZE", 8)
+    assert beside("small-blocks", 60).violation.rule == "amplification"
+
+
+def test_integers_that_nobody_bounds_are_noticed(monkeypatch):
+    assert beside("extremes").ok
+    monkeypatch.setattr("swdist.machines.clock.TIME_MAX_US", 1 << 80)
+    assert beside("extremes").violation.rule in ("crash", "floor")
+
+
+def test_switches_back_and_forth_without_end_are_noticed(monkeypatch):
+    assert beside("turncoat", 60, "10d").ok
+    monkeypatch.setattr("swdist.machines.switcher.Pace.free", lambda *_: True)
+    assert beside("turncoat", 60, "10d").violation.rule == "pace"
+
+
+def test_siege_that_takes_too_long_is_noticed(monkeypatch):
+    def jam(self):
+        self.world.radio.claim(self.number, None, self.gap_us - 10000)
+
+    monkeypatch.setattr("swdist_host.sim.besiegers.Queries.attack", jam)
+    s = scenario.load("siege")
+    s.attackers[0]["kind"] = "queries"
+    assert runner.run(s).violation.rule == "siege"
+
+
+def test_links_that_swallow_large_frames_are_noticed(monkeypatch):
+    def done():
+        s = scenario.load("one-injection")
+        s.topology["nodes"] = 4
+        s.radio = {"mtu_share": 1.0}
+        s.duration = 100
+        s.expect = {"covered": ["a"]}
+        return runner.run(s)
+
+    assert done().ok
+    monkeypatch.setattr("swdist.machines.tftpget.NOTHING_TRIES", 1000)
+    assert done().violation.rule == "expected"
 
 
 def test_exception_in_device_code_is_a_violation_with_its_place(monkeypatch):

@@ -2,7 +2,7 @@
 worked once against a node. `Siege` does all of it at once.
 """
 
-from swdist.formats import datagram, tftp, usign
+from swdist.formats import datagram, ipc, manifest, tftp, usign
 from swdist_host.sim import attackers
 from swdist_host.sim.attackers import Attacker, Lie
 from swdist_host.sim.authority import EPOCH_S
@@ -10,9 +10,10 @@ from swdist_host.sim.station import TFTP_PORT, address
 from swdist_host.sim.world import SECOND
 
 OWN_PORTS = 61000  # from here on: what comes there is not for the node that it also is
+SMALL_PORT = 8  # of these
 OFFERS = 8  # of one neighbour, as many as are remembered
 SKEW_US = 70 * SECOND
-TRICKLED_US = SECOND
+TRICKLED_US = SECOND * 4 // 5
 INVENTED_IDS = 12
 JUNK_BLOCKS = 14
 JUNK_BYTES = 1500
@@ -21,10 +22,7 @@ _EXTREMES = (0, 1, -1, 1 << 31, (1 << 31) - 1, 1 << 32, (1 << 63) - 1, -(1 << 63
 
 
 class Besieger(Attacker):
-    """asked_bytes, got_bytes: what it has sent to servers under its own addresses, and what they
-    have answered."""
-
-    asked_bytes = got_bytes = 0
+    """Speaks in honest neighbours' names, and has addresses of its own."""
 
     def near(self):
         """An honest neighbour, by lot; None if there is none that is up."""
@@ -39,7 +37,6 @@ class Besieger(Attacker):
         return peer
 
     def request(self, server, port, buf, n, source):
-        self.asked_bytes += n
         radio = self.world.radio
         radio.unicast(self.number, server, OWN_PORTS + port, TFTP_PORT, bytes(buf[:n]), source)
 
@@ -47,14 +44,12 @@ class Besieger(Attacker):
         if port < OWN_PORTS:
             super().deliver(epoch, peer, sport, port, data)
         elif self.up:
-            self.got_bytes += len(data)
             self.heard(peer, sport, port - OWN_PORTS, data)
 
     def heard(self, peer, sport, port, data):
         pass
 
     def reply(self, peer, sport, port, data, source):
-        self.asked_bytes += len(data)
         self.world.radio.unicast(self.number, peer, OWN_PORTS + port, sport, data, source)
 
 
@@ -86,32 +81,41 @@ class SlotHolder(Besieger):
 
 
 class SmallBlocks(Besieger):
-    """Wants blocks of 8 bytes in the largest window that there is, and acknowledges the first ones
-    only. Only with `packet`."""
+    """Wants blocks of 8 bytes in the largest window that there is. Only with `packet`.
+    small_sent_bytes, small_got_bytes: what that has cost it, and brought it."""
 
     gap_us = SECOND
-    _port = 8
+    small_sent_bytes = small_got_bytes = 0
+    _window = 1
 
     def attack(self):
         server = self.near()
-        if server is None or not server.store.releases:
+        held = list(server.store.payloads.held) if server is not None else ()
+        if not held:
             return
         out = bytearray(tftp.MAX_REQUEST_BYTES)
         tftp.put_head(out, tftp.RRQ, 0)
-        name = b"1/" + server.store.releases[-1].rid.hex().encode() + b"/manifest"
+        name = b"1/" + held[-1].hex().encode() + b"/1-9"  # 0 is a short page
         at = tftp.put_text(out, tftp.put_text(out, 2, name), b"octet")
         at = tftp.put_option(out, at, b"blksize", tftp.MIN_BLKSIZE)
         at = tftp.put_option(out, at, b"windowsize", tftp.LEGAL_WINDOW)
-        self._port = 8 + self.rand(64)
-        self.request(server.peer, self._port, out, at, self.own(2))
+        self.small_sent_bytes += at
+        self.request(server.peer, SMALL_PORT + self.rand(64), out, at, self.own(2))
 
     def heard(self, peer, sport, port, data):
-        if port < 8:
+        if port < SMALL_PORT:
             super().heard(peer, sport, port, data)
-        elif data[1] == tftp.OACK:
-            self.reply(peer, sport, port, b"\0\4\0\0", self.own(2))
+            return
+        self.small_got_bytes += len(data)
+        block = 0
+        if data[1] == tftp.OACK:
+            options = tftp.options(tftp.strings(data, 2, len(data)))
+            self._window = options.get(b"windowsize", 1)
         elif data[1] == tftp.DATA:
-            self.reply(peer, sport, port, b"\0\4" + data[2:4], self.own(2))
+            block = tftp.block_of(data)
+        if block % self._window == 0 or len(data) < tftp.HEAD_BYTES + tftp.MIN_BLKSIZE:
+            self.small_sent_bytes += tftp.HEAD_BYTES
+            self.reply(peer, sport, port, b"\0\4" + block.to_bytes(2, "big"), self.own(2))
 
 
 class FalseOffers(Besieger):
@@ -145,7 +149,7 @@ class FalsePort(Besieger):
 
 
 class FalseBeacons(Besieger):
-    """In a neighbour's name: a counter that is 70 s off, or a time, or another nonce."""
+    """In a neighbour's name: a counter that is 70 s off, or another nonce."""
 
     gap_us = 5 * SECOND
 
@@ -153,12 +157,9 @@ class FalseBeacons(Besieger):
         victim = self.near()
         if victim is None:
             return
-        counter = victim.counter(self.world.now)
-        true = EPOCH_S * SECOND + self.world.now
-        how = self.rand(3)
-        w = self.writer(self.rng.getrandbits(64) if how == 2 else victim.nonce)
-        counter += SKEW_US if how == 0 else 0
-        told = true if how == 0 else true + SKEW_US
+        counter = victim.counter(self.world.now) + SKEW_US
+        told = EPOCH_S * SECOND + self.world.now + SKEW_US
+        w = self.writer(self.rng.getrandbits(64) if self.rand(2) else victim.nonce)
         w.beacon(counter, told - counter, 1000, 0, (1, 0, 0), 0, datagram.SYNCED, TFTP_PORT,
                  self.rand(1 << 32))  # fmt: skip
         self.shout(w, victim.peer)
@@ -300,7 +301,7 @@ class TrickledIds(Besieger):
 
     def open(self, name):
         key = bytes.fromhex(bytes(name).decode().split("/")[1])
-        return Lie(bytes(8000)) if key in self._invented else super().open(name)
+        return Lie(bytes(manifest.MAX_BYTES)) if key in self._invented else super().open(name)
 
     def delay_us(self, data):
         if data is None:
@@ -309,6 +310,24 @@ class TrickledIds(Besieger):
             return 0
         self._next_t = max(self._next_t + TRICKLED_US, self.world.now)
         return self._next_t - self.world.now
+
+
+class Turncoat(Attacker):
+    """Its own network side was taken over, and tells the switch side the time back and forth."""
+
+    gap_us = SECOND // 20
+    _later = False
+
+    def attack(self):
+        self._later = not self._later
+        self._tell_switch()
+
+    def _messages(self, now):
+        true = EPOCH_S * SECOND + self.world.now - now
+        pipe = self.switch.ipc.waiting
+        offset = true + (30 * attackers.DAY_US if self._later else 0)
+        pipe.append(ipc.pack_time(now, offset, 1000, True, 4))
+        pipe.append(ipc.pack_store())
 
 
 class Siege(SlotHolder, SmallBlocks, FalseOffers, FalsePort, FalseBeacons, Newcomers, Superseded,
@@ -328,8 +347,7 @@ class Siege(SlotHolder, SmallBlocks, FalseOffers, FalsePort, FalseBeacons, Newco
                 kind.attack(self)
 
 
-KINDS = {
-    **attackers.KINDS,
+BESIEGERS = {
     "slots": SlotHolder,
     "small-blocks": SmallBlocks,
     "false-offers": FalseOffers,
@@ -341,5 +359,5 @@ KINDS = {
     "queries": Queries,
     "extremes": Extremes,
     "trickled-ids": TrickledIds,
-    "siege": Siege,
 }
+KINDS = {**attackers.KINDS, **BESIEGERS, "siege": Siege, "turncoat": Turncoat}

@@ -11,6 +11,7 @@ from collections import deque
 
 import networkx as nx
 
+from swdist.formats import usign
 from swdist.formats.bits import time_s, to_hex
 from swdist.machines.neighbours import MAX_NEIGHBOURS, MAX_OFFERS, MAX_PAYLOADS
 from swdist.machines.relay import MAX_RELAYED
@@ -23,10 +24,21 @@ SETTLE_US = 180 * SECOND  # a node has prepared and switched by then, if nothing
 END_SLACK_S = 1
 NAMES = (
     "unverified", "experiment", "agreement", "floor", "bounds", "factory", "durable", "liveness",
-    "clock", "amplification", "board", "audience", "relay", "hold", "expected", "crash",
+    "clock", "amplification", "signatures", "board", "audience", "relay", "hold", "expected",
+    "siege", "pace", "crash",
 )  # fmt: skip
 AMPLIFY = 3
+CHECKS, CHECK_US = 8, 10 * SECOND  # signatures that bring nothing: so many, then one in that time
+CHECKED_AT_ONCE = 2  # downloads may end together
+BURSTS = 8  # announcements in no time; then one a second, where nothing is new,
+BURSTS_US = 60 * SECOND  # counted over that
+SPARE_BYTES = 16384  # of a release's signatures, that a node can't check
+SPARE = 8  # and in all such a part of its room for payloads
+SWITCHES, SWITCH_US = 12, 300 * SECOND  # at once; then one in that time
+FREE = ("rollback", "end")  # what has failed or ended is left without counting
+SMALL_BYTES = 100000  # what an acknowledged transfer may cost before it is compared with what came
 UNASKED_BYTES = 100000  # per node: what comes late, to a port that was closed, is no attack
+SIGNED_BYTES = 2048  # of signatures are the CA's alone
 HISTORY = 400
 
 
@@ -49,6 +61,8 @@ class _Seen:
         self.changed_t = 0  # when its set, its clock's state or its switch last changed
         self.steps = None
         self.before = None  # what was durable when the power went
+        self.told = (0, 0)  # when its announcements were counted last, and how many there were
+        self.gained_t = 0  # when it last got anything new
 
 
 class Checks:
@@ -153,6 +167,7 @@ class Checks:
                 self.fail(
                     "unverified", s, f"piece {n} of {name} counts as held, and is not the CA's"
                 )
+        seen.gained_t = self._sim.world.now
         if h.total and h.held == h.total and h.total != len(packed.pieces):
             self.fail("unverified", s, f"{name} counts as complete, and is not")
         seen.payloads[h.pid] = h.held
@@ -303,12 +318,20 @@ class Checks:
         self.fail("unverified", s, f"{names[0]} in the active slot of {truth.name} is another")
 
     def switched(self, s, record):
+        self._pace(s)
         if s.honest:
             if s.hold and record["reason"] in ("start", "late"):
                 self.fail("hold", s, f"switches to {record['to']} against its owner's wish")
             seen = self.seen(s)
             seen.changed_t = self._sim.world.now
             self._say(s, f"switched from {record['from']} to {record['to']}: {record['reason']}")
+
+    def _pace(self, s):
+        """Whatever time the network side tells it, it switches at a bounded rate."""
+        told = [t for t, _, reason in s.switches if t >= s.booted_t and reason not in FREE]
+        most = SWITCHES + (self._sim.world.now - s.booted_t) // SWITCH_US
+        if len(told) > most:
+            self.fail("pace", s, f"has switched {len(told)} times; allowed are {most}")
 
     # --- power
 
@@ -371,9 +394,11 @@ class Checks:
                 if most > MAX_PAYLOADS or len(s.store.relayed) > MAX_RELAYED:
                     self.fail("bounds", s, "more payloads are known of others than there may be")
                 self._bounds(s)
-                factory = s.switch.switcher._factory
+                factory = s.switch.switcher.choosing.factory
                 if factory.rid != FACTORY or FACTORY in s.switch.slots.failed():
                     self.fail("factory", s, "the factory release is lost")
+                self._checked(s)
+                self._bursts(s)
         self._memory()
         self._amplification()
         self._agreement()
@@ -392,6 +417,42 @@ class Checks:
             if size > bounds.MAX_ITEMS:
                 self.fail("bounds", s, f"its machines refer to {size} items")
 
+    def _checked(self, s):
+        """Signatures that bring nothing, and what is kept of them."""
+        up_us = self._sim.world.now - s.booted_t
+        most = CHECKS + CHECKED_AT_ONCE + up_us // CHECK_US
+        if s.in_vain > most:
+            text = f"has checked {s.in_vain} files of signatures in vain; allowed are {most}"
+            self.fail("signatures", s, text)
+        known = {key.key_id for keys in self._sim.authority.sets for key in keys}
+        spare_bytes = 0
+        for r in s.store.releases:
+            size = s.fs.size(s.store.catalogue.folder(r.rid) + "/signatures") or 0
+            if size <= SIGNED_BYTES:
+                continue
+            data = s.fs.read(s.store.catalogue.folder(r.rid) + "/signatures", size)
+            junk = [b for b in usign.parse_signatures(data) if b[1] not in known]
+            own = sum(len(usign.block(*b)) for b in junk)
+            if own > SPARE_BYTES:
+                self.fail("signatures", s, f"keeps {own} bytes that it can't check of one release")
+            spare_bytes += own
+        if spare_bytes > s.settings.quota_kib * 1024 // SPARE:
+            self.fail("signatures", s, f"keeps {spare_bytes} bytes of signatures unchecked")
+
+    def _bursts(self, s):
+        """At most one announcement a second, whoever asks and whatever is said, as long as it has
+        nothing new to say."""
+        seen = self.seen(s)
+        now = self._sim.world.now
+        t, before = seen.told
+        if now - t < BURSTS_US:
+            return
+        seen.told = (now, s.bursts)
+        quiet_t = max(seen.gained_t, seen.changed_t, self._changed_t)
+        if quiet_t + SETTLE_US <= t and s.bursts - before > BURSTS + (now - t) // SECOND:
+            text = f"has announced {s.bursts - before} times in {(now - t) // SECOND} s"
+            self.fail("amplification", s, text)
+
     def _amplification(self):
         """Nobody can make others send much more to a victim than he has sent himself."""
         sim = self._sim
@@ -401,6 +462,11 @@ class Checks:
             if unasked > AMPLIFY * spoofed + UNASKED_BYTES * len(sim.stations):
                 text = f"{spoofed} spoofed bytes have made {unasked} at the victims"
                 self.fail("amplification", None, text)
+        for s in sim.stations:
+            got, sent = getattr(s, "small_got_bytes", 0), getattr(s, "small_sent_bytes", 0)
+            if got > AMPLIFY * sent + SMALL_BYTES:
+                text = f"{sent} bytes of a client that wants small blocks have brought it {got}"
+                self.fail("amplification", s, text)
 
     def _agreement(self):
         """Equal verified sets and equal time: equal versions, and the one of docs/protocol.md."""

@@ -14,6 +14,8 @@ from swdist_host.sim.simulation import Simulation
 from swdist_host.sim.world import SECOND
 
 SAMPLES = 240  # of each curve of the report
+SLOWED = 2  # as long as without attackers it may take with them,
+SLOWED_S = 10  # or that much longer, where that is more
 
 
 @dataclass
@@ -36,8 +38,11 @@ class Result:
 
 
 class Runner:
-    def __init__(self, scenario, every_event=True):
+    """asleep: are the attackers there, and off? So it is known what they cost."""
+
+    def __init__(self, scenario, every_event=True, asleep=False):
         self.scenario = scenario
+        self._asleep = asleep
         graph = scenario.graph()
         placed = scenario.placed(graph.number_of_nodes())
         self.sim = Simulation(
@@ -133,13 +138,13 @@ class Runner:
 
     def _chosen(self, value):
         stations = self.sim.stations
-        everyone = range(len(stations))
+        everyone = [s.number for s in stations if s.honest or not self._asleep]
         if value == "all":
-            return list(everyone)
+            return everyone
         if value == "off":
             return [n for n in everyone if not stations[n].up]
         if isinstance(value, list):
-            return [n for n in value if n < len(stations)]
+            return [n for n in value if n in everyone]
         up = [n for n in everyone if stations[n].up and stations[n].honest]
         return sorted(self.sim.rng.sample(up, min(share(value, len(stations)), len(up))))
 
@@ -257,6 +262,14 @@ class Runner:
             }
         return figures
 
+    def slowest_s(self, name):
+        """How long a release has taken the honest nodes, each from when it was up."""
+        have = self.sim.checks.holders.get(self.made[name].rid, {})
+        began = {n: self.sim.stations[n].booted_t / SECOND for n in have}
+        return max(
+            (t / SECOND - max(began[n], self.injected_s[name]) for n, t in have.items()), default=0
+        )
+
     def _spread(self):
         """For each start or end: the milliseconds from the first node that switched to the last."""
         times = {}
@@ -298,7 +311,22 @@ class Runner:
 
 
 def run(scenario, progress=None, every_event=True):
-    return Runner(scenario, every_event).run(progress)
+    runner = Runner(scenario, every_event)
+    result = runner.run(progress)
+    if result.ok and scenario.expect.get("siege"):
+        free = Runner(scenario, every_event, asleep=True)
+        result.violation = free.run().violation or _slowed(runner, free)
+    return result
+
+
+def _slowed(siege, free):
+    """A Violation if any release took the honest ones too much longer than without attackers."""
+    for name in siege.scenario.expect.get("covered", []):
+        took_s, free_s = siege.slowest_s(name), free.slowest_s(name)
+        if took_s > max(SLOWED * free_s, free_s + SLOWED_S):
+            text = f"release {name} took {took_s:.2f} s, {free_s:.2f} without attackers"
+            return Violation("siege", siege.sim.world.now, None, text)
+    return None
 
 
 def story(result):

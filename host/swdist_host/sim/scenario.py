@@ -42,7 +42,7 @@ _RELEASE = {
     "same_as",
 }
 _KEYS = {"name", "keys", "keep"}  # of a change of the CA's keys  # fmt: skip
-_EXPECT = {"covered", "active", "within", "clock_error", "clock_from"}
+_EXPECT = {"covered", "active", "within", "clock_error", "clock_from", "siege"}
 _TOP = {"name", "about", "seed", "duration", "check_every", "live"}
 
 

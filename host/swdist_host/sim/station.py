@@ -120,6 +120,7 @@ class Conf:
 
     user = ""
     set_clock = False
+    rendezvous, rendezvous_every_s = None, 21600
     store, state, run = STORE, STATE, RUN
     images_kb = 0
 
@@ -220,7 +221,8 @@ class Station:
         self.fails = False  # does hooks/health of what it switches to fail?
         self.unasked_bytes = 0  # that came to ports where nobody had asked for anything
         self.in_vain = 0  # signatures that were checked since the start, and brought no release
-        self.told_bytes = 0  # by announcements
+        self.bursts = 0  # of announcements
+        self._told_t = -1
         self.switches = []
         self.log = Log(self)
         self.rng = rng
@@ -248,13 +250,13 @@ class Station:
     # --- time
 
     def counter(self, t):
-        d = t - self._booted
+        d = t - self.booted_t
         return self._base + d + d * self.ppb // 1000000000
 
     def when(self, counter):
         """The first true time at which the counter is at least that."""
         d = counter - self._base
-        return self._booted + d - d * self.ppb // (1000000000 + self.ppb) + 1
+        return self.booted_t + d - d * self.ppb // (1000000000 + self.ppb) + 1
 
     def mesh_us(self):
         now = self.counter(self.world.now)
@@ -275,7 +277,7 @@ class Station:
         self.epoch += 1
         self.up = True
         self._clear()
-        self._booted = world.now
+        self.booted_t = world.now
         self._base = 5000000 + self.rng.randrange(20000000)
         now = self._base
         s = self.settings
@@ -358,7 +360,9 @@ class Station:
 
     def broadcast(self, buf, n):
         data = bytes(buf[:n])
-        self.told_bytes += n if data[4] == ANNOUNCE else 0
+        if data[4] == ANNOUNCE and self.world.now != self._told_t:
+            self._told_t = self.world.now
+            self.bursts += 1
         if self.tap is not None:
             self.tap.sent("n", 0, b"", 0, data)
         self.later(self.fs.spent_us, self.world.radio.broadcast, self.number, data)
@@ -543,7 +547,7 @@ class Station:
         """Its owner wants no switch, from now on."""
         self.hold = True
         if self.up:
-            self.switch.conf.hold = self.switch.switcher.on_hold = True
+            self.switch.conf.hold = self.switch.switcher.choosing.on_hold = True
 
     def hook(self, release, name):
         return "health: ill" if self.fails and name == "health" else 0

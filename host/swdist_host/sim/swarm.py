@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 
 from swdist_host.sim import besiegers, runner, scenario, topology
+from swdist_host.sim.besiegers import BESIEGERS
 from swdist_host.sim.world import SECOND
 
 SHRINK_S = 120  # of CPU time for making a violation small
@@ -19,6 +20,8 @@ LIAR_LIMIT_S = 200  # what a liar may win where nobody believes him alone: the b
 CLOCK_FROM_S = 900
 BOARDS_SHARE = 0.3
 KEYS_SHARE = 0.25  # of the scenarios with a change of keys
+SIEGE_SHARE = 0.1  # of the scenarios with one victim, one honest neighbour and one attacker
+MTU_SHARE = 0.2  # of the scenarios with links that swallow large frames
 TIME_LIARS = ("time-constant", "time-drift", "time-two-faced")
 
 
@@ -39,6 +42,8 @@ class Verdict:
 
 def draw(seed):
     """A scenario as the table that a TOML file would give."""
+    if random.Random(f"swarm siege {seed}").random() < SIEGE_SHARE:
+        return _siege(seed)
     rand = random.Random(f"swarm {seed}")
     nodes = rand.choice((2, 3, 5, 8, 12, 16, 20))
     kind = rand.choice(("line", "grid", "geometric", "geometric", "villages", "ring"))
@@ -75,7 +80,40 @@ def draw(seed):
     _attackers(rand, data, nodes)
     _keys(random.Random(f"swarm keys {seed}"), data, minutes * 60)
     _boards(random.Random(f"swarm boards {seed}"), data)
+    _links(random.Random(f"swarm links {seed}"), data)
     return data
+
+
+def _siege(seed):
+    """The scenario of that name, with other attackers and sizes; the victim runs, or starts."""
+    rand = random.Random(f"swarm siege {seed} kind")
+    kind = rand.choice(["siege", *sorted(BESIEGERS)])
+    starts = rand.random() < 0.5
+    data = {
+        "name": f"swarm-siege-{seed}",
+        "seed": seed,
+        "duration": "5m",
+        "check_every": "10s",
+        "topology": {"kind": "clique", "nodes": 3},
+        "radio": {"loss": 0.0},
+        "node": {"clock": "right", "boot_horizon_s": 60},
+        "release": [{"name": "r0", "version": "1.1.0", "size": rand.choice(("64K", "256K", "1M")),
+                     "start": "4m"}],
+        "attacker": [{"kind": kind, "nodes": [2]}],
+        "do": [{"at": "0s", "what": "boot", "nodes": [0, 2] if starts else [0, 1, 2]},
+               {"at": "30s", "what": "inject", "release": "r0"}],
+        "expect": {"covered": ["r0"], "siege": True},
+    }  # fmt: skip
+    if starts:
+        data["do"].append({"at": "90s", "what": "up", "nodes": [1]})
+    return data
+
+
+def _links(rand, data):
+    """In some there are links that swallow large frames."""
+    if rand.random() < MTU_SHARE and data["node"]["fidelity"] == "packet":
+        data["radio"]["mtu_share"] = rand.choice((0.2, 1.0))
+        data["radio"]["mtu_bytes"] = rand.choice((1280, 1400))
 
 
 def _one_attacker(rand, data):

@@ -1,14 +1,13 @@
 """Who is whose neighbour: an undirected networkx graph with nodes 0..n-1, and edges that may carry
 `loss` (0..1). Each graph is connected, and the same for the same seed."""
 
-import json
 import math
 import random
-import re
 from pathlib import Path
 
 import networkx as nx
 
+from swdist_host import maps
 from swdist_host.errors import BadValue
 
 MAX_DEGREE = 16  # more neighbours than a node keeps is legal, but no honest test of it
@@ -20,6 +19,11 @@ def line(n, **_):
 
 def ring(n, **_):
     return nx.cycle_graph(n)
+
+
+def clique(n, **_):
+    """All on one link."""
+    return nx.complete_graph(n)
 
 
 def grid(n, **_):
@@ -76,7 +80,8 @@ def villages(n, degree=6, seed=0, size=12, thin_loss=0.2, **_):
 
 
 KINDS = {
-    "line": line, "ring": ring, "grid": grid, "geometric": geometric, "villages": villages,
+    "line": line, "ring": ring, "clique": clique, "grid": grid, "geometric": geometric,
+    "villages": villages,
 }  # fmt: skip
 
 
@@ -91,7 +96,7 @@ def make(kind, n, seed, degree=8, **more):
             [
                 *KINDS,
                 "valley (a sample of a real shape)",
-                "or the path of a NetJSON, batctl or OLSR file",
+                "or the path of a map",
             ]
         )
         raise BadValue(f"topology '{kind}' is not known; give {known}")
@@ -104,82 +109,17 @@ def make(kind, n, seed, degree=8, **more):
 
 
 def load(path):
-    """A NetJSON NetworkGraph, `batctl vd json` (batadv-vis), or OLSR's txtinfo or jsoninfo
-    topology. Only the largest connected part is taken."""
-    try:
-        text = path.read_text("utf-8")
-    except UnicodeDecodeError:
-        raise BadValue(f"{path}: is not text; give a topology file") from None
-    edges = _edges(text)
-    if not edges:
-        raise BadValue(f"{path}: no links found; give NetJSON, batadv-vis or OLSR topology")
-    graph = nx.Graph()
-    for a, b, loss in edges:
-        if a != b:
-            graph.add_edge(a, b, **({} if loss is None else {"loss": loss}))
-    part = max(nx.connected_components(graph), key=lambda p: (len(p), min(p)))
-    return nx.convert_node_labels_to_integers(
-        graph.subgraph(sorted(part)).copy(), ordering="sorted"
-    )
+    """Of a map as `maps` reads it. Only the largest connected part is taken."""
+    return graph(maps.read(path))
 
 
-def _edges(text):
-    """[(name, name, loss or None)]"""
-    try:
-        data = json.loads(text)
-    except ValueError:
-        return _batadv(text) or _olsr_text(text)
-    if isinstance(data, dict) and isinstance(data.get("links"), list):
-        return _rows(data["links"], "source", "target", "cost")
-    if isinstance(data, dict) and isinstance(data.get("topology"), list):
-        return _rows(data["topology"], "lastHopIP", "destinationIP", "tcEdgeCost")
-    return []
-
-
-def _rows(rows, a, b, cost):
-    found = []
-    for row in rows:
-        if isinstance(row, dict) and isinstance(row.get(a), str) and isinstance(row.get(b), str):
-            value = row.get(cost)
-            if cost == "tcEdgeCost" and isinstance(value, (int, float)):
-                value /= 1024
-            found.append((row[a], row[b], _loss(value)))
-    return found
-
-
-def _loss(cost):
-    """From ETX, the expected transmissions over both directions."""
-    if not isinstance(cost, (int, float)) or not 1 <= cost < 100:
-        return None
-    return round(min(1 - 1 / math.sqrt(cost), 0.9), 4)
-
-
-def _batadv(text):
-    """batadv-vis in its JSON lines: {"router": MAC, "neighbor": MAC, "label": "1.000"}."""
-    found = []
-    for line_ in text.splitlines():
-        try:
-            row = json.loads(line_)
-        except ValueError:
-            continue
-        if isinstance(row, dict) and "router" in row and "neighbor" in row:
-            label = row.get("label", "")
-            cost = float(label) if re.fullmatch(r"\d+(\.\d+)?", str(label)) else None
-            found.append((str(row["router"]), str(row["neighbor"]), _loss(cost)))
-    return found
-
-
-def _olsr_text(text):
-    """The table "Topology" of olsrd's txtinfo: destination, last hop, LQ, NLQ, cost."""
-    found = []
-    table = False
-    for line_ in text.splitlines():
-        words = line_.split()
-        if words[:2] == ["Table:", "Topology"]:
-            table = True
-        elif words[:1] == ["Table:"]:
-            table = False
-        elif table and len(words) >= 5 and re.fullmatch(r"[0-9a-fA-F.:]+", words[0]):
-            cost = float(words[4]) if re.fullmatch(r"\d+(\.\d+)?", words[4]) else None
-            found.append((words[0], words[1], _loss(cost)))
-    return found
+def graph(found, part=None):
+    """The same of a maps.Map, or of that part of it; each node's `name` is its id there."""
+    part = part or found.parts()[0]
+    number = {name: n for n, name in enumerate(part)}
+    made = nx.Graph()
+    made.add_nodes_from((n, {"name": name}) for name, n in number.items())
+    for (a, b), loss in sorted(found.links.items()):
+        if a in number:
+            made.add_edge(number[a], number[b], **({} if loss is None else {"loss": loss}))
+    return made
