@@ -130,6 +130,7 @@ class Get:
         if (
             self._agreed
             and self._next == 1
+            and not self._ahead
             and self._tries == NOTHING_TRIES
             and not self.small_blocks
         ):
