@@ -4,7 +4,7 @@ PY := .venv/bin/python
 # One process for each core; tests/conftest.py says what must not run side by side.
 JOBS := -n auto --no-loadscope-reorder
 
-.PHONY: help setup runtime demo mesh test check size ipk host-binary lab fuzz vectors clean soak bench openwrt
+.PHONY: help setup runtime demo mesh test check size ipk host-binary man lab fuzz vectors clean soak bench openwrt
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
@@ -42,6 +42,9 @@ ipk: setup runtime ## build/ipk/*.ipk and *.apk; CA=dir adds your keyring; the r
 
 host-binary: setup ## build/host/swdist: the host tool in one file, for machines without Python
 	@$(PY) tools/host_binary.py
+
+man: setup ## build/man/*.1: man pages of the host tool, made from its help
+	@$(PY) tools/man.py
 
 soak: setup runtime ## random scenarios on all cores for TIME=10m, then what is too long for `make test`
 	@$(PY) -m swdist_host swarm --time $(or $(TIME),10m) --keep build/soak

@@ -48,27 +48,19 @@ def arguments():
     return found
 
 
-def run(stage, scene):
-    scene.play(stage)
-    stage.judge_loss()
-    if getattr(scene, "TRAFFIC", True):
-        stage.count_traffic()
-    stage.stop()
-
-
-def show(args, folder, loopback, play=run):
-    """All of it in this process; the exit status. play(stage, scene): what is done on the stage."""
+def show(scene, args, folder, loopback):
+    """All of it in this process; the exit status."""
     python = args.micropython or str(ROOT / "build/runtime/bin/micropython")
     file = sys.stderr if args.json else sys.stdout
     keep = True
     stage = None
     try:
-        scene = SCENES[args.scene]
         program = [python, "-X", f"heapsize={HEAP}"]
         stage = Stage(scene, args, folder, program, file, loopback)
         try:
             with stage.report:
-                play(stage, scene)
+                scene.play(stage)
+                stage.end(getattr(scene, "TRAFFIC", True))
         except Failed as e:
             stage.expect(str(e), False)
         finish(stage, args.json)
@@ -105,10 +97,11 @@ def finish(stage, as_json):
 
 def main():
     args = arguments()
+    scene = SCENES[args.scene]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if os.environ.get(net.INSIDE):
         net.obey_leash()
-        return show(args, FOLDER, False)
+        return show(scene, args, FOLDER, False)
     status = None
     if not args.loopback:
         try:
@@ -117,12 +110,12 @@ def main():
             return 130
         if status is None:
             print(net.NOT_ALLOWED, file=sys.stderr, end="")
-    if status is None and not getattr(SCENES[args.scene], "LOOPBACK", True):
+    if status is None and not getattr(scene, "LOOPBACK", True):
         print(f"the scene {args.scene} takes network namespaces", file=sys.stderr)
         return 2
     if status is None:
         with tempfile.TemporaryDirectory(prefix="swdist-lab-") as folder:
-            status = show(args, Path(folder), True)
+            status = show(scene, args, Path(folder), True)
     return status
 
 

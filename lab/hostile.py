@@ -26,7 +26,7 @@ class Lies:
         self.catalogue = self
         self.payloads = self
         self.relayed = ()
-        self.releases = [SimpleNamespace(rid=swd.rid, manifest=swd.parsed) for swd in swds]
+        self.releases = [verify.Release(swd.parsed) for swd in swds]
         self.held = Held()
         self.parts = {}
         self._pieces = {}

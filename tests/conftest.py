@@ -22,7 +22,7 @@ BY_THE_CLOCK = """
     mesh ntp interop host/test_two_hosts host/test_seed package/test_boots package/test_full_flash
     package/test_hooks package/test_image_boots package/test_install package/test_kind_apk
     package/test_kind_image package/test_kind_ipk package/test_launcher package/test_museum
-    package/test_scripts package/test_self_update
+    package/test_scripts package/test_self_update reference/test_interop
 """.split()
 LIMIT_S = 120
 SLOW_LIMIT_S = 600

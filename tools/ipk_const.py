@@ -28,8 +28,8 @@ CONSTANT = re.compile(
 WHICH = 'MICROPYTHON = sys.implementation.name == "micropython"\n'
 # In packages of their own, which may be of another version than the rest: names they use stay.
 APART = (
-    "asked", "census", "inject", "install", "metrics", "ownflash", "page", "rollcall", "sntp", "texts",
-    "tool", "words",
+    "asked", "census", "inject", "install", "metrics", "ownflash", "page", "rollcall", "sntp",
+    "texts", "tool", "words",
 )  # fmt: skip
 # Our names that MicroPython's own things may have too (a test asks it), and one for people.
 SHARED = set(

@@ -16,7 +16,10 @@ COMMAND_S = 120
 EXCHANGES = 40
 # Answers each line with the counter that swdist's processes have, until an empty one.
 TELL_COUNTER = """import sys
-from swdist.shell.platform import Clock
+try:
+    from swdist.core import Clock
+except ImportError:  # --old: before there was such a file
+    from swdist.platform import Clock
 clock = Clock()
 print("@@ready")
 while len(sys.stdin.readline()) > 1:

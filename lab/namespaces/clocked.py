@@ -7,7 +7,10 @@ The system's clock seems shifted, the counter drifts by so many thousandths of a
 
 import sys
 
-from swdist.shell import platform
+try:
+    from swdist.shell import platform
+except ImportError:  # the package has it in one file with others
+    from swdist import core as platform
 
 
 def wrong(offset_us, ppm_milli):

@@ -43,8 +43,9 @@ def unshare_command():
     return None
 
 
-def enter(module, arguments):
+def enter(module, arguments, opened=None):
     """Runs the module again in a private world; its exit status, or None if that is not allowed.
+    opened(pid): called with the parent of the first process in there.
 
     The world hangs on a leash, a pipe whose other end is here. However this process ends, also by
     SIGKILL, the kernel closes it, and `obey_leash` ends the world. (A signal would not do:
@@ -62,6 +63,8 @@ def enter(module, arguments):
     )
     os.close(leash)
     try:
+        if opened:
+            opened(child.pid)
         return child.wait()
     finally:
         os.close(held)
@@ -177,6 +180,23 @@ class World:
                 self.sysctl(space, f"net/ipv6/conf/{interface}/accept_dad", "0")
             run("ip", "-n", space, "link", "set", interface, "up")
             self._lose(space, interface)
+
+    def segment(self, names):
+        """One link that all of them are on, with IPv6: a bridge in a namespace of its own."""
+        air = f"air{self._links}"
+        self.add(air)
+        run("ip", "-n", air, "link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
+        run("ip", "-n", air, "link", "set", "br0", "up")
+        for name in names:
+            self.link(name, air, ipv4=False)
+            run("ip", "-n", air, "link", "set", self.interfaces[air][-1], "master", "br0")
+        # What goes over the bridge is lost where it arrives, and not twice.
+        run("ip", "netns", "exec", air, "nft", "flush", "ruleset")
+
+    def link_local(self, name, n=0):
+        """The address on its nth interface."""
+        words = ("-6", "-o", "addr", "show", "dev", self.interfaces[name][n], "scope", "link")
+        return run("ip", "-n", name, *words).split()[3].partition("/")[0]
 
     def sysctl(self, space, key, value):
         run("ip", "netns", "exec", space, "sh", "-c", f"echo {value} > /proc/sys/{key}")

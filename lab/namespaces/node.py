@@ -62,10 +62,13 @@ class Node:
 
     def make_launcher(self):
         """The router's launcher with this node's paths; it picks the code that the daemons run."""
-        folder = self.folder / "launcher"
+        folder = self.folder / "bin"
         folder.mkdir()
         paths = {
             "/usr/lib/swdist": str(folder),
+            "/usr/lib/micropython/swdist": str(SRC / "swdist"),
+            "-m swdist.tool": f"-m swdist.tool --config {self.folder / 'config'}",
+            "-m swdist.netd --check": f"-m swdist.netd --check --config {self.folder / 'config'}",
             "/etc/config/swdist": str(self.folder / "config"),
             "/var/run/swdist": str(self.folder / "run"),
             "/usr/lib/micropython\n": f"{SRC}\n",

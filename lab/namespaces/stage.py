@@ -228,12 +228,19 @@ class Stage(stage.Stage):
         flags = ["--config", node.folder / "config"]
         node.start_other(ROOT, "lab.hostile", [*flags, *words])
         self.others.append(node)
+        return node
 
     def refusals(self, word):
         lines = "".join(n.log() for n in self.nodes).splitlines()
         return [line for line in lines if ": refused " in line and word in line]
 
     # --- the end
+
+    def end(self, traffic):
+        self.judge_loss()
+        if traffic:
+            self.count_traffic()
+        self.stop()
 
     def count_traffic(self):
         stats = [n.net() for n in self.running()]

@@ -1,8 +1,8 @@
 """The scenes of both worlds, a file each, which reads like its story.
 
 A scene has
-    DOOR         which target of make opens on it: demo (real daemons in network namespaces) or lab
-                 (emulated routers)
+    DOOR         which target of make opens on it: demo or mesh (real daemons in network
+                 namespaces), or lab (emulated routers)
     play(stage)  the story: what is done, and what must come of it
 and, where its world is not as usual,
     cast(stage)  of `demo`: who is there; else nodes in a grid, all alike

@@ -116,6 +116,12 @@ def test_image_goes_through_a_mesh_and_whoever_it_is_for_flashes_it_once():
     play("--scene", "image", limit_s=300)
 
 
+@pytest.mark.soak
+@pytest.mark.skipif(os.geteuid() != 0, reason="the attacker forges addresses")
+def test_one_attacker_with_any_number_of_addresses_hardly_delays_a_release():
+    play("--scene", "siege", limit_s=500)
+
+
 def test_scene_that_takes_namespaces_says_so_over_loopback():
     command = [sys.executable, "-m", "lab.demo", "--loopback", "--scene", "image"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)

@@ -1,9 +1,8 @@
 """Sections 2.1 and 5.2 to 5.7: which release runs. Nothing here knows a network or a clock."""
 
 import hashlib
+import struct
 from dataclasses import dataclass, field
-
-from .wire import version_bytes
 
 FLASH_DELAY_US = 60_000_000
 
@@ -20,7 +19,10 @@ class Profile:
 
 
 def lot(number, version):
-    return int.from_bytes(hashlib.sha256(number + version_bytes(version)).digest()[:4], "big") % 1000
+    return (
+        int.from_bytes(hashlib.sha256(number + struct.pack("!3H", *version)).digest()[:4], "big")
+        % 1000
+    )
 
 
 def fitting(profile, m):
@@ -42,7 +44,7 @@ def in_audience(profile, m):
     return in_group or bool(profile.lot and m.share and lot(profile.lot, m.version) < m.share)
 
 
-def is_wanted(profile, m):
+def wanted_line(profile, m):
     """Section 6.2: the line that a node fetches for itself, or None."""
     line = None if m.critical else fitting(profile, m)[1]
     if line and line.kind == "image" and m.version <= profile.factory:
@@ -71,13 +73,12 @@ class Chooser:
         """(what is to be active, or None for the factory release; the image to flash now)."""
         held = {m.rid: m for m in held}
         current = held.get(self.active)
-        if self.is_held:
-            stays = current and self.active not in self.failed
-            if not self.active or (stays and not self._has_ended(current, now_s, synchronised)):
-                self.drawn = None
-                return current, None
         left = [m for m in held.values() if self._may_run(m, now_s, synchronised)]
         best = self._best(left, images=False)
+        if self.is_held and (not self.active or (current and self._stays(current, now_s))):
+            self.drawn = None
+            higher = best.order if best else (self.profile.factory, 0, bytes(32))
+            return (best if current and higher < current.order else current), None
         image = self._best(left, images=True) if synchronised else None
         if not image or fitting(self.profile, image)[1].kind != "image":
             self.drawn = None
@@ -88,15 +89,17 @@ class Chooser:
             self.drawn = (image.rid, instant)
         return best, image if counter_us >= self.drawn[1] else None
 
-    def _has_ended(self, m, now_s, synchronised):
-        return m.experimental and (not synchronised or m.end_s <= now_s)
+    def _stays(self, m, now_s):
+        ended = m.experimental and m.end_s <= now_s
+        return not (ended or m.rid in self.failed)
 
     def _may_run(self, m, now_s, synchronised):
         """Section 5.2, all rules but the fifth."""
-        line = is_wanted(self.profile, m)
+        line = wanted_line(self.profile, m)
         if not line or not in_audience(self.profile, m) or m.rid in self.failed:
             return False
-        return m.start_s <= now_s and not self._has_ended(m, now_s, synchronised)
+        ended = m.experimental and (not synchronised or m.end_s <= now_s)
+        return m.start_s <= now_s and not ended
 
     def _ready(self, m):
         return self.is_ready(m, fitting(self.profile, m)[1])
@@ -107,10 +110,9 @@ class Chooser:
     def _best(self, left, images):
         """The highest release of these that is ready, None for the factory release."""
         above = [m for m in left if m.version >= self.profile.factory]
-        fallback = max(
-            (m for m in above if not m.experimental and not self._is_image(m)),
-            key=lambda m: m.order, default=None,
-        )  # fmt: skip
+        stable = [m for m in above if not m.experimental]
+        stable = [m for m in stable if not self._is_image(m) or (images and self._ready(m))]
+        fallback = max(stable, key=lambda m: m.order, default=None)
         fallback_ready = fallback is None or self._ready(fallback)
         ready = [
             m for m in above

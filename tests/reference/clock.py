@@ -6,7 +6,7 @@ S = 1_000_000
 NEAR_US, GROUP_US, FAR_US = 30_000, 60_000, 8_000
 FRESH_US, SAMPLE_US, ECHO_US = 96 * S, 256 * S, 352 * S
 LATEST_US = 4_102_444_800 * S  # 2100-01-01
-MAX_RATE = 200_000
+MAX_RATE, MAX_NEIGHBOURS = 200_000, 16
 DENSE_US, SPARSE_US, HOUR_US = 4 * S, 16 * S, 3600 * S
 
 
@@ -31,25 +31,24 @@ class Neighbour:
     odd: int = 0  # samples in a row that do not go with the one before
     offset_us: int = 0
     rate_ppb: int = 0
-    echo: tuple | None = None  # (sample, its counter)
+    echo: tuple = (0, -(10**18))  # (sample, its counter): none yet
     heard_us: int = 0
 
     def way_here(self, own_rate, now_us):
         """(grown, sample, own counter) of the least of the last 256 s, or None."""
+        recent = [(s, at) for s, at in self.samples if now_us - at <= SAMPLE_US]
         rate = self.rate_ppb - own_rate
-        ways = [(s + grown(now_us - at, rate), s, at) for s, at in self.samples]
-        return min((w for w in ways if now_us - w[2] <= SAMPLE_US), default=None)
+        return min(((s + grown(now_us - at, rate), s, at) for s, at in recent), default=None)
 
     def way_back(self, own_rate, now_us):
-        if not self.echo:
-            return None
         sample, counter = self.echo
         age_us = now_us - (counter - sample)
         return sample + grown(age_us, own_rate - self.rate_ppb) if age_us <= ECHO_US else None
 
 
 class Clock:
-    def __init__(self, now_us, mesh_us, horizon_s=43_200):
+    def __init__(self, now_us, mesh_us, horizon_s=43_200, dense_us=DENSE_US):
+        self.dense_period_us = dense_us
         self.offset_us, self.at_us = mesh_us - now_us, now_us
         self.gain_ppb = self.kept_ppb = 0
         self.budget_us = horizon_s * S
@@ -75,7 +74,7 @@ class Clock:
         return self.reference is not None and now_us - self.reference[1] <= FRESH_US
 
     def period_us(self, now_us):
-        return DENSE_US if now_us - self.dense_us < HOUR_US else SPARSE_US
+        return self.dense_period_us if now_us - self.dense_us < HOUR_US else SPARSE_US
 
     def mesh_us(self, now_us):
         return now_us + self.offset_us + grown(now_us - self.at_us, self.rate_ppb)
@@ -107,14 +106,13 @@ class Clock:
 
     def hear(self, key, beacon, own_nonce, now_us):
         """A beacon; what falls takes nothing with it."""
-        mesh = beacon.counter_us + beacon.offset_us
-        if not (0 <= mesh < LATEST_US and 0 <= beacon.counter_us < LATEST_US):
+        mesh, sample = beacon.counter_us + beacon.offset_us, now_us - beacon.counter_us
+        if not (0 <= mesh < LATEST_US and beacon.counter_us < LATEST_US):
             return
-        sample = now_us - beacon.counter_us
         n = self.neighbours.get(key)
         if n:
-            step = abs(sample - n.samples[-1][0]) if n.samples else 0
-            n.odd = n.odd + 1 if n.nonce != beacon.nonce or step > S else 0
+            is_odd = n.nonce != beacon.nonce or abs(sample - n.samples[-1][0]) > S
+            n.odd = n.odd + 1 if is_odd else 0
             if 0 < n.odd < 3:
                 return
         if not n or n.odd:
@@ -123,19 +121,20 @@ class Clock:
         n.offset_us, n.heard_us = beacon.offset_us, now_us
         n.rate_ppb = clamp(beacon.rate_ppb, MAX_RATE)
         n.echo = beacon.echoes.get(own_nonce, n.echo)
+        if len(self.neighbours) > MAX_NEIGHBOURS:
+            del self.neighbours[min(self.neighbours, key=lambda k: self.neighbours[k].heard_us)]
 
     def _fresh(self, now_us):
         """[(how far ahead, round trip, neighbour)]"""
-        found = []
+        found, own_us, rate = [], self.mesh_us(now_us) - now_us, self.rate_ppb
         for n in self.neighbours.values():
-            here, back = n.way_here(self.rate_ppb, now_us), n.way_back(self.rate_ppb, now_us)
+            here, back = n.way_here(rate, now_us), n.way_back(rate, now_us)
             if now_us - n.heard_us > FRESH_US or here is None or back is None:
                 continue
-            trip = here[0] + back
-            offset = n.offset_us + grown(now_us - n.heard_us, n.rate_ppb)
-            own = self.mesh_us(now_us) - now_us
-            if -NEAR_US < trip < S:
-                found.append(((back - here[0]) // 2 + offset - own, trip, n))
+            offset_us = n.offset_us + grown(now_us - n.heard_us, n.rate_ppb)
+            if -NEAR_US < here[0] + back < S:
+                ahead = (back - here[0]) // 2 + offset_us - own_us
+                found.append((ahead, here[0] + back, n))
         return found
 
     def tick(self, now_us):
@@ -143,30 +142,29 @@ class Clock:
         self.periods += 1
         period_us = self.period_us(now_us)
         if self.has_reference(now_us):
-            difference = self.reference[0] + now_us - self.mesh_us(now_us)
+            ahead = self.reference[0] + now_us - self.mesh_us(now_us)
             self._synchronise(now_us)
-            if abs(difference) > NEAR_US:
-                self._step(difference, now_us)
+            if abs(ahead) > NEAR_US:
+                self._step(ahead, now_us)
             else:
-                self._steer([difference], period_us, now_us)
-            self.bound = (abs(difference), now_us)
+                self._steer([ahead], period_us, now_us)
+            self.bound = (abs(ahead), now_us)
             return
         fresh = self._fresh(now_us)
-        ahead = [a for a, _, _ in fresh]
         self._cold(fresh, period_us, now_us)
+        ahead = [a for a, _, _ in fresh]
         later = sorted((a for a in ahead if NEAR_US < a <= self.budget_us), reverse=True)
         near = [a for a in ahead if abs(a) <= NEAR_US]
         step = self._wanted_step(ahead, later, near, now_us) if self.periods > 4 else 0
-        step = max(step, self.floor_us - self.mesh_us(now_us)) if step < 0 else step
         if step:
-            self._step(step, now_us)
+            self._step(max(step, self.floor_us - self.mesh_us(now_us)), now_us)
             return
         if near:
             self._steer(near, period_us, now_us)
-            trip = min(t for a, t, _ in fresh if abs(a) <= NEAR_US)
-            error = max(trip, 0) // 2 + max(near) - min(near) + max(map(abs, near))
+            trip = max(0, min(t for a, t, _ in fresh if abs(a) <= NEAR_US))
             if self.is_synchronised:
-                self.bound = (error, now_us)
+                spread = max(near) - min(near) + max(map(abs, near))
+                self.bound = (trip // 2 + spread, now_us)
         self.calm = self.calm + 1 if near and not later else 0
         if self.calm >= 4 or now_us - self.stepped_us >= 160 * S:
             self._synchronise(now_us)
@@ -180,8 +178,7 @@ class Clock:
             told = sum(n.was_synchronised for _, _, n in fresh)
             self.joins = 2 * told > len(fresh) and not self.is_synchronised
         if not self.is_cold(now_us):
-            self.budget_us = min(self.budget_us, 900 * S) + 20 * period_us // S
-            self.budget_us = min(self.budget_us, 900 * S)
+            self.budget_us = min(self.budget_us + 20 * period_us // S, 900 * S)
 
     def _wanted_step(self, ahead, later, near, now_us):
         m = len(ahead)
@@ -209,14 +206,11 @@ class Clock:
     def _agreed(self, ahead, least):
         """The earliest time on which so many agree, relative to one's own, or None."""
         ahead = sorted(ahead)
-        for i, first in enumerate(ahead):
-            group = [a for a in ahead[i:] if a - first <= GROUP_US]
-            if len(group) >= least:
-                return median(group)
-        return None
+        groups = [[a for a in ahead if first <= a <= first + GROUP_US] for first in ahead]
+        return next((median(group) for group in groups if len(group) >= least), None)
 
     def _set(self, offset_us, now_us):
-        self.offset_us, self.at_us = offset_us, now_us
+        self.offset_us, self.at_us = max(offset_us, self.floor_us - now_us), now_us
 
     def _step(self, by_us, now_us):
         self._set(self.mesh_us(now_us) - now_us + by_us, now_us)
@@ -229,21 +223,20 @@ class Clock:
             self.synchronised_us = now_us
 
     def _steer(self, near, period_us, now_us):
-        hard = self.is_synchronised and now_us - self.synchronised_us >= 2 * HOUR_US
-        hard = hard and not self.has_reference(now_us)
-        far = [a for a in near if abs(a) > FAR_US]
-        weighed = near
+        weighed, far = near, [a for a in near if abs(a) > FAR_US]
+        is_hard = False
         if self.is_synchronised and not self.has_reference(now_us):
-            weighed = [0 if abs(a) > FAR_US else clamp(a, S // 1000 if hard else S) for a in near]
-        mean = sum(weighed) // len(near)
-        extra = 0
+            is_hard = now_us - self.synchronised_us >= 2 * HOUR_US
+            weighed = [
+                0 if abs(a) > FAR_US else clamp(a, S // 1000 if is_hard else S) for a in near
+            ]
+        mean, extra = sum(weighed) // len(near), 0
         for side in (1, -1):
             if 2 * sum(a * side > 0 for a in far) > len(near):
-                extra = clamp(median(near), period_us * (2 if hard else 250) // 1_000_000)
-        offset = self.mesh_us(now_us) - now_us + mean * 4 // 5 + extra
+                extra = clamp(median(near), period_us * (2 if is_hard else 250) // 1_000_000)
+        offset_us = self.mesh_us(now_us) - now_us + mean * 4 // 5 + extra
         if self.is_synchronised:
-            per_period = mean * 1_000_000_000 // period_us
-            gain = self.gain_ppb - self.gain_ppb // 64 + per_period // 50
-            kept = self.kept_ppb + per_period // (1000 if hard else 100)
-            self.gain_ppb, self.kept_ppb = clamp(gain, MAX_RATE), clamp(kept, MAX_RATE)
-        self._set(offset, now_us)
+            rate = mean * 1_000_000_000 // period_us
+            self.gain_ppb = clamp(self.gain_ppb - self.gain_ppb // 64 + rate // 50, MAX_RATE)
+            self.kept_ppb = clamp(self.kept_ppb + rate // (1000 if is_hard else 100), MAX_RATE)
+        self._set(offset_us, now_us)

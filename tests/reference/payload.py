@@ -5,7 +5,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from .trust import Malformed
+from .trust import Malformed, must
 
 MAX_RUN = 65536
 STORED, DEFLATE = 0, 1
@@ -33,14 +33,12 @@ def entries(data):
 def parse_index(data):
     """(SHA-256 of the whole, entries of the pages); Malformed if the index is none (rule 1)."""
     pages, odd = divmod(len(data) - 32, 21)
-    if odd or not 1 <= pages <= 1558:
-        raise Malformed("index: length")
+    must(not odd and 1 <= pages <= 1558, "index: length")
     found = entries(data[32:])
     for page in found:
-        if page.encoding != STORED or page.sent != page.inflated or page.sent % 21:
-            raise Malformed("index: page")
-    if pages + sum(page.sent // 21 for page in found) > 65535:
-        raise Malformed("index: pieces")
+        lengths_ok = page.sent == page.inflated and page.sent % 21 == 0
+        must(page.encoding == STORED and lengths_ok, "index: page")
+    must(pages + sum(page.sent // 21 for page in found) <= 65535, "index: pieces")
     return data[:32], found
 
 
@@ -48,16 +46,14 @@ def inflate(entry, piece):
     """A chunk's bytes; Malformed as rules 4 and 5 say."""
     if entry.encoding == STORED and entry.sent == entry.inflated:
         return piece
-    if entry.encoding != DEFLATE or entry.sent >= entry.inflated:
-        raise Malformed("chunk: encoding")
-    window = min(max((entry.inflated - 1).bit_length(), 9), 15)
-    decoder = zlib.decompressobj(-window)
+    must(entry.encoding == DEFLATE and entry.sent < entry.inflated, "chunk: encoding")
+    decoder = zlib.decompressobj(-min(max((entry.inflated - 1).bit_length(), 9), 15))
     try:
         data = decoder.decompress(piece, entry.inflated + 1)
     except zlib.error:
         raise Malformed("chunk: stream") from None
-    if not decoder.eof or decoder.unused_data or len(data) != entry.inflated:
-        raise Malformed("chunk: length")
+    is_whole = decoder.eof and not decoder.unused_data
+    must(is_whole and len(data) == entry.inflated, "chunk: length")
     return data
 
 
@@ -97,19 +93,19 @@ class Payload:
         self.pieces.append(piece)
         return True
 
+    def _lengths(self):
+        entries = self.chunk_entries
+        return sum(e.sent for e in entries), sum(e.inflated for e in entries)
+
     def is_sound(self, line):
         """Rule 2, when all pages are held."""
-        sent = sum(e.sent for e in self.chunk_entries)
-        inflated = sum(e.inflated for e in self.chunk_entries)
-        return self.knows_pages and (sent, inflated) == (line.stored, line.size)
+        return self.knows_pages and self._lengths() == (line.stored, line.size)
 
     def can_be_sound(self, line):
         """False as soon as the pages held show that it never will be."""
-        if self.knows_pages:
-            return self.is_sound(line)
-        sent = sum(e.sent for e in self.chunk_entries)
-        inflated = sum(e.inflated for e in self.chunk_entries)
-        return sent < line.stored and inflated < line.size
+        sent, inflated = self._lengths()
+        so_far = sent < line.stored and inflated < line.size
+        return self.is_sound(line) if self.knows_pages else so_far
 
     def is_whole(self, line):
         return self.is_complete and self.is_sound(line)
@@ -118,8 +114,7 @@ class Payload:
         """What it is when inflated; Malformed if it can't be installed."""
         chunks = self.pieces[len(self.page_entries) :]
         data = b"".join(inflate(e, c) for e, c in zip(self.chunk_entries, chunks))
-        if hashlib.sha256(data).digest() != self.whole:
-            raise Malformed("payload: digest")
+        must(hashlib.sha256(data).digest() == self.whole, "payload: digest")
         return data
 
     def run(self, first, last):

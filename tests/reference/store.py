@@ -1,51 +1,69 @@
-"""Section 5.1: what a node holds, in a folder, so that a cut of power loses nothing of it."""
+"""Section 5.1: what a node holds."""
 
 import os
-import pathlib
+import struct
 
 from . import manifest
 from .payload import Payload
-from .trust import Malformed, parse_signatures
+from .trust import Malformed
 from .wire import set_digest
 
 VERSIONS = 64
 
 
-def write(path, data):
-    """Durable: after a cut of power the file is what it was, or what it is to be."""
-    temporary = path.with_name(path.name + ".new")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+class Journal:
+    """What came to be held, in its order, in one file; after a restart it comes again. A cut of
+    power takes the last record at most."""
+
+    def __init__(self, path=None):
+        self.file = path and open(path, "a+b")  # noqa: SIM115, as long as the node lives
+        self.is_replayed = False
+
+    def replay(self, store):
+        whole = 0
+        if self.file:
+            self.file.seek(0)
+        while self.file and len(head := self.file.read(9)) == 9:
+            kind, *sizes = struct.unpack("!BII", head)
+            first, second = (self.file.read(size) for size in sizes)
+            if len(second) < sizes[1]:
+                break
+            whole = self.file.tell()
+            getattr(store, ("take", "take_index", "take_piece", "run")[kind])(first, second)
+        if self.file:
+            self.file.truncate(whole)
+        self.is_replayed = True
+
+    def write(self, kind, first, second):
+        if self.file and self.is_replayed:
+            self.file.write(struct.pack("!BII", kind, len(first), len(second)) + first + second)
+            self.file.flush()
+            os.fsync(self.file.fileno())
 
 
 class Store:
-    def __init__(self, trust, folder=None, runs=None):
+    def __init__(self, trust, path=None):
         self.trust = trust
-        self.folder = pathlib.Path(folder) if folder else None
         self.releases = {}  # rid -> Manifest
         self.signatures = {}  # rid -> file
         self.payloads = {}  # pid -> Payload
-        self.runs = runs  # rid of what is active; it is kept besides the set
-        if self.folder:
-            self._load()
-
-    def key_sets(self):
-        return [m for m in self.releases.values() if m.key_set]
+        self.doubted = set()  # rids whose Signed-At is no floor (section 5.5)
+        self.runs, self.kept = None, b""  # rid of what is active; what the node keeps besides
+        self.journal = Journal(path)
+        self.journal.replay(self)
 
     def set(self):
         """What is announced and digested, in the order in which it is announced."""
-        others = [m for m in self.releases.values() if not m.key_set]
-        others = sorted(others, key=lambda m: m.order)[-VERSIONS:]
-        return sorted(self.key_sets(), key=lambda m: m.order) + others
+        found = sorted(self.releases.values(), key=lambda m: m.order)  # key sets come first
+        others = [m for m in found if not m.key_set]
+        return found[: len(found) - len(others)] + others[-VERSIONS:]
 
     def digest(self):
         return set_digest(m.rid for m in self.set())
 
     def floor_s(self):
-        return max((m.signed_at_s for m in self.releases.values()), default=0)
+        believed = [m for m in self.releases.values() if m.rid not in self.doubted]
+        return max((m.signed_at_s for m in believed), default=0)
 
     def named(self, pid):
         """The lines of releases held that name this payload."""
@@ -53,63 +71,40 @@ class Store:
 
     def has_room(self, m):
         """Rules 2 and 4, and rule 5 of section 2.6: whether it would be taken if it is signed."""
-        if m.rid in self.releases:
-            return True
-        if m.key_set:
-            return m.key_set == len(self.trust.sets)
-        for held in self.releases.values():
-            if held.version == m.version and held.order > m.order:
-                return False
+        if m.rid in self.releases or m.key_set:
+            return m.rid in self.releases or m.key_set == len(self.trust.sets)
+        if any(h.version == m.version and h.order > m.order for h in self.releases.values()):
+            return False
         versions = [h.version for h in self.set() if not h.key_set]
         return len(versions) < VERSIONS or m.version >= versions[0]
 
-    def take(self, m, signatures):
+    def take(self, text, signatures):
         """Verify a release and hold it: "taken", or why not: "refused", "later" or "bad"."""
-        if m.rid in self.releases and signatures != self.signatures[m.rid]:
-            signatures = self._merged(m.rid, signatures)
-        verdict, keep = self.trust.judge(m, signatures)
+        m = manifest.Manifest(text)
+        both = (self.signatures[m.rid], signatures) if m.rid in self.releases else (signatures,)
+        verdict, keep = self.trust.judge(m, *both)
         if verdict != "good":
             return verdict
         if not self.has_room(m):
             return "refused"
-        self._hold(m, keep)
-        return "taken"
-
-    def _merged(self, rid, signatures):
-        """Section 2.2, rule 6; a file that is refused is left to the judge."""
-        both = self.signatures[rid] + signatures
-        try:
-            parse_signatures(both)
-        except Malformed:
-            return signatures
-        return both
-
-    def _hold(self, m, signatures):
-        for held in list(self.releases.values()):
-            if held.version == m.version and held.rid != m.rid:
-                self._drop(held)
-        self.releases[m.rid], self.signatures[m.rid] = m, signatures
-        if self.folder:
-            write(self._path("releases", m.rid, "signatures"), signatures)
-            write(self._path("releases", m.rid, "manifest"), m.text)
+        self.journal.write(0, text, signatures)
+        lower = [h.rid for h in self.releases.values() if h.version == m.version and h.rid != m.rid]
+        self.releases[m.rid], self.signatures[m.rid] = m, keep
         if self.trust.take(m):
-            for held in [h for h in self.releases.values() if not h.key_set]:
-                if self.trust.judge(held, self.signatures[held.rid])[0] != "good":
-                    self._drop(held)
-        inside = self.set()
-        for held in list(self.releases.values()):
-            if held not in inside and held.rid != self.runs:
-                self._drop(held)
+            lower += [h.rid for h in self.releases.values() if not self._is_verified(h)]
+        self._drop(lower)
+        inside = {h.rid for h in self.set()} | {self.runs}
+        self._drop(self.releases.keys() - inside)
         for pid in [pid for pid in self.payloads if not self.named(pid)]:
             del self.payloads[pid]
-            if self.folder:
-                self._path("payloads", pid, "index").unlink()
+        return "taken"
 
-    def _drop(self, m):
-        del self.releases[m.rid], self.signatures[m.rid]
-        if self.folder:
-            self._path("releases", m.rid, "manifest").unlink()
-            self._path("releases", m.rid, "signatures").unlink()
+    def _is_verified(self, m):
+        return m.key_set or self.trust.judge(m, self.signatures[m.rid])[0] == "good"
+
+    def _drop(self, rids):
+        for rid in rids:
+            del self.releases[rid], self.signatures[rid]
 
     def take_index(self, pid, index):
         """The Payload of this index, if a release names it and it is one; else None."""
@@ -119,58 +114,36 @@ class Store:
             return None
         if payload.pid != pid or not self.named(pid):
             return None
-        if self.folder and pid not in self.payloads:
-            self._path("payloads", pid, "pieces").unlink(missing_ok=True)
-            write(self._path("payloads", pid, "index"), index)
+        if pid not in self.payloads:
+            self.journal.write(1, pid, index)
         return self.payloads.setdefault(pid, payload)
 
     def take_piece(self, pid, piece):
         """Keep the next piece of a payload, if it is what the entry says."""
-        if not self.payloads[pid].add(piece):
+        if pid not in self.payloads or not self.payloads[pid].add(piece):
             return False
-        if self.folder:
-            with open(self._path("payloads", pid, "pieces"), "ab") as file:
-                file.write(piece)
+        self.journal.write(2, pid, piece)
         return True
+
+    def run(self, rid, kept):
+        """What is active, empty at the factory release, and what else the node keeps."""
+        self.runs, self.kept = rid or None, kept
+        self.journal.write(3, rid, kept)
 
     def serve(self, name):
         """The bytes of `name` in section 4, or None."""
-        parts = name.split("/")
-        if len(parts) != 3 or parts[0] != "1":
-            return None
         try:
-            key = bytes.fromhex(manifest.matching(parts[1], "[0-9a-f]{64}"))
-            if parts[2] == "manifest":
-                return self.releases[key].text
-            if parts[2] == "signatures":
-                return self.signatures[key]
+            version, key, what = name.split("/")
+            key = bytes.fromhex(manifest.matching(key, "[0-9a-f]{64}"))
+            if version != "1":
+                return None
+            if what in ("manifest", "signatures"):
+                return self.releases[key].text if what == "manifest" else self.signatures[key]
             payload = self.payloads[key]
-            if parts[2] == "index":
+            if what == "index":
                 return payload.index
-            first, _, last = parts[2].partition("-")
+            first, dash, last = what.partition("-")
             first = manifest.decimal(first, 0, 65534)
-            last = manifest.decimal(last, first, 65534) if "-" in parts[2] else first
-            return payload.run(first, last)
-        except (KeyError, Malformed):
+            return payload.run(first, manifest.decimal(last, first, 65534) if dash else first)
+        except (KeyError, ValueError, Malformed):
             return None
-
-    def _path(self, kind, key, name):
-        folder = self.folder / kind
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / f"{key.hex()}.{name}"
-
-    def _load(self):
-        found = (self.folder / "releases").glob("*.manifest")
-        found = [manifest.parse(path.read_bytes()) for path in found]
-        for m in sorted(found, key=lambda m: m.order):  # key sets first
-            path = self._path("releases", m.rid, "signatures")
-            self.take(m, path.read_bytes())
-        for path in (self.folder / "payloads").glob("*.index"):
-            pid = bytes.fromhex(path.stem)
-            if not self.named(pid):
-                continue
-            payload = self.payloads[pid] = Payload(path.read_bytes())
-            pieces = path.with_suffix(".pieces")
-            data = pieces.read_bytes() if pieces.exists() else b""
-            while not payload.is_complete and payload.add(data[: payload.next_entry().sent]):
-                data = data[len(payload.pieces[-1]) :]

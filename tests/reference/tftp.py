@@ -1,15 +1,19 @@
 """Section 4: TFTP, both sides. `send(data)` and `now_us` come from outside."""
 
+import re
 import struct
+from functools import partial
 
-from .manifest import decimal
 from .trust import Malformed
 
 RRQ, WRQ, DATA, ACK, ERROR, OACK = range(1, 7)
 BLOCK, WINDOW = 1428, 16
+MAX_REQUEST, MAX_STRINGS, MAX_NAME = 512, 16, 128
 TIMER_US, MAX_TIMER_US, TRIES = 200_000, 1_600_000, 6
-MAX_TRANSFERS, PER_ADDRESS = 6, 2
-LIMITS = {"blksize": (8, 65464), "windowsize": (1, 65535), "tsize": (0, 2**32), "keep": (1, 1)}
+MAX_TRANSFERS, PER_ADDRESS, MAX_ADDRESSES = 6, 2, 256
+LIMITS = {"blksize": (8, 65464), "windowsize": (1, 65535), "tsize": (0, 999999999), "keep": (1, 1)}
+
+_NUMBER = re.compile("[0-9]{1,9}", re.ASCII)
 
 
 def error(code, text):
@@ -21,38 +25,33 @@ def strings(pairs):
 
 
 def parse_options(words):
-    """{name: number} of the options that are known and within their limits; Malformed for ERROR 8.
-
-    Values of section 4, rule 3, that are outside are as good as not asked for.
-    """
+    """{name: number} of the options that are known and within their limits: others are as good as
+    not asked for. Malformed for ERROR 8."""
     names, options = [word.lower() for word in words[::2]], {}
-    if len(words) % 2 or "" in words or len(set(names)) < len(names):
+    if len(words) % 2 or "" in names or len(set(names)) < len(names):
         raise Malformed("options")
     for name, value in zip(names, words[1::2]):
-        try:
-            options[name] = decimal(value, *LIMITS[name])
-        except (KeyError, Malformed):
-            continue
+        low, high = LIMITS.get(name, (1, 0))
+        if _NUMBER.fullmatch(value) and low <= int(value) <= high:
+            options[name] = int(value)
     return options
 
 
 def parse_request(packet):
     """(name, options) of a read request, the ERROR that answers it, or None to ignore it."""
-    if packet[:2] not in (b"\0\1", b"\0\2"):
-        return None
     words = packet[2:].decode("latin-1").split("\0")
-    if len(words) < 3:
+    is_request = packet[:2] in (b"\0\1", b"\0\2") and len(packet) <= MAX_REQUEST
+    if not is_request or words.pop() or not 2 <= len(words) <= MAX_STRINGS:
         return None
-    if packet[1] == WRQ:
-        return error(2, "read only")
+    if not 1 <= len(words[0]) <= MAX_NAME:
+        return None
     if words[1].lower() != "octet":
         return error(4, "octet only")
     try:
-        if words[-1]:
-            raise Malformed("no end")
-        return words[0], parse_options(words[2:-1])
+        options = parse_options(words[2:])
     except Malformed:
         return error(8, "bad options")
+    return error(2, "read only") if packet[1] == WRQ else (words[0], options)
 
 
 class Timer:
@@ -83,6 +82,7 @@ class Sending:
         if "tsize" in options:
             self.granted["tsize"] = len(data)
         self.data, self.last = data, len(data) // self.block + 1
+        self.port = None  # the transfer's own
         self.acked, self.sent, self.is_known = 0, 0, False  # known: it has acknowledged something
         self.timer = Timer(now_us)
 
@@ -125,73 +125,80 @@ class Sending:
 
 
 class Server:
-    """`serve(name)` gives bytes or None; `open_port(link)` a function that sends from a port of its
-    own to (peer, data): each transfer has one, which hands what comes to `receive` too."""
+    """`serve(name)` gives bytes or None; `open_port` is that of the node's network."""
 
     def __init__(self, serve, open_port):
         self.serve, self.open_port = serve, open_port
-        self.transfers = {}  # (peer, its port) -> (Sending, send)
+        self.transfers = {}  # (peer, its port) -> Sending
         self.credit = {}  # peer -> bytes that it may still be sent before it acknowledges
         self.owed_at_us = 0
 
     def request(self, link, peer, port, packet, now_us):
         """A datagram to the port that is announced."""
-        credit = self.credit[peer] = min(self.credit.get(peer, 0) + 3 * len(packet), 4096)
+        if len(self.credit) >= MAX_ADDRESSES:
+            self.credit.clear()
+        self.credit[peer] = min(self.credit.get(peer, 0) + 3 * len(packet), 4096)
         found = parse_request(packet)
         if found is None:
             return
-        send = self.open_port(link, peer, port)
+        key = (peer, port)
+        self._end(key)
         if isinstance(found, bytes):
-            answer = found
+            answers = [found]
         elif (data := self.serve(found[0])) is None:
-            answer = error(1, "not here")
+            answers = [error(1, "not here")]
+        elif not self._has_slot(peer):
+            answers = [error(0, "busy")]
         else:
-            answer = self._begin(peer, port, data, found[1], send, now_us)
-        for one in [answer] if isinstance(answer, bytes) else answer:
-            if len(one) <= credit:
-                self.credit[peer] -= len(one)
-            elif len(one) > 516 or now_us < self.owed_at_us:
-                return  # rule 7: it will ask again
-            else:
-                self.owed_at_us = now_us + 1_000_000
-            send(one)
+            sending = self.transfers[key] = Sending(data, found[1], now_us)
+            answers = sending.begin()
+        transport = self.open_port(partial(self._receive, key), link, peer)
+        if self._may_send(peer, len(answers[0]), now_us):
+            transport.send(answers[0], port)  # the others by the timer
+        if key in self.transfers:
+            self.transfers[key].port = transport
+        else:
+            transport.close()
 
-    def _begin(self, peer, port, data, options, send, now_us):
-        self.transfers.pop((peer, port), None)
+    def _has_slot(self, peer):
         mine = [key for key in self.transfers if key[0] == peer]
-        if len(self.transfers) >= MAX_TRANSFERS or len(mine) >= PER_ADDRESS:
-            return error(0, "busy")
-        transfer = Sending(data, options, now_us)
-        self.transfers[peer, port] = (transfer, send)
-        return transfer.begin()
+        return len(self.transfers) < MAX_TRANSFERS and len(mine) < PER_ADDRESS
 
-    def receive(self, peer, port, packet, now_us):
-        """A datagram to the port of a transfer."""
-        transfer, send = self.transfers.get((peer, port), (None, None))
-        if not transfer or len(packet) < 4:
+    def _end(self, key):
+        if key in self.transfers:
+            self.transfers.pop(key).port.close()
+
+    def _may_send(self, peer, size, now_us):
+        """Rule 7: what an address that has acknowledged nothing may be sent."""
+        if size <= self.credit.get(peer, 0):
+            self.credit[peer] -= size
+            return True
+        owed = size <= 516 and now_us >= self.owed_at_us
+        if owed:
+            self.owed_at_us = now_us + 1_000_000
+        return owed
+
+    def _receive(self, key, peer, port, packet, now_us):
+        sending = self.transfers.get(key)
+        if not sending or (peer, port) != key or len(packet) < 4:
             return
         kind, n = struct.unpack_from("!HH", packet)
-        if kind == ERROR:
-            del self.transfers[peer, port]
-        if kind != ACK:
-            return
-        for one in transfer.packets(transfer.acknowledged(n, now_us)):
-            send(one)
-        if transfer.is_done:
-            del self.transfers[peer, port]
+        if kind == ACK:
+            for block in sending.packets(sending.acknowledged(n, now_us)):
+                sending.port.send(block, port)
+        if kind == ERROR or sending.is_done:
+            self._end(key)
 
     def tick(self, now_us):
-        for key, (transfer, send) in list(self.transfers.items()):
-            if not transfer.timer.rings(now_us):
+        for key, sending in list(self.transfers.items()):
+            if not sending.timer.rings(now_us):
                 continue
-            if transfer.timer.tries > TRIES:
-                del self.transfers[key]
+            if sending.timer.tries > TRIES:
+                self._end(key)
                 continue
-            for one in transfer.again():
-                if not transfer.is_known and self.credit[key[0]] < len(one):
-                    break
-                self.credit[key[0]] -= len(one)
-                send(one)
+            for packet in sending.again():
+                if sending.is_known or self._may_send(key[0], len(packet), now_us):
+                    sending.port.send(packet, key[1])
 
 
 class Client:
@@ -205,7 +212,6 @@ class Client:
         self.block, self.window, self.keep = 512, 1, False
         self.data, self.got, self.acked = b"", 0, 0
         self.ahead = {}  # blocks behind a gap
-        self.reported = None  # the block before a gap that was told
         self.is_done, self.failure, self.has_answer = False, None, False  # (code, text)
         self.timer = Timer(now_us)
 
@@ -231,7 +237,8 @@ class Client:
         except Malformed:
             options = None
         self.has_answer = True
-        if options is None or any(options.get(k, 0) > self.asked[k] for k in self.asked if k != "tsize"):
+        bounded = ("blksize", "windowsize", "keep")
+        if options is None or any(options.get(k, 0) > self.asked[k] for k in bounded):
             self.failure = (8, "options that were not asked for")
             return [error(*self.failure)]
         self.block = options.get("blksize", 512)
@@ -242,31 +249,28 @@ class Client:
 
     def _block(self, n, block, now_us):
         """The block to acknowledge, or None (rule 5)."""
-        if n <= self.got or len(block) > self.block:
+        if n <= self.got:  # again: an acknowledgement was lost
+            return self.got if self.got == self.acked else None
+        if n > self.got + self.window or len(block) > self.block:
             return None
         if n > self.got + 1:
-            if self.keep and n <= self.got + 2 * self.window:
+            if self.keep:
                 self.ahead[n] = block
-            if self.reported == self.got:
-                return None
-            self.reported = self.acked = self.got
+            self.acked = self.got
             return self.got
-        behind_gap = self.reported == self.got
+        had_gap = bool(self.ahead)
         self.ahead[n] = block
-        while self.got + 1 in self.ahead:
+        while self.got + 1 in self.ahead and not self.is_done:
             self.got += 1
             block = self.ahead.pop(self.got)
             self.data += block
-            if len(block) < self.block:
-                self.is_done = True
-                break
+            self.is_done = len(block) < self.block
         self.timer.start(now_us)
         if len(self.data) > self.limit:
             self.failure = (0, "too long")
-        if not (behind_gap or self.is_done or self.got >= self.acked + self.window):
+        if not (had_gap or self.is_done or self.got == self.acked + self.window):
             return None
         self.acked = self.got
-        self.reported = self.got if self.ahead else None
         return self.got
 
     def tick(self, now_us):
@@ -276,6 +280,5 @@ class Client:
         if self.timer.tries > TRIES:
             self.failure = (None, "no answer")
             return []
-        self.reported = None
         self.acked = self.got
         return [struct.pack("!HH", ACK, self.got) if self.has_answer else self.request]

@@ -1,12 +1,11 @@
 """Sections 2.2, 2.5 and 2.6: signatures, the network id, key sets."""
 
 import base64
-import binascii
 import hashlib
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 COMMENT = b"untrusted comment: swdist release signature\n"
 MAX_BYTES, MAX_BLOCKS, MAX_LINE, MAX_OTHERS = 32768, 16, 24576, 16384
@@ -23,13 +22,18 @@ class Malformed(Exception):
     """Refused as a whole."""
 
 
+def must(condition, why):
+    if not condition:
+        raise Malformed(why)
+
+
 def canonical_base64(text):
+    text = text.encode() if isinstance(text, str) else text
     try:
         data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise Malformed("base64") from None
-    if base64.b64encode(data) != (text if isinstance(text, bytes) else text.encode()):
-        raise Malformed("base64 is not canonical")
+    must(base64.b64encode(data) == text, "base64 is not canonical")
     return data
 
 
@@ -44,13 +48,11 @@ def verifies(key, message, signature):
     and that S is below the order; it takes keys that are not canonical, and small orders."""
     if len(signature) != 64 or not is_strict(key) or not is_strict(signature[:32]):
         return False
-    if int.from_bytes(signature[32:], "little") >= L:
-        return False
     try:
-        Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
+        ed25519.Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
     except (InvalidSignature, ValueError):
         return False
-    return True
+    return int.from_bytes(signature[32:], "little") < L
 
 
 def network_id(name, keys):
@@ -67,8 +69,7 @@ class Key:
     @classmethod
     def read(cls, data):
         tag, key_id, key = data[:2], data[2:10], data[10:]
-        if not key or (tag == b"Ed" and not is_strict(key)):
-            raise Malformed("key")
+        must(is_strict(key) if tag == b"Ed" else key, "key")
         return cls(tag, key_id, key)
 
 
@@ -82,19 +83,15 @@ class Block:
 
 def parse_signatures(text):
     """The blocks of a file of signatures; Malformed if it is none."""
-    lines = text.split(b"\n")
-    if len(text) > MAX_BYTES or lines.pop() != b"" or len(lines) % 2 or not lines:
-        raise Malformed("form")
-    if len(lines) > 2 * MAX_BLOCKS:
-        raise Malformed("blocks")
+    *lines, end = text.split(b"\n")
+    must(len(text) <= MAX_BYTES and lines and not end and len(lines) % 2 == 0, "form")
+    must(len(lines) <= 2 * MAX_BLOCKS, "blocks")
     blocks = []
     for comment, line in zip(lines[::2], lines[1::2]):
-        if comment + b"\n" != COMMENT or len(line) > MAX_LINE:
-            raise Malformed("line")
+        must(comment + b"\n" == COMMENT and len(line) <= MAX_LINE, "line")
         data = canonical_base64(line)
         block = Block(COMMENT + line + b"\n", data[:2], data[2:10], data[10:])
-        if not block.signature or (block.tag == b"Ed" and len(block.signature) != 64):
-            raise Malformed("signature")
+        must(len(block.signature) == 64 if block.tag == b"Ed" else block.signature, "signature")
         blocks.append(block)
     return blocks
 
@@ -107,7 +104,7 @@ class KeySet:
     keeps: frozenset = frozenset()
 
     def judge(self, message, blocks):
-        """The blocks that verified, or None if this set refuses the file."""
+        """(the blocks that verified, whether the file is signed by this set)."""
         keys = {k.key_id: k for k in self.keys if k.tag == b"Ed"}
         good = []
         for block in blocks:
@@ -115,15 +112,15 @@ class KeySet:
             if block.tag != b"Ed" or not key or block.key_id in {b.key_id for b in good}:
                 continue
             if not verifies(key.key, message, block.signature):
-                return None
+                return good, False
             good.append(block)
-        return good if len(good) >= self.threshold else None
+        return good, len(good) >= self.threshold
 
 
 def kept(blocks, good, sets):
     """Rule 5 of section 2.2: of these blocks those that a node keeps, as a file."""
-    ids = {k.key_id for s in sets for k in s.keys}
-    keep = list(dict.fromkeys(good))
+    ids = {k.key_id for s in sets for k in s.keys if k.tag == b"Ed"}
+    keep = [block for block in dict.fromkeys(blocks) if block in good]
     room = MAX_OTHERS
     for block in blocks:
         known = block.tag == b"Ed" and block.key_id in ids
@@ -141,38 +138,37 @@ class Trust:
         self.network = network
         self.sets = [KeySet(founding, threshold)]
 
-    def judge(self, m, signatures):
-        """("good", what is to be kept of the file), ("bad", b"") or ("later", b"")."""
-        number, verdict = m.key_set, None
+    def judge(self, m, signatures, more=None):
+        """("good", what is to be kept of the file), ("bad", b"") or ("later", b""). more: another
+        file of the same release, whose blocks are judged behind those of the first."""
+        number = m.key_set
         if m.network != self.network:
             return "bad", b""
         if number > len(self.sets):
             return "later", b""
         try:
             blocks = parse_signatures(signatures)
+            blocks += parse_signatures(more) if more is not None else []
         except Malformed:
             return "bad", b""
-        if number:
-            verdict = self._judge_set(m, number, blocks)
-        else:
-            verdict = self._judge_release(m, blocks)
+        verdict = self._judge_set(m, number, blocks) if number else self._judge_release(m, blocks)
         return ("good", kept(blocks, *verdict)) if verdict else ("bad", b"")
 
     def _judge_set(self, m, number, blocks):
         if number < len(self.sets) and self.sets[number].rid != m.rid:
             return None  # the first one stays
         sets = [self.sets[number - 1], KeySet(m.keys, m.threshold)]
-        good = [s.judge(m.text, blocks) for s in sets]
-        return (good[0] + good[1], sets) if None not in good else None
+        (own, own_signed), (new, new_signed) = [s.judge(m.text, blocks) for s in sets]
+        return (own + new, sets) if own_signed and new_signed else None
 
     def _judge_release(self, m, blocks):
-        sets = self.sets[-1:]
-        if m.rid in self.sets[-1].keeps:
-            sets = self.sets[::-1]
-        for s in sets:
-            good = s.judge(m.text, blocks)
-            if good is not None:
-                return good, [s]
+        sets = self.sets if m.rid in self.sets[-1].keeps else self.sets[-1:]
+        good = []
+        for n, s in enumerate(sets, 1):
+            more, signed = s.judge(m.text, blocks)
+            good += more
+            if signed:
+                return good, sets[:n]
         return None
 
     def take(self, m):

@@ -2,132 +2,46 @@
 
 import hashlib
 import struct
-from dataclasses import dataclass, field
+from collections import namedtuple
 
 PORT, GROUP, MAX_BYTES = 27182, "ff12::a2fd:1571", 1200
 BEACON, ANNOUNCE, QUERY = 1, 2, 3
-ECHO, PENDING, RELEASE, PAYLOAD = 1, 2, 3, 4
-TLV_BYTES = {ECHO: 24, PENDING: 14, RELEASE: 42, PAYLOAD: 38}
+ECHO, PENDING, RELEASE, PAYLOAD, CENSUS = 1, 2, 3, 4, 5  # a census is skipped (section 3.6)
+TLV_BYTES = {ECHO: 24, PENDING: 14, RELEASE: 42, PAYLOAD: 38, CENSUS: 4}
 ERROR_UNKNOWN = 0xFFFFFFFF
 
 _HEADER = struct.Struct("!3sBBBH8s")
 _FIXED = {
-    BEACON: struct.Struct("!8sQqIi6sHBBH4s"),
+    BEACON: struct.Struct("!8sQqIi3HHBxH4s"),
     ANNOUNCE: struct.Struct("!8s8sHH"),
     QUERY: struct.Struct("!8s"),
 }
+_ECHO = struct.Struct("!8sqQ")
+_PENDING = struct.Struct("!3HHIBx")
+_RELEASE = struct.Struct("!32s3HHBx")
+_PAYLOAD = struct.Struct("!32sBxHH")
+
+# Flags come first, in the order of their bits. An error that is unknown is None; `echoes` is
+# {nonce: (sample_us, counter_us)}, `releases` {rid: Offer}, `payloads` {pid: Progress}.
+State = namedtuple("State", "synchronised reference experimental failed held")
+Offer = namedtuple("Offer", "experimental withdrawn failed version revision")
+Progress = namedtuple("Progress", "complete wanted starved pieces held")
+Pending = namedtuple("Pending", "version revision seconds percent")
+Beacon = namedtuple(
+    "Beacon",
+    """nonce counter_us offset_us error_us rate_ppb version revision state
+                    port digest echoes pending""",
+)
+Announce = namedtuple("Announce", "nonce digest count port releases payloads")
+Query = namedtuple("Query", "nonce")
 
 
-def version_bytes(version):
-    return struct.pack("!3H", *version)
+def flags(byte, first, count):
+    return [bool(byte >> i & 1) for i in range(first, first + count)]
 
 
-@dataclass
-class State:
-    """Bits of a beacon's state, lowest first."""
-
-    synchronised: bool = False
-    reference: bool = False
-    experimental: bool = False
-    failed: bool = False
-    held: bool = False
-
-    @classmethod
-    def read(cls, byte):
-        return cls(*(bool(byte >> i & 1) for i in range(5)))
-
-    def byte(self):
-        return sum(bool(bit) << i for i, bit in enumerate(vars(self).values()))
-
-
-@dataclass
-class Pending:
-    version: tuple
-    revision: int
-    seconds: int
-    percent: int
-
-    @classmethod
-    def read(cls, v):
-        version, revision, seconds, percent = struct.unpack_from("!6sHIB", v)
-        return cls(struct.unpack("!3H", version), revision, seconds, percent)
-
-    def tlv(self):
-        return struct.pack(
-            "!6sHIBx", version_bytes(self.version), self.revision, self.seconds, self.percent
-        )
-
-
-@dataclass
-class Offer:
-    """What an announcement says of a release."""
-
-    version: tuple
-    revision: int
-    experimental: bool
-    withdrawn: bool
-    failed: bool
-
-    @classmethod
-    def read(cls, v):
-        version, revision, flags = struct.unpack_from("!6sHB", v, 32)
-        bits = (bool(flags & 2), bool(flags & 4), bool(flags & 8))
-        return cls(struct.unpack("!3H", version), revision, *bits)
-
-    def tlv(self, rid):
-        flags = self.experimental << 1 | self.withdrawn << 2 | self.failed << 3
-        return rid + struct.pack("!6sHBx", version_bytes(self.version), self.revision, flags)
-
-
-@dataclass
-class Progress:
-    """What an announcement says of a payload; `pieces` is 0 while their number is unknown."""
-
-    complete: bool
-    wanted: bool
-    starved: bool
-    pieces: int
-    held: int
-
-    @classmethod
-    def read(cls, v):
-        flags, pieces, held = struct.unpack_from("!BxHH", v, 32)
-        return cls(bool(flags & 1), bool(flags & 2), bool(flags & 4), pieces, held)
-
-    def tlv(self, pid):
-        flags = self.complete | self.wanted << 1 | self.starved << 2
-        return pid + struct.pack("!BxHH", flags, self.pieces, self.held)
-
-
-@dataclass
-class Beacon:
-    nonce: bytes
-    counter_us: int
-    offset_us: int
-    error_us: int | None
-    rate_ppb: int
-    version: tuple
-    revision: int
-    state: State
-    port: int
-    digest: bytes
-    echoes: dict = field(default_factory=dict)  # nonce -> (sample_us, counter_us)
-    pending: Pending | None = None
-
-
-@dataclass
-class Announce:
-    nonce: bytes
-    digest: bytes
-    count: int
-    port: int
-    releases: dict = field(default_factory=dict)  # rid -> Offer
-    payloads: dict = field(default_factory=dict)  # pid -> Progress
-
-
-@dataclass
-class Query:
-    nonce: bytes
+def byte(flags, first=0):
+    return sum(bool(flag) << i for i, flag in enumerate(flags, first))
 
 
 def parse(data, network):
@@ -137,44 +51,45 @@ def parse(data, network):
     magic, version, kind, _, length, net = _HEADER.unpack_from(data)
     if (magic, version, net) != (b"swd", 1, network) or kind not in _FIXED:
         return None
-    fixed, at = _FIXED[kind], _HEADER.size + length
-    if length < fixed.size or at > len(data):
+    at = _HEADER.size + length
+    if length < _FIXED[kind].size or at > len(data):
         return None
     tlvs = []
     while at < len(data):
         if at + 3 > len(data):
             return None
-        tlv, size = struct.unpack_from("!BH", data, at)
+        what, size = struct.unpack_from("!BH", data, at)
         value = data[at + 3 : at + 3 + size]
         at += 3 + size
-        if len(value) < size or size < TLV_BYTES.get(tlv, 0) or tlv >= 0x80:
+        if len(value) < size or size < TLV_BYTES.get(what, 0) or what >= 0x80:
             return None
-        tlvs.append((tlv, value))
-    return _READ[kind](fixed.unpack_from(data, _HEADER.size), tlvs)
+        tlvs.append((what, value))
+    return _READ[kind](_FIXED[kind].unpack_from(data, _HEADER.size), tlvs)
 
 
 def _beacon(f, tlvs):
-    nonce, counter, offset, error, rate, version, revision, state, _, port, digest = f
-    beacon = Beacon(
-        nonce, counter, offset, None if error == ERROR_UNKNOWN else error, rate,
-        struct.unpack("!3H", version), revision, State.read(state), port, digest,
-    )  # fmt: skip
-    for tlv, v in tlvs:
-        if tlv == ECHO:
-            beacon.echoes[v[:8]] = struct.unpack_from("!qQ", v, 8)
-        elif tlv == PENDING:
-            beacon.pending = Pending.read(v)
-    return beacon
+    echoes, pending = {}, None
+    for what, v in tlvs:
+        if what == ECHO:
+            nonce, *echo = _ECHO.unpack_from(v)
+            echoes[nonce] = tuple(echo)
+        elif what == PENDING:
+            *version, revision, seconds, percent = _PENDING.unpack_from(v)
+            pending = Pending(tuple(version), revision, seconds, percent)
+    error, state = None if f[3] == ERROR_UNKNOWN else f[3], State(*flags(f[9], 0, 5))
+    return Beacon(*f[:3], error, f[4], f[5:8], f[8], state, *f[10:], echoes, pending)
 
 
 def _announce(f, tlvs):
-    announce = Announce(*f)
-    for tlv, v in tlvs:
-        if tlv == RELEASE:
-            announce.releases[v[:32]] = Offer.read(v)
-        elif tlv == PAYLOAD:
-            announce.payloads[v[:32]] = Progress.read(v)
-    return announce
+    releases, payloads = {}, {}
+    for what, v in tlvs:
+        if what == RELEASE:
+            rid, *version, revision, bits = _RELEASE.unpack_from(v)
+            releases[rid] = Offer(*flags(bits, 1, 3), tuple(version), revision)
+        elif what == PAYLOAD:
+            pid, bits, pieces, held = _PAYLOAD.unpack_from(v)
+            payloads[pid] = Progress(*flags(bits, 0, 3), pieces, held)
+    return Announce(*f, releases, payloads)
 
 
 _READ = {BEACON: _beacon, ANNOUNCE: _announce, QUERY: lambda f, tlvs: Query(*f)}
@@ -184,28 +99,29 @@ def tlv(kind, value):
     return struct.pack("!BH", kind, len(value)) + value
 
 
-def pack(kind, network, fields, tlvs=b""):
+def pack(kind, network, *fields):
     fixed = _FIXED[kind].pack(*fields)
-    return _HEADER.pack(b"swd", 1, kind, 0, len(fixed), network) + fixed + tlvs
+    return _HEADER.pack(b"swd", 1, kind, 0, len(fixed), network) + fixed
 
 
 def pack_beacon(network, b):
-    fields = (
-        b.nonce, b.counter_us, b.offset_us, ERROR_UNKNOWN if b.error_us is None else b.error_us,
-        b.rate_ppb, version_bytes(b.version), b.revision, b.state.byte(), 0, b.port, b.digest,
-    )  # fmt: skip
-    tlvs = [tlv(ECHO, n + struct.pack("!qQ", *e)) for n, e in list(b.echoes.items())[:16]]
-    if b.pending:
-        tlvs.append(tlv(PENDING, b.pending.tlv()))
-    return pack(BEACON, network, fields, b"".join(tlvs))
+    error = ERROR_UNKNOWN if b.error_us is None else b.error_us
+    data = pack(BEACON, network, *b[:3], error, b.rate_ppb, *b.version, b.revision, byte(b.state),
+                b.port, b.digest)  # fmt: skip
+    for nonce, echo in list(b.echoes.items())[:16]:
+        data += tlv(ECHO, _ECHO.pack(nonce, *echo))
+    return data + (tlv(PENDING, _PENDING.pack(*b.pending[0], *b.pending[1:])) if b.pending else b"")
 
 
 def pack_burst(network, a):
     """The datagrams of an announcement: as many as its TLVs need, one at least."""
-    tlvs = [tlv(RELEASE, offer.tlv(rid)) for rid, offer in a.releases.items()]
-    tlvs += [tlv(PAYLOAD, progress.tlv(pid)) for pid, progress in a.payloads.items()]
-    head = pack(ANNOUNCE, network, (a.nonce, a.digest, a.count, a.port))
-    burst = [head]
+    tlvs = []
+    for rid, o in a.releases.items():
+        tlvs.append(tlv(RELEASE, _RELEASE.pack(rid, *o.version, o.revision, byte(o[:3], 1))))
+    for pid, p in a.payloads.items():
+        tlvs.append(tlv(PAYLOAD, _PAYLOAD.pack(pid, byte(p[:3]), p.pieces, p.held)))
+    burst = [pack(ANNOUNCE, network, *a[:4])]
+    head = burst[0]
     for t in tlvs:
         if len(burst[-1]) + len(t) > MAX_BYTES:
             burst.append(head)

@@ -172,6 +172,7 @@ def requests():
         asks("unknown option beside another", {"tsize": 30000}, "colour", "7", "tsize", "0"),
         asks("half an option", "error 8", "blksize"),
         asks("an option twice", "error 8", "blksize", "512", "blksize", "512"),
+        asks("an option twice, first with no number", "error 8", "blksize", "5x", "blksize", "512"),
         not_asked("blksize", "7"),
         not_asked("blksize", "0"),
         not_asked("blksize", "65465"),

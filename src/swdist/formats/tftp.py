@@ -169,11 +169,13 @@ def options(words):
     if len(words) % 2:
         return None
     found = {}
+    names = []
     for i in range(0, len(words), 2):
         name = words[i].lower()
         value = words[i + 1]
-        if not name or name in found:
+        if not name or name in names:
             return None
+        names.append(name)
         if 0 < len(value) <= 9 and value.isdigit():
             found[name] = int(value)
     return found
