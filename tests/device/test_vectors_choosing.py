@@ -3,13 +3,14 @@
 from binascii import unhexlify
 
 from logs import Log
-from wired import vectors
+from wired import FS, vectors
 
 from swdist.formats import manifest
 from swdist.formats.bits import to_hex
 from swdist.machines import switcher
 from swdist.storage import install
 from swdist.trust import choose, verify
+from swdist.trust.dates import Dates
 
 S = 1000000  # microseconds in a second
 NOW = 5000 * S  # of the counter
@@ -25,6 +26,7 @@ class Slots:
     image that is ready."""
 
     def __init__(self, case, releases):
+        self.dates = Dates(FS, "/nowhere/doubted")
         node = case["node"]
         lot = node["lot"] and unhexlify(node["lot"])
         self.here = choose.Here(node["board"], node["kinds"], node["groups"], lot)
