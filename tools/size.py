@@ -29,7 +29,7 @@ import ipk
 ROOT = Path(__file__).resolve().parent.parent
 DEVICE = ROOT / "src/swdist"
 BIN = ROOT / "build/runtime/bin"
-LINES_BUDGET = 6_600  # docs/decisions/0004-size.md
+LINES_BUDGET = 7_000  # docs/decisions/0004-size.md
 PACKED_BUDGET_BYTES = 60 * 1024
 RSS_BUDGET_BYTES = 2 * 1024 * 1024
 HEAP = "1M"

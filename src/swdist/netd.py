@@ -64,8 +64,9 @@ class Netd:
         self.fs = fs
         self.counter = counter
         self.poller = ports.Poller()
-        self.link = link.Link(conf.interfaces, PORT)
-        self.server = link.Server(conf.interfaces, conf.tftp_port)
+        names = conf.interfaces + [conf.rendezvous] * bool(conf.rendezvous)
+        self.link = link.Link(names, PORT)
+        self.server = link.Server(names, conf.tftp_port)
         self.ipc = unixsock.Unix(conf.run + "/net.sock")
         self.sntp = None
         self._ears = [self.link, self.server]

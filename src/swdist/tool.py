@@ -188,10 +188,15 @@ def status(fs, conf):
 
 def mesh(fs, conf):
     """What all nodes tell of themselves, as far as it has come here."""
+    found = roll(fs, conf)
+    found["rows"].sort(key=lambda r: (r["name"], r["node"]))
+    return found
+
+
+def roll(fs, conf):
     net = said(fs, conf, "net")
     data = fs.read(conf.run + "/mesh", rollcall.MAX_BYTES) or b""
-    now_s = net["mesh_us"] // 1000000
-    rows = sorted(rollcall.read(data, now_s), key=lambda r: (r["name"], r["node"]))
+    rows = rollcall.read(data, net["mesh_us"] // 1000000)
     found = rollcall.summary(rows, [r["id"] for r in net["releases"]])
     found["names"] = {r["id"]: words.name(r) for r in net["releases"]}
     found["rows"] = rows
@@ -275,7 +280,7 @@ def await_taken(fs, conf, rid):
 
 
 def for_page(fs, conf):
-    return page.document(fs, conf, said(fs, conf, "net"), status(fs, conf), mesh(fs, conf))
+    return page.document(fs, conf, said(fs, conf, "net"), status(fs, conf), roll(fs, conf))
 
 
 def show_json(found):

@@ -57,14 +57,14 @@ def test_each_learns_of_all_and_then_nothing_more_is_sent():
     nodes = chain(12)
     for c in nodes:
         tell(c)
-    for turn in range(40):
+    for _ in range(40):
         for i, c in enumerate(nodes):
             pass_on(c, *nodes[max(i - 1, 0) : i], *nodes[i + 1 : i + 2])
     assert [len(known(c)) for c in nodes] == [12] * 12
     quiet = NOW_S + (RECENT + 1) * STAMP_S
     assert [pass_on(c, at_s=quiet) for c in nodes] == [HEAD] * 12
     tell(nodes[0], words.FAILED, NOW_S + STAMP_S)
-    for turn in range(14):
+    for _ in range(14):
         for i, c in enumerate(nodes):
             pass_on(c, *nodes[max(i - 1, 0) : i], *nodes[i + 1 : i + 2], at_s=NOW_S + STAMP_S)
     said = [known(c, NOW_S + STAMP_S)["00010000"]["state"] for c in nodes]

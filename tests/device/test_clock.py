@@ -173,11 +173,11 @@ def test_liar_a_day_ahead_is_not_followed():
     assert abs(mesh.behind(3)) < 50000
 
 
-def pair(clock, ahead, now, synced=False, nonce=7, n=0, rate=0):
+def pair(clock, ahead, now, synced=False, nonce=7, n=0, rate=0, anchor=False):
     """A neighbour that is `ahead` of us says so, two-way, with a delay of 1 ms each way."""
     theirs = now + 5000
     offset = now + clock.offset_at(now) + ahead - theirs
-    clock.sample(n, nonce, theirs - 1000, now, offset, synced, now, rate)
+    clock.sample(n, nonce, theirs - 1000, now, offset, synced, now, rate, anchor)
     clock.echo(n, theirs - now + 1000, theirs + 1000, now)
 
 
@@ -415,6 +415,26 @@ def wandering(ppm):
             clock.echo(n, theirs + 1000, sent + 1000, now)
         clock.tick(now)
     return clock._leash.wander_ppb
+
+
+def anchored(lie, minutes):
+    """What a hard clock gains in a minute from one of eight neighbours, who says that it has a
+    reference, has been near for so long, and then is so far ahead."""
+    clock, now = hardened(8)
+    start = now
+    while now < start + minutes * 60 * S + 64 * S:
+        now += 16 * S
+        ahead = lie if now > start + minutes * 60 * S else 0
+        ours = clock.offset_at(now)
+        for n in range(8):
+            pair(clock, (TRUTH + ahead if n == 0 else ours) - ours, now, True, n=n, anchor=n == 0)
+        clock.tick(now)
+    return clock.offset_at(now) - TRUTH
+
+
+def test_a_reference_weighs_by_how_long_it_has_been_near_and_not_by_what_it_says():
+    assert 6000 < anchored(7000, 130) < 8000 and 0 < anchored(7000, 0) < 1000
+    assert anchored(20000, 130) == 0
 
 
 def test_the_leash_is_as_wide_as_the_wander_that_a_node_has_seen_in_itself():

@@ -61,6 +61,8 @@ def test_defaults():
     assert (c.quota_kb, c.confirm_s, c.boot_horizon_s) == (1024, 300, 43200)
     assert (c.set_clock, c.beacon_ms, c.tftp_port) == (False, 0, 27183)
     assert (c.log, c.log_level) == ("syslog", "info")
+    assert (c.rendezvous, c.rendezvous_every_s) == (None, 21600)
+    assert config.load(["--set", "rendezvous=wlan0.1"], "t", Fs()).rendezvous == "wlan0.1"
 
 
 def test_the_file_and_flags_over_it():
@@ -131,6 +133,12 @@ def test_wrong_values():
         b"quota_kb 1048577",
         b"confirm_s 0",
         b"boot_horizon_s -1",
+        b"rendezvous ../wlan0",
+        b"rendezvous 'wlan0 down'",
+        b"rendezvous ..",
+        b"rendezvous 1234567890123456",
+        b"rendezvous_every_s 19",
+        b"rendezvous_every_s 21601",
         b"beacon_ms 199",
         b"beacon_ms 60001",
         b"tftp_port 1023",

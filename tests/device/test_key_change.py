@@ -175,6 +175,8 @@ def test_switch_side_goes_by_the_new_keys_in_whatever_order_it_finds_them():
         hold = 0
         images_kb = 0
         groups = ()
+        rendezvous = None
+        rendezvous_every_s = 21600
 
     with Folder() as path:
         conf = Conf()

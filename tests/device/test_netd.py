@@ -27,6 +27,7 @@ class Conf:
     tftp_port = 0
     sntp = "off"
     reference = "off"
+    rendezvous = None
 
 
 class Watched(platform.Fs):
@@ -93,6 +94,26 @@ def test_what_ntpd_says_is_a_reference_where_it_is_fresh_and_no_echo_of_the_mesh
         found, why = netd.by_ntpd(said, 1010 * s)
         assert found == error and (why is None) == (word is None), (said, found, why)
         assert word is None or word in why, why
+
+
+def test_fallback_link_is_one_more_interface_of_which_nothing_is_said_while_it_is_away():
+    conf = Conf()
+    conf.rendezvous = "gone0"
+    root = "/tmp/swdist-test-" + to_hex(platform.rand_bytes(8))
+    for name in ("store", "run"):
+        FS.mkdirs(root + "/" + name)
+        setattr(conf, name, root + "/" + name)
+    log = Log()
+    try:
+        trust = verify.Trust({bytes(8): bytes(32)}, 1, bytes(8))
+        d = netd.Netd(conf, log, FS, trust, platform.Clock())
+        d._refresh()
+        for s in d.link.sockets + d.server.sockets + [d.ipc]:
+            s.close()
+        assert d.link._table.names == d.server._table.names == ("lo", "gone0")
+        assert [line for line in log.lines if "gone0" in line] == []
+    finally:
+        FS.rmtree(root)
 
 
 class Empty:

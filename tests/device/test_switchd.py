@@ -8,6 +8,7 @@ from swdist import switchd
 from swdist.crypto.ucryptolib import sha256
 from swdist.formats import ipc
 from swdist.formats.bits import to_hex
+from swdist.machines.rendezvous import Rendezvous
 from swdist.shell import libc, platform, unixsock
 from swdist.storage.catalogue import Catalogue
 from swdist.switchd import Switchd
@@ -48,6 +49,8 @@ class Conf:
     hold = 0
     images_kb = 0
     groups = ()
+    rendezvous = None
+    rendezvous_every_s = 21600
 
 
 class World:
@@ -361,6 +364,113 @@ def test_near_a_switch_it_is_ahead_of_other_processes_but_what_it_starts_is_not(
             platform.stop_fd = kept
     first, near, far = ("switches", before), ("switches", ahead), ("waits", before)
     assert seen == [first, ("waits", ahead), near, ("waits", ahead), near, far], seen
+
+
+class Rescue:
+    """A node with a fallback link, in virtual time; what its hooks were told is `told`."""
+
+    def __enter__(self):
+        self.w = World().__enter__()
+        self.w.conf.rendezvous = "rescue0"
+        self.log = self.w.root + "/log"
+        self.kept, switchd.HOOKS = switchd.HOOKS, self.w.root + "/hooks/"
+        self.hook(b'echo "$1" "$2" >>%s\n' % self.log.encode())
+        self.life()
+        return self
+
+    def __exit__(self, *_):
+        switchd.HOOKS = self.kept
+        self.w.__exit__()
+
+    def hook(self, script):
+        FS.mkdirs(switchd.HOOKS + "rendezvous.d")
+        FS.write_atomic(switchd.HOOKS + "rendezvous.d/10", script)
+
+    def life(self):
+        """A process more; its counter begins where it has ended."""
+        self.w.d.ipc.close()
+        self.w.d = Switchd(self.w.conf, Log(), FS, self.w.trust, platform.Clock())
+        self.w.d.rendezvous = Rendezvous(21600 * S, 0)
+
+    def told(self):
+        lines = (FS.read(self.log, 9999) or b"").decode().split("\n")[:-1]
+        FS.write_atomic(self.log, b"")
+        return lines
+
+    def at(self, now_s, mesh_s, neighbours=1):
+        now = now_s * S
+        self.w.d.switcher.set_time(now, (mesh_s - now_s) * S, 0, True, neighbours, now)
+        self.w.d._meet(now)
+        return self.told()
+
+
+def test_fallback_link_is_brought_up_and_down_by_the_operators_hooks():
+    with Rescue() as r:
+        assert r.at(1000, 21599) == []
+        assert r.at(1001, 21600) == ["up rescue0"]
+        assert r.at(1002, 21601) == r.at(1300, 21899) == []
+        assert r.at(1301, 21900) == ["down rescue0"]
+        assert r.at(1302, 21901) == []
+        r.w.conf.rendezvous = r.w.d.rendezvous = None
+        assert r.at(99999, 43200) == []
+
+
+def test_what_a_life_left_up_is_brought_down_at_the_next_start_and_at_the_end():
+    with Rescue() as r:
+        r.w.d._down()
+        assert r.told() == []
+        r.at(1000, 21600)
+        r.life()  # killed
+        r.w.conf.rendezvous = None  # and its owner wants it no more
+        r.w.d._down()
+        assert r.told() == ["down rescue0"]
+        r.w.d._down()
+        assert r.told() == []
+
+
+def test_start_and_stop_bring_it_down():
+    with Rescue() as r:
+        d = r.w.d
+        FS.write_atomic(r.w.conf.run + ".rendezvous", b"rescue0")  # left by a life before
+        d.switcher.tick = lambda now: d._put(".rendezvous", b"rescue1")  # and by this one
+        d.poller.register = lambda x: None
+        d.poller.wait = lambda ms: [d.ipc]
+        platform.stop_fd, kept = lambda: d.ipc, platform.stop_fd
+        try:
+            d.run()
+        finally:
+            platform.stop_fd = kept
+        assert r.told() == ["down rescue0", "down rescue1"]
+
+
+def test_hooks_of_the_fallback_link_that_fail_or_hang_are_named_and_left():
+    with Rescue() as r:
+        r.hook(b"echo no such phy; exit 1\n")
+        r.at(1000, 21600)
+        assert r.w.d.log.lines[-2:] == [
+            "rendezvous on rescue0: up",
+            "rendezvous.d/10: no such phy",
+        ]
+        r.hook(b"sleep 60\n")
+        switchd.HOOK_S, kept = 1, switchd.HOOK_S
+        try:
+            r.at(1300, 21900)
+        finally:
+            switchd.HOOK_S = kept
+        assert r.w.d.log.lines[-1] == "rendezvous.d/10: more than 1 s"
+
+
+def test_no_hook_of_the_fallback_link_begins_in_the_quiet_before_a_switch():
+    with Rescue() as r:
+        quiet = [True]
+        r.w.d.switcher.quiet = lambda now: quiet[0]
+        assert r.at(1000, 21600) == []
+        quiet[0] = False
+        assert r.at(1002, 21602) == ["up rescue0"]
+        quiet[0] = True
+        assert r.at(1999, 22599) == []
+        quiet[0] = False
+        assert r.at(2001, 22601) == ["down rescue0"]
 
 
 class Giver:

@@ -190,7 +190,9 @@ def test_switches_are_counted_also_where_the_last_line_is_half_a_one():
 def test_release_that_is_not_for_this_node_is_not_counted_as_incomplete_nor_as_scheduled():
     net = fresh()
     net["releases"] = [dict(NET["releases"][0])]
-    net["releases"][0].update({"id": "55" * 32, "fits": False, "kind": None, "payload": None, "total": 0, "held": 0})
+    net["releases"][0].update(
+        {"id": "55" * 32, "fits": False, "kind": None, "payload": None, "total": 0, "held": 0}
+    )
     with Folder() as path:
         write(path, net, SWITCH)
         assert "swdist_releases_incomplete 0" in lines(path)

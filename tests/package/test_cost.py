@@ -97,3 +97,32 @@ def test_a_payload_is_inflated_and_unpacked_in_seconds(count, tmp_path):
         ROOT / "src/swdist/wiring/node.py"
     ).read_bytes()
     assert seconds <= UNPACK_S_PER_MB
+
+
+PAGE = """
+import sys
+from swdist import tool
+if {go}:
+    sys.exit(tool.main(["--config", "{folder}/config", "page"]))
+"""
+CONFIG = """config swdist 'node'
+	list interface 'lo'
+	option run '{folder}'
+	option state '{folder}'
+	option board 'b'
+"""
+PAGE_S = 3
+
+
+def test_page_of_a_mesh_of_300_nodes_is_made_in_seconds(count, tmp_path, monkeypatch):
+    """Without loading the modules. The web server asks for it once in five seconds at most."""
+    monkeypatch.syspath_prepend(ROOT / "tests/page")
+    from documents import crowded
+
+    crowded(tmp_path)
+    (tmp_path / "config").write_text(CONFIG.format(folder=tmp_path))
+    idle = count(PAGE.format(go=False, folder=tmp_path))
+    instructions = count(PAGE.format(go=True, folder=tmp_path)) - idle
+    seconds = instructions / PER_SECOND
+    print(f"page: {instructions:,} instructions, {seconds:.2f} s at 200 MHz")
+    assert seconds <= PAGE_S

@@ -28,9 +28,13 @@ def document(fs, conf, net, status, mesh):
     found["neighbours"] = [neighbour(net, n) for n in net["neighbours"]]
     if "releases" in found:
         found["releases"] = [{k: r[k] for k in RELEASE} for r in found["releases"]]
-    rows = sorted(mesh["rows"], key=lambda r: (r["state"] == words.STATES[words.READY], r["name"]))
+    # First what is shown, and then its order: routers sort a thousand for seconds.
+    rows = []
+    for ready in (False, True):
+        these = [r for r in mesh["rows"] if (r["state"] == words.STATES[words.READY]) == ready]
+        rows += sorted(these[: ROWS - len(rows)], key=lambda r: r["name"])
     found["mesh"] = dict(mesh)
-    found["mesh"]["rows"] = [of_mesh(r) for r in rows[:ROWS]]
+    found["mesh"]["rows"] = [of_mesh(r) for r in rows]
     found["events"] = events(fs, conf)
     return found
 
