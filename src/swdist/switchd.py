@@ -14,6 +14,7 @@ from swdist.crypto.ucryptolib import sha256
 from swdist.formats import ipc, usign
 from swdist.formats.bits import from_hex, plain, to_hex, version_text
 from swdist.formats.manifest import MAX_BYTES
+from swdist.machines.rendezvous import Rendezvous
 from swdist.machines.switcher import Switcher
 from swdist.shell import libc, native, net, platform, unixsock
 from swdist.storage.slots import Slots
@@ -25,7 +26,7 @@ try:
 except ImportError:  # package swdist-install is not there
     install = None
 
-HOOKS = "/usr/lib/swdist/hooks/"  # the operator's: prepare.d, activate.d, confirm.d, rollback.d
+HOOKS = "/usr/lib/swdist/hooks/"  # the operator's: prepare.d, activate.d, rendezvous.d, ...
 MAX_HOOKS = 8  # of each that are run
 HOOK_S = 20  # a hook that takes longer has failed
 TELL_US = 5000000  # the network side is told at least so often what runs
@@ -68,6 +69,8 @@ class Switchd:
         self._aside = conf.run + ".switchd"
         sock = conf.run + ".sock"
         self.ipc = unixsock.Unix(sock)
+        every_us = conf.rendezvous_every_s * 1000000
+        self.rendezvous = conf.rendezvous and Rendezvous(every_us, counter.counter_us())
         self._own = None
         if hasattr(install, "ownflash"):  # an older package has none
             self._own = install.ownflash.Giver(fs, conf, self._put, self.ipc)
@@ -106,6 +109,7 @@ class Switchd:
             pass
         self._take_over(now)
         switcher.start(now)
+        self._down()
         tell_at = now
         look_at = now + LOOK_US
         told = None
@@ -128,6 +132,7 @@ class Switchd:
                 told = state
                 tell_at = now + TELL_US
                 self._tell()
+            self._meet(self.counter.counter_us())
             now = self.counter.counter_us()
             wake = min(switcher.next_at, tell_at, look_at)
             if self.flash:
@@ -140,6 +145,7 @@ class Switchd:
                 break
             if self.ipc in ready and self._take():
                 look_at = self.counter.counter_us()
+        self._down()
         self.log.info("stopped")
 
     def _rank(self, ahead):
@@ -234,26 +240,52 @@ class Switchd:
             if why:
                 return why
         hooks = [(path + "/hooks/", name)] if name in ("activate", "health") else []
-        folder = ("confirm" if name == "health" else name) + ".d/"
-        for file in sorted(self.fs.listdir(HOOKS + folder))[:MAX_HOOKS]:
-            hooks.append((HOOKS, folder + file))
-        for where, hook in hooks:
-            if self.fs.size(where + hook) is not None:
-                why = self._ask(where + hook, path)
-                if why:
-                    why = hook + ": " + why
-                    self.log.warn(why)
-                    return why
-        return 0
+        hooks += self._operators("confirm" if name == "health" else name)
+        return self._ask(hooks, path)
 
-    def _ask(self, hook, path):
-        """Runs one: None, or what is wrong by its last line."""
-        said = self.conf.run + ".said"
-        status = platform.run(("sh", hook, path), HOOK_S, False, said)
-        last = plain(self.fs.read(said, 4096) or b"")
-        if status == 137:
-            return ("more than %d s: %s" % (HOOK_S, last)).rstrip(": ")
-        return status and (last or "it exited with %d" % status)
+    def _operators(self, name):
+        folder = name + ".d/"
+        return [(HOOKS, folder + f) for f in sorted(self.fs.listdir(HOOKS + folder))[:MAX_HOOKS]]
+
+    def _meet(self, now):
+        switcher = self.switcher
+        if self.rendezvous and not switcher.quiet(now):
+            us, alone = switcher.mesh_us(now), not switcher.time(now)[4]
+            what = self.rendezvous.turn(now, us, alone, switcher.change_at)
+            if what:
+                self._bring(what, self.conf.rendezvous)
+
+    def _bring(self, what, interface):
+        """`up` or `down`. A mark tells the next process what this one has left up."""
+        self._rank(False)
+        self._put(".rendezvous", interface.encode())
+        self.log.info("rendezvous on %s: %s" % (interface, what))
+        for hook in self._operators("rendezvous"):
+            self._ask([hook], what, interface)
+        if what == "down":
+            self._put(".rendezvous", b"")
+
+    def _down(self):
+        interface = plain(self.fs.read(self.conf.run + ".rendezvous", 15) or b"")
+        if interface:
+            self._bring("down", interface)
+
+    def _ask(self, hooks, *words):
+        """Runs them, up to the first that fails: 0, or what is wrong by its last line."""
+        for where, hook in hooks:
+            if self.fs.size(where + hook) is None:
+                continue
+            said = self.conf.run + ".said"
+            status = platform.run(("sh", where + hook) + words, HOOK_S, False, said)
+            if status:
+                last = plain(self.fs.read(said, 4096) or b"")
+                why = last or "it exited with %d" % status
+                if status == 137:
+                    why = ("more than %d s: %s" % (HOOK_S, last)).rstrip(": ")
+                why = hook + ": " + why
+                self.log.warn(why)
+                return why
+        return 0
 
     def _record(self, record):
         fs = self.fs

@@ -42,6 +42,17 @@ def test_scenario_of_a_long_partition_holds_also_when_it_is_short():
     assert done.ok, runner.story(done)
 
 
+def test_halves_on_two_channels_are_one_mesh_again_after_a_window():
+    s = small("rendezvous", duration=6 * 3600 + 320)
+    s.releases["a"]["start"] = 6 * 3600 + 310
+    done = runner.run(s)
+    assert done.ok, runner.story(done)
+    found = done.figures["releases"]["a"]
+    released_s, window_s = 3600, 6 * 3600
+    assert found["holders"] == 14
+    assert window_s <= found["last_s"] + released_s < window_s + 300  # nobody beyond had it before
+
+
 def test_same_seed_gives_the_same_digest_and_another_seed_another():
     first = runner.run(small("one-injection", duration=200))
     again = runner.run(small("one-injection", duration=200))

@@ -43,6 +43,10 @@ class Simulation:
                 self._add(station.Station)
         for a, b, attributes in sorted(graph.edges(data=True), key=lambda e: e[:2]):
             world.radio.connect(a, b, attributes.get("loss"))
+        world.retuned = self._links
+        if self.settings.channels > 1:
+            self.parts = self._parts(self.settings.channels, self._stream("channels"))
+            self._links()
 
     def _stream(self, name):
         """Randomness for one purpose, so that one more draw elsewhere changes nothing here."""
@@ -192,19 +196,24 @@ class Simulation:
     def partition(self, count=2):
         """Cuts the links between `count` connected parts of about equal size."""
         self.note(f"partition into {count}")
-        roots = sorted(self.rng.sample(sorted(self.graph), count))
-        self.parts = {r: i for i, r in enumerate(roots)}
+        self.parts = self._parts(count, self.rng)
+        self._links()
+
+    def _parts(self, count, rng):
+        """{node: part}, each of them connected."""
+        roots = sorted(rng.sample(sorted(self.graph), count))
+        parts = {r: i for i, r in enumerate(roots)}
         fronts = [[r] for r in roots]
         while any(fronts):
             for i, front in enumerate(fronts):
                 new = []
                 for a in front:
                     for b in sorted(self.graph[a]):
-                        if b not in self.parts:
-                            self.parts[b] = i
+                        if b not in parts:
+                            parts[b] = i
                             new.append(b)
                 fronts[i] = new
-        self._links()
+        return parts
 
     def heal(self):
         self.note("healed")
@@ -212,9 +221,12 @@ class Simulation:
         self._links()
 
     def _links(self):
+        """Who has one radio hears those that are on the same channel."""
         parts = self.parts
         for a, b in self.graph.edges:
-            self.world.radio.set_up(a, b, parts is None or parts[a] == parts[b])
+            x, y = self.stations[a], self.stations[b]
+            same = x.on_fallback or parts is None or parts[a] == parts[b]
+            self.world.radio.set_up(a, b, same and x.on_fallback == y.on_fallback)
         self.checks.changed()
 
     def connected(self):

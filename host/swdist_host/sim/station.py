@@ -56,6 +56,7 @@ class Settings:
     group_every: int = 0  # each so manieth node is of the group "testers"; 0: none
     hold_every: int = 0  # and the owner of each so manieth one wants no switch
     factory_version: tuple = (1, 0, 0)
+    channels: int = 1  # so many connected parts have one each, and a fallback link if more than one
     clock: str = "none"  # at the start: none (1970), saved (an hour old), or right
 
 
@@ -120,7 +121,7 @@ class Conf:
 
     user = ""
     set_clock = False
-    rendezvous, rendezvous_every_s = None, 21600
+    rendezvous_every_s = 21600
     store, state, run = STORE, STATE, RUN
     images_kb = 0
 
@@ -131,6 +132,7 @@ class Conf:
         self.factory_version = s.factory_version
         self.confirm_s = s.confirm_s
         self.hold = station.hold
+        self.rendezvous = "rescue" if s.channels > 1 else None
 
 
 class Switch(switchd.Switchd):
@@ -155,6 +157,7 @@ class Switch(switchd.Switchd):
         while self._look(now):
             pass
         self.switcher.start(now)
+        self._down()
         self._tell_at = now
         self._look_at = now + switchd.LOOK_US
         self._told = None
@@ -174,6 +177,7 @@ class Switch(switchd.Switchd):
             self._told = state
             self._tell_at = now + switchd.TELL_US
             self._tell()
+        self._meet(now)
         return min(switcher.next_at, self._tell_at, self._look_at)
 
     def _tell(self):
@@ -186,6 +190,10 @@ class Switch(switchd.Switchd):
                 self.conf.hold, self.here.lot,
             ),
         )  # fmt: skip
+
+    def _bring(self, what, interface):
+        super()._bring(what, interface)
+        self._station.retune(what == "up")
 
     def _hook(self, release, name):
         return self._station.hook(release, name)
@@ -219,6 +227,7 @@ class Station:
         self.groups = (GROUP,) if _each(number, settings.group_every) else ()
         self.hold = _each(number, settings.hold_every)  # does its owner want no switch?
         self.fails = False  # does hooks/health of what it switches to fail?
+        self.on_fallback = False  # which is one channel for all
         self.unasked_bytes = 0  # that came to ports where nobody had asked for anything
         self.in_vain = 0  # signatures that were checked since the start, and brought no release
         self.bursts = 0  # of announcements
@@ -551,6 +560,10 @@ class Station:
 
     def hook(self, release, name):
         return "health: ill" if self.fails and name == "health" else 0
+
+    def retune(self, on_fallback):
+        self.on_fallback = on_fallback
+        self.world.retuned()
 
     def switched(self, record):
         self.switches.append((self.world.now, record["to"], record["reason"]))

@@ -25,8 +25,8 @@ def _root(x, power):
         root = y
 
 
-# Section 4.2.3 and 5.3.5: the first 64 bits of the fractional parts of roots of the first primes. At
-# the first digest: who has `usign` needs none, and they leave 0.6 MB behind.
+# Section 4.2.3 and 5.3.5: the first 64 bits of the fractional parts of roots of the first primes.
+# At the first digest: who has `usign` needs none, and they leave 0.6 MB behind.
 _K = []
 _H = []
 

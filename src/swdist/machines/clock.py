@@ -32,6 +32,7 @@ ECHO_PERIODS = 22  # nor echoes, which are a sample that was as old when it was 
 ACQUIRE_US = 7200000000  # so long after it was synchronised a clock hardens
 CLIP_US = 1000  # what a near neighbour weighs at most when hardened
 FAR_US = 8000  # who is further off has no say; if most are, we are the one that is off
+ANCHOR = 8  # so many others weighs, without that limit, a reference that was never so far for 2 h
 PULL_PPM = 2
 ACQUIRE_PPM = 250  # the same before it is hardened: more than what two rates may differ by at first
 # What a mean of 1 us during a period of 1 us adds to the rate, ppb: to the part that fades, a 64th
@@ -58,6 +59,7 @@ class _Peer:
         self.nonce = self.sent = None
         self.count = self.offset = self.rate = self.round_trip = self.odd = 0
         self.elder = False  # was it synchronised when first heard?
+        self.anchor = self.near_since = None  # says it that it has a reference? and near since when
         self.mark = self.slope = None  # its counter against ours, when last looked at, and since
 
     def into(self, now, rate, oldest):
@@ -178,7 +180,7 @@ class Clock:
             self._leash.cut()
             self._step(0, now)  # beacons are dense from then on
 
-    def sample(self, n, nonce, counter, rx_counter, offset, synced, now, rate=0):
+    def sample(self, n, nonce, counter, rx_counter, offset, synced, now, rate=0, anchor=False):
         """A beacon of neighbour n. synced has little say: if only those counted that call
         themselves synchronised, few liars could capture a mesh at a cold boot."""
         if not 0 <= counter < TIME_MAX_US or not 0 <= counter + offset < TIME_MAX_US:
@@ -198,7 +200,7 @@ class Clock:
         p.at[i] = p.heard = rx_counter
         p.diff[i] = diff
         p.count += 1
-        p.offset, p.rate = offset, _within(RATE_MAX_PPB, rate)
+        p.offset, p.rate, p.anchor = offset, _within(RATE_MAX_PPB, rate), anchor
 
     def echo(self, n, d_us, their_rx_counter, now):
         p = self._peers[n]
@@ -246,9 +248,16 @@ class Clock:
         if self._follow(now):
             return
         aheads, later, near, lone, elders = [], [], [], 0, 0
+        self._anchors = []
         boot = self._boot(now)
         for p in self._peers:
             a = self._ahead(p, now)
+            if a is None or not p.anchor or not -FAR_US <= a <= FAR_US:
+                p.near_since = None
+            else:
+                p.near_since = p.near_since or now
+                if now - p.near_since >= ACQUIRE_US:
+                    self._anchors.append(a)
             if a is not None:
                 aheads.append(a)
                 elders += p.elder
@@ -330,7 +339,8 @@ class Clock:
         if near[(n - 1) // 2] > FAR_US or near[n // 2] < -FAR_US:
             pull = self.beacon_us * (PULL_PPM if hard else ACQUIRE_PPM) // 1000000
             self._add(_within(pull, near[n // 2]), now)
-        return sum([_within(most, a) for a in near if -FAR_US <= a <= FAR_US]) // n
+        total = sum([_within(most, a) for a in near if -FAR_US <= a <= FAR_US])
+        return (total + ANCHOR * sum(self._anchors)) // (n + ANCHOR * len(self._anchors))
 
     def _set_error(self, near, now):
         if near:

@@ -66,7 +66,8 @@ class Leash:
         self.looked = now
         if changes:
             changes.sort()
-            change = changes[len(changes) // 2]
+            n = len(changes)
+            change = (changes[(n - 1) // 2] + changes[n // 2]) // 2
             self.wander_ppb += (abs(change) - self.wander_ppb) // 4
-            if self._offset is not None:
+            if n > 2 and self._offset is not None:  # of two nobody knows whose it was
                 self._rate -= change << 10

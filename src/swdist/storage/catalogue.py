@@ -49,7 +49,7 @@ class Catalogue:
         self._trust = trust
         self._log = log
         self._on_fault = on_fault
-        self._digest = None
+        self._digest = self._word = None
 
     def folder(self, rid):
         return self._path + "/" + to_hex(rid)
@@ -72,6 +72,18 @@ class Catalogue:
         for change in self._trust.baked:
             if self.get(sha256(change[0])) is None:
                 self.add(*change)
+        self.new_word_s()  # what is held at a start is no news
+
+    def new_word_s(self):
+        """The horizon of a signed word on time that has come since last asked, else 0."""
+        word = None
+        for release in self.releases:
+            if release.manifest.horizon_s:
+                word = release
+        if word is None or word.rid == self._word:
+            return 0
+        self._word = word.rid
+        return word.manifest.horizon_s
 
     def _load(self, folder):
         names = []

@@ -74,8 +74,8 @@ class Room:
                     plan.refused.pop(p.pid, None)  # another line of it
                     left -= p.stored
                 else:
-                    room = max(left, 0) >> 10
-                    plan.refused[p.pid] = "needs %d KB, quota_kb has %d" % ((p.stored + 1023) >> 10, room)
+                    needed, room = (p.stored + 1023) >> 10, max(left, 0) >> 10
+                    plan.refused[p.pid] = "needs %d KB, quota_kb has %d" % (needed, room)
         # The order of versions, whatever comes first for room.
         order = [p.pid for _, p in wanted]
         plan.own.sort(key=lambda pid: order.index(pid) if pid in order else -1)

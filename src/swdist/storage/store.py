@@ -34,11 +34,12 @@ class Store:
         self.get = self.catalogue.get
         self.digest = self.catalogue.digest
         self.weigh = self.catalogue.weigh
+        self.new_word_s = self.catalogue.new_word_s
         self.relayed = ()
         self._buf = memoryview(bytearray(REUSE_BYTES))
         self._pinned = ()
         self._plan = None
-        self._lines = self._word = None
+        self._lines = None
         self._told = []  # ids of payloads that don't fit, once said
         self._none = []  # ids of payloads whose index is none
         self._turns = 0
@@ -58,7 +59,6 @@ class Store:
             self.payloads.load(tick)
         except OSError as e:
             self._disk(e)
-        self.new_word_s()  # what is held at a start is no news
         self._changed()
         for pid in list(self.payloads.held):
             if pid not in self.lines():
@@ -71,17 +71,6 @@ class Store:
         if sure_s is not None:
             self.dates.doubt(self.releases, sure_s, self._log)
         return self.dates.newest_s(self.releases)
-
-    def new_word_s(self):
-        """The horizon of a signed word on time that has come since last asked, else 0."""
-        word = None
-        for release in self.releases:
-            if release.manifest.horizon_s:
-                word = release
-        if word is None or word.rid == self._word:
-            return 0
-        self._word = word.rid
-        return word.manifest.horizon_s
 
     def lines(self):
         """{payload id: manifest.Payload} of all that the releases held name: of several lines for

@@ -30,6 +30,7 @@ _NUMBERS = {  # key: default, lowest, highest
     "beacon_ms": (0, 0, 60000),
     "relay_kb": (256, 0, 1048576),
     "hold": (0, 0, 1),
+    "rendezvous_every_s": (21600, 20, 21600),
     "set_clock": (0, 0, 1),
 }
 _WORDS = {  # key: allowed ones, the default first
@@ -39,7 +40,7 @@ _WORDS = {  # key: allowed ones, the default first
     "reference": ("off", "auto", "broadcast"),
 }
 _KEYS = tuple(_PATHS) + tuple(_NUMBERS) + tuple(_WORDS)
-_KEYS += ("interface", "board", "factory_version", "user", "group")
+_KEYS += ("rendezvous", "interface", "board", "factory_version", "user", "group")
 
 _USAGE = """usage: %s [--config FILE] [--set KEY=VALUE]... [--check]
 FILE: %s
@@ -195,6 +196,9 @@ def _take_special(conf, key, value, fs):
         conf.factory_version = version("0.0.0" if value is None else value)
         if conf.factory_version is None:
             return "option factory_version is '%s'; give three numbers like 1.2.0" % value
+    elif key == "rendezvous":
+        conf.rendezvous = value
+        return None if value is None else _interfaces(conf, [value])  # the others come later
     else:
         conf.user = {None: "swdist", "root": ""}.get(value, value)
         for c in conf.user:

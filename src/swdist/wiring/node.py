@@ -135,10 +135,10 @@ class Node:
         neighbour.revision = f[8]
         neighbour.state = f[9]
         neighbour.serves_at(f[11])
-        synced = f[9] & datagram.SYNCED != 0
+        synced, anchor = f[9] & datagram.SYNCED != 0, f[9] & datagram.REFERENCE != 0
         mine = f[0] == neighbour.nonce  # else it may be another's, in its name
         if mine:
-            self.clock.sample(row, f[0], f[1], now, f[2], synced, now, f[4])
+            self.clock.sample(row, f[0], f[1], now, f[2], synced, now, f[4], anchor)
         self._news_from(neighbour, f[12], now)
         at = datagram.first_tlv(buf)
         while at < n:
