@@ -5,7 +5,7 @@ import argparse
 import heapq
 import random
 
-from arguments import count
+from arguments import count, share
 
 from swdist.commands import rollcall, words
 from swdist.formats import datagram
@@ -38,6 +38,7 @@ class Mesh:
         self.ready_at = {n: CHANGE_S + self.random.random() * SPREAD_S for n in everyone}
         self.up_since = dict.fromkeys(everyone, NOW_S)
         self.bytes = 0
+        self.worst = []  # each minute from the change on
 
     def empty(self, n):
         return Census(rollcall.SLOTS, self.ids[n])
@@ -98,8 +99,11 @@ class Mesh:
                 minute = int(at)
                 if at < CHANGE_S:
                     quiet = self.bytes
-                if at > CHANGE_S + SPREAD_S + SETTLED_S:
-                    apart += self.wrong(NOW_S + int(at))
+                if at > CHANGE_S + SPREAD_S:
+                    found = self.wrong(NOW_S + int(at))
+                    self.worst.append(max(found))
+                    if at > CHANGE_S + SPREAD_S + SETTLED_S:
+                        apart += found
         hours = (CHANGE_S / 2) / 3600
         return apart, (quiet - start_bytes) / len(self.graph) / hours
 
@@ -108,20 +112,23 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--nodes", type=count, default=1000)
     parser.add_argument("--seeds", type=count, default=1)
+    parser.add_argument("--liars", type=share, nargs="+", default=[0.0, 0.1])
     options = parser.parse_args()
     nodes = options.nodes
     print(
         f"{nodes} nodes, degree 8, loss 10 %, each node reboots each {300 / REBOOTS / 3600:.0f} h"
     )
-    for liars in (0, 0.1):
+    for liars in options.liars:
         for seed in range(1, options.seeds + 1):
-            apart, quiet = Mesh(nodes, 0.1, liars, seed).run()
+            mesh = Mesh(nodes, 0.1, liars, seed)
+            apart, quiet = mesh.run()
             bound = max(3, nodes * 0.05)
             good = sum(1 for a in apart if a <= bound) / len(apart)
             print(
                 f"liars {liars:.0%}, seed {seed}: {good:.1%} of {len(apart)} answers from 5 min"
                 f" after the change on within {bound:.0f} nodes, worst {max(apart)};"
-                f" {quiet / 1000:.0f} KB per node and hour at rest",
+                f" {quiet / 1000:.0f} KB per node and hour at rest;"
+                f" worst each minute: {mesh.worst}",
                 flush=True,
             )
 

@@ -21,6 +21,7 @@ MAY = {
 EXTRA = {
     ("config", "platform"),  # the configuration makes the clock and the log that it describes
     ("tftpserve", "upload"),
+    ("clock", "leash"),
     ("fetch", "tftpget"),  # fetch drives downloads, and reads their states
     ("download", "tftpget"),
     ("sources", "tftpget"),
@@ -31,6 +32,8 @@ EXTRA = {
     ("fetch", "payloads"),  # fetch asks for runs of pieces as they lie there
     ("fetch", "reuse"),  # and for none that another payload has
     ("sources", "reuse"),
+    ("switcher", "choosing"),  # what is to run, for who takes the steps
+    ("switcher", "trial"),
     ("node", "status"),  # which is what the network side says of itself
 }
 OUTSIDE = {"os", "time", "socket", "select", "signal", "ffi", "subprocess", "random", "threading"}

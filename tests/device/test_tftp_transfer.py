@@ -783,7 +783,7 @@ def test_a_lossy_link_is_not_taken_for_one_that_swallows_large_frames():
 
 
 def test_where_only_the_first_block_is_lost_no_smaller_ones_are_asked_for():
-    """What has come behind it shows that large frames pass; and if smaller ones are asked for all the
+    """What came behind it shows that large frames pass; and if smaller ones are asked for all the
     same, nothing of the larger ones may be left in their midst."""
     wire = Wire((PAYLOAD * 4)[:65536])
     put = wire.put

@@ -157,6 +157,7 @@ class Census:
         slots = self._slots
         self._n = writer.n + 3 + HEAD_BYTES
         known = total = 0
+        half = []  # owed, and said once here
         recent = []
         others = []
         share = self._share
@@ -167,14 +168,17 @@ class Census:
                 continue
             known += 1
             total = (total + a * 29 + b) & 0xFFFF
-            owed = slots[at + OWED]
-            if owed & ~BRIEF:
-                if self._add(writer.buf, at, owed & BRIEF):
-                    slots[at + OWED] = owed - 1
+            owed = slots[at + OWED] & ~BRIEF
+            if owed == FORWARD:  # said by nobody here yet: before all else
+                self._pay(writer.buf, at)
+            elif owed:
+                half.append(at)
             elif len(recent) < ECHO and (now - stamp) & 0xFFFF < RECENT:
                 recent.append(at)
             elif len(others) < share:
                 others.append(at)
+        for at in half:
+            self._pay(writer.buf, at)
         for at in recent + others:
             if self._add(writer.buf, at, 0):
                 self._at = at + SLOT_BYTES
@@ -184,6 +188,11 @@ class Census:
             size = self._n - writer.n - 3
             pack_into("!BHHHHH", writer.buf, writer.n, TLV_CENSUS, size, known, total, a, b)
             writer.n = self._n
+
+    def _pay(self, buf, at):
+        """Says a row that is owed, if there is room."""
+        if self._add(buf, at, self._slots[at + OWED] & BRIEF):
+            self._slots[at + OWED] -= 1
 
     def _add(self, buf, at, brief):
         """A row to what is being said. True if it fitted."""
