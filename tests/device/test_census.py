@@ -121,6 +121,22 @@ def test_a_text_that_is_known_is_not_sent_again():
     assert (row["state"], row["name"], row["board"]) == ("failed here", "roof", "b")
 
 
+def test_rows_that_are_alike_are_short():
+    nodes = chain(9)
+    for c in nodes:
+        tell(c)
+        pass_on(c, nodes[0])
+    pass_on(nodes[0], nodes[1])
+    for c in nodes:
+        tell(c, words.FAILED, NOW_S + STAMP_S)
+        pass_on(c, nodes[0], at_s=NOW_S + STAMP_S)
+    said = pass_on(nodes[0], nodes[1], at_s=NOW_S + STAMP_S)
+    assert said == HEAD + census.ROW_BYTES + 8 * census.SHORT_BYTES
+    rows = known(nodes[1], NOW_S + STAMP_S)
+    assert [rows["%04x%04x" % c.node]["state"] for c in nodes] == ["failed here"] * 9
+    assert [r["version"] for r in rows.values()] == ["1.4.0"] * 9
+
+
 def test_a_text_that_was_never_heard_comes_later():
     a, b = chain(2)
     tell(a)

@@ -6,7 +6,16 @@ from struct import unpack_from
 from swdist.commands import words
 from swdist.crypto.ucryptolib import sha256
 from swdist.formats.bits import to_hex
-from swdist.machines.census import AGAIN, ROW_BYTES, ROW_FORM, STAMP_S, Census, stamp_of
+from swdist.machines.census import (
+    AGAIN,
+    FORM,
+    ROW_BYTES,
+    SHORT_BYTES,
+    STAMP_S,
+    Census,
+    size_of,
+    stamp_of,
+)
 from swdist.wiring import status
 
 SLOTS = 1344  # for 1,000 nodes
@@ -113,14 +122,20 @@ def read(data, now_s):
     "board"}] of RUN/mesh. What is not understood is left out: strangers have written it."""
     found = []
     at = 0
+    rest = -1
     now = stamp_of(now_s)
-    while at + ROW_BYTES < len(data):
-        a, b, stamp, word, percent, release, v, w, x, revision, error = unpack_from(
-            ROW_FORM, data, at
-        )
-        n = data[at + ROW_BYTES]
-        text = plain(data[at + 23 : at + 23 + n])
-        at += ROW_BYTES + 1 + n
+    while at + SHORT_BYTES <= len(data):
+        form = data[at + FORM]
+        size = size_of(form)
+        if size > SHORT_BYTES:
+            rest = at
+        if at + size > len(data) or rest < 0:
+            break
+        a, b, stamp, word, percent = unpack_from("!HHHBB", data, at)
+        release, v, w, x, revision, error = unpack_from("!IHHHHH", data, rest + FORM + 1)
+        text = data[at + ROW_BYTES : at + size]
+        text = "".join([chr(c) if 32 <= c < 127 else "?" for c in text])
+        at += size
         name, _, board = text.partition(" ")
         found.append(
             {

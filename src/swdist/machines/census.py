@@ -9,12 +9,16 @@ from struct import pack_into, unpack_from
 
 from swdist.formats.datagram import TLV_CENSUS
 
-# id in two halves, stamp, word, percent, release it speaks of, what runs, clock's error in ms
-ROW_FORM = "!HHHBBIHHHHH"
-ROW_BYTES = 22
+# id in two halves, stamp, word, percent, form or length of the text; release it speaks of, what runs,
+# clock's error in ms
+ROW_FORM = "!HHHBBBIHHHHH"
+ROW_BYTES = 23
+SHORT_BYTES = 9  # of these: what comes behind is as in the row before
+FORM = 8  # where it stands in a row; up to 24 it is the length of the text behind the row
+NO_TEXT = 255  # the text is as it was
+SHORT = 254
 TEXT_BYTES = 24  # its name and board; longer ones are cut
-SAME = 255  # in the place of a text's length: it is as it was
-SLOT_BYTES = 48  # a row, the length of its text, the text, and how often it is owed
+SLOT_BYTES = 48  # a row, its text, and how often it is owed
 OWED = 47  # in a slot: the number, and BRIEF
 BRIEF = 128  # who hears this row knows its text already
 HEAD_BYTES = 8  # nodes known, and their sum: alike in two that know the same; the sender
@@ -27,12 +31,19 @@ RECENT = 10  # stamps: what was told so long ago is what a neighbour most likely
 ECHO = 2  # such rows in each beacon, in turn, whatever else: for what was lost
 SHARE = 2  # rows of any age, in turn, for a neighbour that knows of other nodes;
 ALL = 99  # as many as there is room for, if it knows of fewer: it has just started
-FORWARD = 2  # times that a new row is owed, less what others say of it
+FORWARD = 2  # times that a new row is owed; once, if others say it too
 
 
 def newer(a, b):
     """Serial numbers of 16 bits (RFC 1982): is a later than b?"""
     return 0 < (a - b) & 0xFFFF < 0x8000
+
+
+def size_of(form):
+    """Bytes of a row of that form, with its text."""
+    if form == SHORT:
+        return SHORT_BYTES
+    return ROW_BYTES + (0 if form == NO_TEXT else form)
 
 
 def stamp_of(mesh_s):
@@ -52,7 +63,7 @@ class Census:
         self._at = 0  # the slot looked at next
         self._share = 0  # rows of any age for a neighbour that knows of other nodes
         self._n = 0  # bytes of the beacon that is being made
-        self._told = bytearray(ROW_BYTES + 1 + TEXT_BYTES)
+        self._told = bytearray(ROW_BYTES + TEXT_BYTES)
 
     def _find(self, a, b, now):
         """The offset of a node's slot, or of one for it; -1 if there is none: who has told within
@@ -74,8 +85,9 @@ class Census:
     def _old(self, stamp, now):
         return newer(now, (stamp + FORGET) & 0xFFFF)
 
-    def _put(self, buf, at, now):
-        """A row that came, or is ours, with its text behind it."""
+    def _put(self, buf, at, rest, now):
+        """A row that came, or is ours, with its text behind it. rest: the row that has what a short
+        one leaves out."""
         a, b, stamp = unpack_from("!HHH", buf, at)
         if newer(stamp, (now + AHEAD) & 0xFFFF) or self._old(stamp, now):
             return
@@ -87,24 +99,24 @@ class Census:
         x, y, before = unpack_from("!HHH", slots, slot)
         known = x == a and y == b
         again = known and not newer(stamp, before)
-        mine = slot + ROW_BYTES + 1
-        n = buf[at + ROW_BYTES]
+        mine = slot + FORM
+        form = buf[at + FORM]
         if again:
-            if stamp == before and slots[slot + OWED] & ~BRIEF:
+            if stamp == before and slots[slot + OWED] & ~BRIEF == FORWARD:
                 slots[slot + OWED] -= 1  # another one has said it
-            if stamp != before or slots[mine - 1] or n == SAME:
+            if stamp != before or slots[mine] or form > TEXT_BYTES:
                 return
         brief = BRIEF
-        if n == SAME:
-            n = slots[mine - 1] if known else 0
-        else:
-            n = min(n, TEXT_BYTES)
-            text = buf[at + ROW_BYTES + 1 : at + ROW_BYTES + 1 + n]
-            if slots[mine - 1] != n or slots[mine : mine + n] != text:
+        n = slots[mine] if known else 0
+        if form < SHORT:
+            n = min(form, TEXT_BYTES)
+            text = buf[at + ROW_BYTES : at + ROW_BYTES + n]
+            if slots[mine] != n or slots[slot + ROW_BYTES : slot + ROW_BYTES + n] != text:
                 brief = 0
-                slots[mine : mine + n] = text
-        slots[slot : slot + ROW_BYTES] = buf[at : at + ROW_BYTES]
-        slots[mine - 1] = n
+                slots[slot + ROW_BYTES : slot + ROW_BYTES + n] = text
+        slots[slot : slot + FORM] = buf[at : at + FORM]
+        slots[mine] = n
+        slots[mine + 1 : slot + ROW_BYTES] = buf[rest + FORM + 1 : rest + ROW_BYTES]
         if not again:
             slots[slot + OWED] = FORWARD | brief
 
@@ -115,15 +127,16 @@ class Census:
         now = stamp_of(mesh_s)
         before = bytes(row)
         text = text[:TEXT_BYTES]
-        pack_into(ROW_FORM, row, 0, self.node[0], self.node[1], now, word, percent, release,
-                  version[0], version[1], version[2], revision, min(error_ms, 0xFFFF))  # fmt: skip
-        row[ROW_BYTES] = len(text)
-        row[ROW_BYTES + 1 : ROW_BYTES + 1 + len(text)] = text
+        pack_into(
+            ROW_FORM, row, 0, self.node[0], self.node[1], now, word, percent, len(text), release,
+            version[0], version[1], version[2], revision, min(error_ms, 0xFFFF),
+        )  # fmt: skip
+        row[ROW_BYTES : ROW_BYTES + len(text)] = text
         (stamp,) = unpack_from("!H", before, 4)
         # How much is here, and how exact the clock is, is told along with other news only.
-        news = row[6] != before[6] or row[8:20] != before[8:20]
+        news = row[6] != before[6] or row[8:21] != before[8:21]
         if news and stamp != now or newer(now, (stamp + AGAIN) & 0xFFFF):
-            self._put(row, 0, now)
+            self._put(row, 0, 0, now)
         else:
             row[:] = before
 
@@ -137,18 +150,20 @@ class Census:
         elif known != self.known or total != self._sum:
             self._share = max(self._share, SHARE)
         at += HEAD_BYTES
-        while at + ROW_BYTES < end:
-            n = buf[at + ROW_BYTES]
-            next_at = at + ROW_BYTES + 1 + (n if n != SAME else 0)
-            if next_at > end:
+        rest = -1
+        while at + SHORT_BYTES <= end:
+            size = size_of(buf[at + FORM])
+            if size > SHORT_BYTES:
+                rest = at
+            if at + size > end or rest < 0:
                 break
             a, b, stamp = unpack_from("!HHH", buf, at)
             if (a, b) != self.node:
                 if a or b:
-                    self._put(buf, at, now)
+                    self._put(buf, at, rest, now)
             elif newer(stamp, unpack_from("!H", self._told, 4)[0]):
                 self._told[4:6] = b"\0\0"  # of an earlier life of ours, or a liar's: tell it anew
-            at = next_at
+            at += size
 
     def say(self, writer, mesh_s):
         """Adds to a beacon what is owed, then what was told lately, then for a neighbour that knows
@@ -156,6 +171,7 @@ class Census:
         now = stamp_of(mesh_s)
         slots = self._slots
         self._n = writer.n + 3 + HEAD_BYTES
+        self._row = -1  # the last one in it that is no short one
         known = total = 0
         half = []  # owed, and said once here
         recent = []
@@ -197,13 +213,21 @@ class Census:
     def _add(self, buf, at, brief):
         """A row to what is being said. True if it fitted."""
         slots = self._slots
-        n = ROW_BYTES + 1 + (0 if brief else slots[at + ROW_BYTES])
-        if self._n + n > len(buf):
-            return False
-        buf[self._n : self._n + n] = slots[at : at + n]
+        row = self._row
+        form = slots[at + FORM]
         if brief:
-            buf[self._n + ROW_BYTES] = SAME
-        self._n += n
+            form = NO_TEXT
+            if row >= 0 and buf[row + FORM + 1 : row + 21] == slots[at + FORM + 1 : at + 21]:
+                form = SHORT
+        size = size_of(form)
+        n = self._n
+        if n + size > len(buf):
+            return False
+        buf[n : n + size] = slots[at : at + size]
+        buf[n + FORM] = form
+        if form != SHORT:
+            self._row = n
+        self._n += size
         return True
 
     def table(self, mesh_s, size):
@@ -213,7 +237,7 @@ class Census:
         out = bytearray()
         for at in range(0, len(slots), SLOT_BYTES):
             a, b, stamp = unpack_from("!HHH", slots, at)
-            n = ROW_BYTES + 1 + slots[at + ROW_BYTES]
+            n = size_of(slots[at + FORM])
             if (a or b) and not self._old(stamp, now) and len(out) + n <= size:
                 out += slots[at : at + n]
         return out
