@@ -31,8 +31,8 @@ def line(**more):
 
 def told(i, word, text):
     """A row of RUN/mesh."""
-    head = (i, i, stamp_of(NOW_S), word, 100, int(RID[:8], 16), 1, 0, 0, 0, 5)
-    return pack(ROW_FORM, *head) + bytes([len(text)]) + text
+    head = (i, i, stamp_of(NOW_S), word, 100, len(text), int(RID[:8], 16), 1, 0, 0, 0, 5)
+    return pack(ROW_FORM, *head) + text
 
 
 def test_neighbours_are_ahead_behind_or_give():

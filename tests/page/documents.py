@@ -44,8 +44,8 @@ def neighbours():
 def row(i, word, percent, version, text, age_s=60):
     stamp = stamp_of(NOW_S - age_s)
     release = int(RIDS[2][:8], 16)
-    head = pack(ROW_FORM, i, 7 * i, stamp, word, percent, release, *version, 0, 40 + i % 40)
-    return head + bytes([len(text)]) + text.encode()
+    rest = release, *version, 0, 40 + i % 40
+    return pack(ROW_FORM, i, 7 * i, stamp, word, percent, len(text), *rest) + text.encode()
 
 
 def roll():

@@ -9,8 +9,8 @@ from struct import pack_into, unpack_from
 
 from swdist.formats.datagram import TLV_CENSUS
 
-# id in two halves, stamp, word, percent, form or length of the text; release it speaks of, what runs,
-# clock's error in ms
+# id in two halves, stamp, word, percent, form or length of the text; release it speaks of, what
+# runs, clock's error in ms
 ROW_FORM = "!HHHBBBIHHHHH"
 ROW_BYTES = 23
 SHORT_BYTES = 9  # of these: what comes behind is as in the row before
