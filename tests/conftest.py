@@ -165,13 +165,14 @@ class Scheduler(LoadScopeScheduling):
         return path + (test.rpartition("[")[2] if path.startswith("tests/device/") else "")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     return Scheduler(config, log)
 
 
 def pytest_collection_modifyitems(items):
     """What runs against the clock takes longest, and begins first."""
-    items.sort(key=lambda item: not by_the_clock(str(item.path.relative_to(ROOT))))
+    items.sort(key=lambda item: not by_the_clock(item.nodeid))
 
 
 def pytest_collection_finish(session):
