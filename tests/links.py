@@ -251,9 +251,11 @@ def neighbour_in_a_namespace(near, far, number):
         ip(f"link set {near} up")
         for words in (f"addr add 10.9.0.9/24 dev {far}", f"link set {far} up"):
             subprocess.run([*there, "ip", *words.split()], check=True)
-        yield there
-        process.kill()
-    ip(f"link del {near}")
+        try:
+            yield there
+        finally:
+            ip(f"link del {near}")  # before its namespace ends, which takes it along
+            process.kill()
 
 
 SAY = """

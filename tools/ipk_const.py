@@ -34,10 +34,11 @@ APART = (
 # Our names that MicroPython's own things may have too (a test asks it), and one for people.
 SHARED = set(
     "ACK ERROR Writer add at buf call clear clock close collect complete count diff digest end "
-    "error file find floor free fs get group idle index info into keys last lines link listdir "
-    "load log main name next opcode open order out own path place poller port put puts rate read "
-    "recv register release remove rename reset row run send serve server sha256 size socket start "
-    "state step stop sync sync_dir threshold time unregister use version view wait VERSION".split()
+    "error file find floor free fs get group idle index info into keys last left lines link "
+    "listdir load log main name next opcode open order out own pace path place poller port put "
+    "puts rate read recv register release remove rename reset row run send serve server sha256 "
+    "size socket start state step stop sync sync_dir threshold time turn unregister use version "
+    "view wait VERSION".split()
 )
 FUNCTIONS = (ast.FunctionDef, ast.Lambda)
 IMPORTS = (ast.Import, ast.ImportFrom)

@@ -11,8 +11,8 @@ echo "asking olsrd"
 sleep 7654
 """
 RUN = """micropython -c "
-from swdist.shell import platform
-print(platform.run(('sh', '/tmp/hook'), 1, False, '/tmp/said'))
+from swdist.core import run
+print(run(('sh', '/tmp/hook'), 1, False, '/tmp/said'))
 " """
 
 

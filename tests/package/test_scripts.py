@@ -13,7 +13,7 @@ SCRIPTS = [
         path
         for path in FILES.rglob("*")
         if path.is_file()
-        and path.suffix not in (".nft", ".json")
+        and path.suffix not in (".nft", ".json", ".html", ".js")
         and path.parent.name not in ("config", "keep.d")
     ),
 ]
