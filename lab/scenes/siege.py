@@ -29,8 +29,12 @@ def cast(stage):
         stage.world.add(name)
     stage.world.link(LAPTOP, "n0", ipv4=False)
     stage.world.segment([*names, ATTACKER])
-    stage.nodes = [stage.node(name, stage.python, *stage.wrong_clock(i))
-                   for i, name in enumerate(names)]  # fmt: skip
+    # Of a cold boot no time is promised beside a liar: the honest one has a reference.
+    for i, more in enumerate((["\toption reference 'auto'"], ())):
+        node = stage.node(names[i], stage.python, *stage.wrong_clock(i), more=more)
+        stage.nodes.append(node)
+    said = stage.nodes[0].run.with_name("run-ntp")
+    said.write_text(f"{int(time.monotonic())} 2 0.001")  # as the hotplug script of ntpd does
 
 
 def play(stage):

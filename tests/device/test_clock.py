@@ -533,3 +533,22 @@ def test_samples_in_a_neighbours_name_fall_and_not_the_neighbour():
         now += 4 * S
         clock.sample(0, 7, now - 70000000, now, TRUTH, True, now)
     assert clock.echo_of(0, now)[0] == 70000000
+
+
+def test_step_said_in_a_neighbours_name_is_not_its_word_while_it_says_otherwise():
+    def word(clock, now, ahead):
+        clock.sample(0, 7, now - 1000, now, TRUTH + ahead, True, now)
+        clock.echo(0, 1000, now, now)
+        return clock.seen(0, now)[0]
+
+    clock = Clock(TRUTH - HOUR, HORIZON, S)
+    clock.start(0, 0)
+    for k in range(40):
+        ahead = word(clock, k * S, 0)
+        for _ in range(9 * (k > 0)):
+            assert word(clock, k * S + 1000, 70 * S) == ahead
+        clock.tick(k * S + 1000)
+    assert clock.synced and abs(ahead) < 2000
+    for k in range(40, 49):  # what it goes on saying is
+        word(clock, k * S, -50 * S)
+    assert clock.seen(0, k * S)[0] < -49 * S

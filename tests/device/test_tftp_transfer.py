@@ -306,9 +306,6 @@ def test_strangers_are_not_heard():
     for peer, port in ((B, 51234), (A, 50000)):
         assert wire.get.receive(peer, port, data, len(data), wire.now) == tftp.REJECT_STRANGER
     assert wire.run().result() == PAYLOAD
-    wire = running(Wire(data=PAYLOAD * 3).start())
-    ack = b"\x00\x04\x00\x0c"
-    assert wire.serve.receive(0, B, 4000, ack, 4, wire.now) == tftp.REJECT_STRANGER
 
 
 def answer(packet, limit=65536):
@@ -798,3 +795,15 @@ def test_where_only_the_first_block_is_lost_no_smaller_ones_are_asked_for():
     wire.put = first_is_lost
     wire.start().run()
     assert wire.result() == wire.files[NAME] and not wire.get.small_blocks and len(lost) == 7
+
+
+def test_peer_whose_slot_was_given_away_is_told_so():
+    wire = running(Wire(data=PAYLOAD * 3).start())
+    sent = []
+    wire.serve._send = lambda slot, peer, port, buf, n: sent.append((slot, port, bytes(buf[:n])))
+    ack = b"\x00\x04\x00\x0c"
+    assert wire.serve.receive(0, A, 4001, ack, 4, wire.now) == tftp.REJECT_STRANGER
+    assert sent == [(0, 4001, b"\x00\x05\x00\x00" + tftp.BUSY + b"\x00")]
+    for packet in (b"\x00\x05\x00\x00\x00", b"\x00\x03\x00\x01x"):  # nobody answers an ERROR
+        wire.serve.receive(0, A, 4001, packet, len(packet), wire.now)
+    assert len(sent) == 1

@@ -40,6 +40,7 @@ ACQUIRE_PPM = 250  # the same before it is hardened: more than what two rates ma
 FADING = 20000000
 KEPT = 10000000 << 10
 ROUND_TRIP_MAX_US = 1000000
+HELD_PERIODS = 2  # sparse ones: a step of its time is not its word while it also says otherwise
 ODD = 3  # impossible samples in a row: the ones before were the others
 TIME_MAX_US = 4102444800000000  # the year 2100: what is later is not a time
 UNKNOWN = 0xFFFFFFFF
@@ -57,7 +58,7 @@ class _Peer:
 
     def clear(self):
         self.nonce = self.sent = None
-        self.count = self.offset = self.rate = self.round_trip = self.odd = 0
+        self.count = self.offset = self.rate = self.round_trip = self.odd = self.stepped = 0
         self.elder = False  # was it synchronised when first heard?
         self.anchor = self.near_since = None  # says it that it has a reference? and near since when
         self.mark = self.slope = None  # its counter against ours, when last looked at, and since
@@ -200,6 +201,12 @@ class Clock:
         p.at[i] = p.heard = rx_counter
         p.diff[i] = diff
         p.count += 1
+        step = p.count > 1 and abs(offset - p.offset) > 2 * STEP_US
+        if step and now >= (self._boot_until or 0):
+            p.stepped = p.stepped or now
+            if now - p.stepped < HELD_PERIODS * self._slow_us:
+                return
+        p.stepped = 0
         p.offset, p.rate, p.anchor = offset, _within(RATE_MAX_PPB, rate), anchor
 
     def echo(self, n, d_us, their_rx_counter, now):

@@ -149,22 +149,22 @@ class Fetch:
         return n is not None and self._start_run(s, h, n, h.total, s.row, now, True)
 
     def _check(self, slot, now):
-        """Nothing has come for a while, or what is short trickles in: another neighbour is asked,
-        where there is one."""
+        """Another neighbour is asked, where there is one, if nothing comes, or a trickle."""
         slot.check_at = max(slot.get.progress_at, now - PATIENCE_US // 2) + PATIENCE_US
+        row = self._rows[slot.row]
         silent = now - slot.get.progress_at >= PATIENCE_US
-        short = slot.what in (MANIFEST, SIGNATURES) and now - slot.began_at >= SHORT_US
-        if (silent or short) and self._sources.elsewhere(slot, now):
+        little = slot.what != RUN or not row.gave and slot.get.length < KEEP_BYTES
+        slow = little and now - slot.began_at >= SHORT_US
+        if (silent or slow) and self._sources.elsewhere(slot, now):
             slot.get.give_up()
-            row = self._rows[slot.row]
-            row.blame(now, STALL_MOST_S if silent and not row.gave else STALL_S, STALL_MOST_S)
+            row.blame(now, STALL_S, STALL_MOST_S)
 
     def _set_look_at(self, now):
         """There is room, and nothing to start: look again when somebody's penalty is over."""
         self._look_at = self._probe_at
-        at = self._suspicion.check_at()
-        if at > now:
-            self._look_at = sooner(self._look_at, at)
+        for at in (self._suspicion.check_at(), self._sources.strange_at):
+            if at > now:
+                self._look_at = sooner(self._look_at, at)
         for row in self._rows:
             if (row.offers or row.pieces) and row.wait_until > now:
                 self._look_at = sooner(self._look_at, row.wait_until)
@@ -310,7 +310,9 @@ class Fetch:
             # It has it no more, or never said so itself, or we want it no more: no fault of its.
             if why != "busy":
                 self._forget(row, slot.id)
-            row.wait_until = now + BUSY_US + self._rand(BUSY_US)
+            # A release may have been offered in its name, and the next one be its own.
+            if what != MANIFEST or why[:7] != "refused":
+                row.wait_until = now + BUSY_US + self._rand(BUSY_US)
         elif lie and not why.startswith("store:"):
             self._refuse(row, slot.id, text, why, now)
         else:

@@ -6,7 +6,7 @@ from swdist.storage import reuse
 
 PACE_MS = 200  # of a neighbour that we do not know
 STRANGE_MS = 800  # of one that has given nothing at all: anybody can say that it has all of it
-TRY_US = 2000000  # between two that are asked for a piece nevertheless
+TRY_US = 4000000  # between two that are asked for a piece, or a release, nevertheless
 SOON_US = 1000000  # who has given something is waited for so long rather than that,
 LOYAL_US = 4000000  # and where it stalls
 _LATER = 1 << 20  # of the cost: only if there is nobody else
@@ -15,6 +15,7 @@ _LATER = 1 << 20  # of the cost: only if there is nobody else
 class Sources:
     def __init__(self, slots, rows, store, rand, suspicion):
         self.strange = False  # is a release offered that we don't hold?
+        self.strange_at = 0  # no stranger is asked for one before, while something is wanted
         self._try_at = 0  # who has given nothing is not asked before, where another has it
         self._slots = slots
         self._rows = rows
@@ -33,10 +34,11 @@ class Sources:
         return n
 
     def unknown(self, now):
-        """A release that a neighbour offers and we don't hold: (rid, row), or None. Who has the
-        fewest faults comes first, then who was heard more than once, then whom we know longest: a
-        crowd of newcomers can't push itself before an old neighbour. One at a time: no crowd can
-        keep all downloads busy with nothing. None while too many signatures were bad of late."""
+        """A release that a neighbour offers and we don't hold: (rid, row), or None. Who has
+        given something comes first, then who was heard more than once, has the fewest faults, and
+        is known longest: a crowd of newcomers can't push itself before an old neighbour, and keeps
+        nobody from what is wanted. One at a time: no crowd can keep all downloads busy with
+        nothing. None while too many signatures were bad of late."""
         best = None
         if not self.strange or self._suspicion.check_at() > now:
             return None
@@ -54,9 +56,13 @@ class Sources:
             self.strange = True
             if row.wait_until > now or not row.tftp_port or self.busy(i):
                 continue
-            order = row.faults, row.once, row.since
+            order = not row.gave, row.once, row.faults, row.since
             if best is None or order < best[2]:
                 best = row.offers[0], i, order
+        if best and best[2][0] and self._store.wanted():
+            if now < self.strange_at:
+                return None
+            self.strange_at = now + TRY_US
         return best
 
     def working(self, key):

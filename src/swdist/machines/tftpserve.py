@@ -199,6 +199,8 @@ class Serve:
         if s.file is None:
             return tftp.REJECT_STALE
         if port != s.port or peer != s.peer:
+            if n == tftp.HEAD_BYTES and buf[1] == tftp.ACK:  # its slot is gone: ask again
+                self._refuse(i, peer, port, tftp.E_UNDEFINED, tftp.BUSY, now)
             return tftp.REJECT_STRANGER
         if n < tftp.HEAD_BYTES or buf[1] != tftp.ACK or buf[0]:
             if tftp.opcode(buf, n) != tftp.ERROR:

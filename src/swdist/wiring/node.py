@@ -264,9 +264,7 @@ class Node:
     def _announce(self):
         wants = self._wants = self._wishes()
         failed = self.failed
-        return announce.say(
-            self._send, self.writer, self.store, self.tftp_port, failed, wants
-        )
+        return announce.say(self._send, self.writer, self.store, self.tftp_port, failed, wants)
 
     def _wishes(self):
         """{payload id: flags} of what we lack and want. A helper of others is starved only after
