@@ -60,7 +60,6 @@ class Get:
         self._window = 1
         self._next = 1  # block that is to come, not wrapped
         self._in_window = 0
-        self._ahead = 0  # of the blocks behind a gap the last one, counted from _next
         self._keeps = False  # may blocks behind a gap be kept? Else the server sends them again
         self._kept = 0  # bit i: the block _next + i is here
         self._fresh = True  # nothing has come since the last transmission, and that was no gap's
@@ -76,6 +75,7 @@ class Get:
         self._port = 0  # its TID, known with the first answer
         self._blksize = tftp.DEFAULT_BLKSIZE
         self._agreed = False  # an OACK has come
+        self._ahead = 0  # of the blocks behind a gap the last one, counted from _next
         blksize = tftp.DEFAULT_BLKSIZE if self.small_blocks else ASK_BLKSIZE
         self._out_bytes = tftp.put_request(self._out, self._name, blksize, ASK_WINDOW)
         self._transmit(now)
@@ -130,7 +130,7 @@ class Get:
         if (
             self._agreed
             and self._next == 1
-            and not self._ahead
+            and not self._kept  # a last one, which is short, passes anyway
             and self._tries == NOTHING_TRIES
             and not self.small_blocks
         ):
