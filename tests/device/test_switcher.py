@@ -256,7 +256,7 @@ def test_time_before_what_the_ca_has_signed_is_not_believed():
 
 def test_date_far_ahead_of_a_clock_that_is_shared_is_a_mistake_and_no_time():
     for synced, neighbours, days, believed in (
-        (True, 1, 182, False), (True, 1, 3, False), (True, 1, 0.9, True),
+        (True, 1, 182, False), (True, 1, 31, False), (True, 1, 29.9, True),
         (True, 0, 182, True), (False, 1, 182, True),
     ):  # fmt: skip
         w = World()

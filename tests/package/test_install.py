@@ -218,7 +218,7 @@ def test_module_in_the_run_folder_is_not_root_s_to_import(node):
 def test_rpcd_plugin_answers_as_rpcd_asks(node, packages):
     node.install(packages["swdist-utils"])
     plugin = "/usr/libexec/rpcd/swdist"
-    assert json.loads(node.run(f"{plugin} list")) == {"status": {}}
+    assert json.loads(node.run(f"{plugin} list")) == {"status": {}, "page": {}}
     said = json.loads(node.run(f"echo '{{}}' | {plugin} call status"))
     assert said["switch"]["active"]["version"] == "1.0.0"
     assert said["net"]

@@ -85,12 +85,14 @@ class Node:
             self.voice.progressed(now_us)
 
     def _doubt(self, now_us):
-        """Dates more than a day ahead of a clock that is good are no floor (section 5.5)."""
+        """Dates 30 days ahead of a clock that is good are no floor (section 5.5)."""
         heard = any(now_us - p.heard_us < 96 * S for p in self.fetcher.peers.values())
         if self.clock.is_synchronised and heard:
-            latest_s = self.clock.mesh_us(now_us) // S + DAY_S
+            mesh_s = self.clock.mesh_us(now_us) // S
             held = self.store.releases
-            doubted = {rid for rid, m in held.items() if m.signed_at_s > latest_s}
+            known = any(m.signed_at_s <= mesh_s for m in held.values())
+            far_s = mesh_s + 30 * DAY_S
+            doubted = {rid for rid, m in held.items() if known and m.signed_at_s >= far_s}
             self.store.doubted = (self.store.doubted | doubted) & held.keys()
             self._keep()
 

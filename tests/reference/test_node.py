@@ -187,6 +187,7 @@ def test_clocks_agree_and_are_synchronised(tmp_path):
 def test_date_far_ahead_moves_no_clock_that_is_good(tmp_path):
     world = World(tmp_path, 2)
     assert world.run(lambda: all(n.clock.is_synchronised for n in world.nodes), 400)
+    assert bring(world.nodes[0], *release("1.0.1", b"another"), world.now_us) == "taken"
     text, signatures, index, pieces = release(signed_at="2027-05-24T03:00:00Z")
     assert bring(world.nodes[0], text, signatures, index, pieces, world.now_us) == "taken"
     rid = hashlib.sha256(text).digest()

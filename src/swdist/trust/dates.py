@@ -3,7 +3,7 @@ was far ahead of all clocks when it came (docs/decisions/0018-signed-at.md)."""
 
 from swdist.formats.bits import to_hex
 
-FAR_S = 86400
+FAR_DAYS = 30  # a mesh that was off may be so far behind: then the date is what is right
 MAX_DOUBTED = 16
 
 
@@ -27,10 +27,12 @@ class Dates:
     def doubt(self, releases, now_s, log):
         """now_s: of a clock that this node and others agree on. Withholding a release does no less
         than making a node doubt its date, so nobody gains by that."""
+        if not [r for r in releases if r.manifest.signed_at_s <= now_s]:
+            return  # nothing says that this time is not 1970's
         for r in releases:
             rid = to_hex(r.rid).encode()
-            days = (r.manifest.signed_at_s - now_s) // FAR_S
-            if days > 0 and rid not in self.doubted:
+            days = (r.manifest.signed_at_s - now_s) // 86400
+            if days >= FAR_DAYS and rid not in self.doubted:
                 self.doubted = self.doubted[1 - MAX_DOUBTED :] + [rid]
                 text = "release %s is dated %d days ahead of all clocks here: "
                 log.error((text + "that is not believed; withdraw it") % (r.name(), days))
