@@ -187,7 +187,9 @@ def test_clocks_agree_and_are_synchronised(tmp_path):
 def test_date_far_ahead_moves_no_clock_that_is_good(tmp_path):
     world = World(tmp_path, 2)
     assert world.run(lambda: all(n.clock.is_synchronised for n in world.nodes), 400)
-    assert bring(world.nodes[0], *release("1.0.1", b"another"), world.now_us) == "taken"
+    before = release("1.0.1", tar({"hello": b"of a time that has passed"}))
+    assert bring(world.nodes[0], *before, world.now_us) == "taken"
+    assert world.run(lambda: len(world.nodes[1].store.releases) == 1, 60)
     text, signatures, index, pieces = release(signed_at="2027-05-24T03:00:00Z")
     assert bring(world.nodes[0], text, signatures, index, pieces, world.now_us) == "taken"
     rid = hashlib.sha256(text).digest()
