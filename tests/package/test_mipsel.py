@@ -14,6 +14,11 @@ import ipk_runtime
 BUDGET_BYTES = 300 * 1024
 RUN = ROOT / "tests/run_device.py"
 DEVICE_TESTS = sorted((ROOT / "tests/device").glob("test_*.py"))
+# What takes this processor longest, and asks no more of it than the others: `make soak`.
+LONG = {
+    "test_clock", "test_fetch", "test_install", "test_node", "test_store", "test_switcher",
+    "test_tftp_transfer", "test_vectors_store",
+}  # fmt: skip
 # A static program has no libsodium, although it has a module `ffi`.
 LEFT_OUT = {"test_libsodium_through_ffi_answers_alike"}
 
@@ -95,7 +100,10 @@ def test_second_build_gives_the_same_bytes(program, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", DEVICE_TESTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=[pytest.mark.soak] * (p.stem in LONG), id=p.stem) for p in DEVICE_TESTS],
+)
 def test_device_tests_pass_as_a_4kc(program, path, tmp_path):
     names = set(re.findall(r"^def (test_\w+)", path.read_text(), re.M)) - LEFT_OUT
     folders = [str(ROOT / folder) for folder in ("src", "tests/device", "tests")]
