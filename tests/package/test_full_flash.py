@@ -62,7 +62,7 @@ def test_flash_that_is_really_full_takes_the_next_release_that_fits(field, tmp_p
         rid = give(version, 150)
         field.wait(lambda rid=rid: runs(rid), f"{version} confirmed")
     # The third can be held, but not unpacked beside the second.
-    give("1.3.0", 400)
+    give("1.3.0", 376)
     field.wait(
         lambda: said("release 1.3.0-r0") and said("failed: disk: 28"), "ENOSPC when unpacked"
     )
