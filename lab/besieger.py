@@ -18,7 +18,7 @@ import sys
 import time
 from types import SimpleNamespace
 
-from lab.hostile import Part, changed
+from lab.hostile import changed, part
 from swdist.formats import datagram, tftp, usign
 from swdist.machines.tftpserve import Serve
 from swdist.shell.link import GROUP
@@ -288,9 +288,9 @@ class Besieger:
         key, what = parts(name)
         for swd in self.old:
             if key == swd.rid:
-                return Part(getattr(swd, what, b""))
+                return part(getattr(swd, what, b""))
         swd = self.aliases.get(key)
-        return None if swd is None else Part(getattr(swd, what, b""))
+        return None if swd is None else part(getattr(swd, what, b""))
 
     def give_junk(self, name):
         """The true release, its signatures with what nobody can check, its pieces damaged."""
@@ -301,14 +301,14 @@ class Besieger:
             data = self.true.signatures
             for _ in range(usign.MAX_BLOCKS - blocks):
                 data += usign.block(b"Zz", os.urandom(8), os.urandom(JUNK_BYTES))
-            return Part(data)
+            return part(data)
         if key == self.true.rid and what == "manifest":
-            return Part(self.true.manifest)
+            return part(self.true.manifest)
         if key == packed.pid and what == "index":
-            return Part(packed.index)
+            return part(packed.index)
         if key == packed.pid:
             first, _, last = what.partition("-")
-            return Part(b"".join(changed(p) for p in packed.pieces[int(first) : int(last) + 1]))
+            return part(b"".join(changed(p) for p in packed.pieces[int(first) : int(last) + 1]))
         return None
 
     ATTACKS = (

@@ -2,12 +2,14 @@
 here was packed beforehand."""
 
 from binascii import unhexlify
+from io import BytesIO
 from struct import pack
 
 from swdist.crypto.ucryptolib import sha256
 from swdist.formats import manifest as manifest_format
 from swdist.formats.bits import to_hex
 from swdist.formats.index import DEFLATE, STORED
+from swdist.storage.payloads import File
 from swdist.trust.verify import Release
 
 CHUNK = 4096
@@ -130,17 +132,6 @@ def fill(store, made, upto=None):
     return h
 
 
-class File:
+def file_of(data):
     """What a server gives, from memory."""
-
-    def __init__(self, data):
-        self.data = data
-        self.size = len(data)
-
-    def read_into(self, offset, view):
-        part = self.data[offset : offset + len(view)]
-        view[: len(part)] = part
-        return len(part)
-
-    def close(self):
-        self.data = None
+    return File(BytesIO(data), 0, len(data))

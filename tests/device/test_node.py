@@ -1,6 +1,6 @@
 """The network side as a whole, in virtual time: real machines, real store, a lossy radio."""
 
-from made import CHUNK, Made, fill, manifest
+from made import CHUNK, Made, file_of, fill, manifest
 from wired import BOARD, FS, MANIFEST, PAYLOAD, SIGNATURES, Folder, World, inject
 
 from swdist.formats import datagram
@@ -147,21 +147,11 @@ def test_same_chunks_of_two_boards_payloads_go_over_the_air_once():
         assert sum(sent) < 3500, sum(sent)
 
 
-class Lying:
-    """The serving side of a malicious neighbour: changes what it is asked for."""
-
-    def __init__(self, data, at, bit):
-        self.data = bytearray(data)
-        self.data[at] ^= bit
-        self.size = len(data)
-
-    def read_into(self, offset, view):
-        part = self.data[offset : offset + len(view)]
-        view[: len(part)] = part
-        return len(part)
-
-    def close(self):
-        pass
+def lying(data, at, bit):
+    """What a malicious neighbour serves in the place of a file."""
+    data = bytearray(data)
+    data[at] ^= bit
+    return file_of(data)
 
 
 def refused(part, data, at):
@@ -173,7 +163,7 @@ def refused(part, data, at):
         true_open = liar.store.open
 
         def lie(name):
-            return Lying(data, at, 1 << at % 8) if name.endswith(part) else true_open(name)
+            return lying(data, at, 1 << at % 8) if name.endswith(part) else true_open(name)
 
         liar.open = lie
         liar.serve._open = lie
@@ -211,7 +201,7 @@ def test_liar_does_not_keep_a_release_from_honest_neighbours():
         world = World(root, 3)
         liar, victim, honest = world.stations
         inject(liar)
-        lie = Lying(PAYLOAD.data, 9, 1)
+        lie = lying(PAYLOAD.data, 9, 1)
         true_open = liar.store.open
         liar.serve._open = lambda name: lie if name.endswith(b"/1-3") else true_open(name)
         world.run(5)

@@ -4,7 +4,7 @@ and against hostile peers. Virtual time; buffers are overwritten after each rece
 import gc
 import sys
 
-from made import File
+from made import file_of
 
 from swdist.formats import tftp
 from swdist.machines import tftpget, tftpserve, upload
@@ -37,7 +37,7 @@ class Wire:
         return (self.seed >> 8) % n
 
     def open(self, name):
-        return File(self.files[name]) if name in self.files else None
+        return file_of(self.files[name]) if name in self.files else None
 
     def put(self, to_server, source, port, data):
         for _ in range(1 + (self.rand(100) < self.twice)):

@@ -3,7 +3,7 @@
 from binascii import unhexlify
 from struct import unpack
 
-from made import File
+from made import file_of
 from test_store import KB, Box
 from wired import vectors
 
@@ -135,7 +135,7 @@ def test_requests_get_what_the_vectors_say():
 
 def test_server_sends_again_what_the_vectors_say():
     for case in V["server"]:
-        server = Server(lambda name: File(bytes(512 * BLOCKS - 1)))
+        server = Server(lambda name: file_of(bytes(512 * BLOCKS - 1)))
         packet = b"\0\1x\0octet\0windowsize\x004\0blksize\x00512\0"
         [oack] = server.ask(packet + (b"keep\x001\0" if case["keep"] else b""))
         assert (b"keep" in oack) == bool(case["keep"])

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import tagged
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,16 +37,6 @@ def test_stopped_demo_leaves_no_process_and_no_file(how, world, tmp_path):
     tag = f"SWDIST_TEST_TAG={tmp_path}"
     name, _, value = tag.partition("=")
 
-    def tagged():
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                if tag.encode() in (folder / "environ").read_bytes().split(b"\0"):
-                    found.append(folder.name)
-            except OSError:
-                pass  # it has ended
-        return found
-
     demo = subprocess.Popen(
         lab("--json", *world),
         cwd=ROOT,
@@ -56,15 +47,15 @@ def test_stopped_demo_leaves_no_process_and_no_file(how, world, tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     end = time.monotonic() + 20
-    while len(tagged()) < 8 and time.monotonic() < end:
+    while len(tagged(tag)) < 8 and time.monotonic() < end:
         time.sleep(0.1)
-    assert len(tagged()) >= 8, "the nodes are up"
+    assert len(tagged(tag)) >= 8, "the nodes are up"
     demo.send_signal(how)
     demo.wait(timeout=20)
     end = time.monotonic() + 5
-    while tagged() and time.monotonic() < end:
+    while tagged(tag) and time.monotonic() < end:
         time.sleep(0.1)
-    assert tagged() == []
+    assert tagged(tag) == []
     if not (world and how == signal.SIGKILL):  # then nobody is left to remove the folder
         assert list(tmp_path.iterdir()) == []
 

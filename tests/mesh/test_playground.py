@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import tagged
 
 ROOT = Path(__file__).resolve().parents[2]
 NODES = 4
@@ -18,18 +19,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(os.geteuid() != 0, reason="another terminal enters it as root"),
 ]
-
-
-def tagged(tag):
-    """Processes that have it in their environment."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if tag.encode() in (folder / "environ").read_bytes().split(b"\0"):
-                found.append(folder.name)
-        except OSError:
-            pass  # it has ended
-    return found
 
 
 @pytest.fixture
