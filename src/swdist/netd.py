@@ -135,16 +135,10 @@ class Netd:
         self.puts[slot].send(peer, port, buf, n)
 
     def _saved_time_us(self):
-        saved = self._number(self.conf.store + "/time")
+        saved = platform.number(self.fs, self.conf.store + "/time")
         # The counter goes on: what the process before this one knew holds until the next boot.
-        offset = self._number(self.conf.run + "/offset")
+        offset = platform.number(self.fs, self.conf.run + "/offset")
         return max(saved, offset and offset + self.counter.counter_us())
-
-    def _number(self, path):
-        try:
-            return max(int(self.fs.read(path, 20) or b"0"), 0)
-        except ValueError:
-            return 0
 
     def run(self, on_tick=None):
         """on_tick(now): called after each turn, at least once a second; a host tool looks at the

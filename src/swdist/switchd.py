@@ -57,7 +57,7 @@ class Switchd:
         self.here = choose.Here(conf.board, config.kinds(conf, fs), conf.groups, self._lot())
         self.switcher = Switcher(
             self.slots, self.here, choose.factory(conf.factory_version),
-            self._number(conf.state + "/time"), conf.confirm_s * 1000000, self._hook,
+            platform.number(fs, conf.state + "/time"), conf.confirm_s * 1000000, self._hook,
             self._record, log, conf.hold,
         )  # fmt: skip
         self.flash = None
@@ -92,12 +92,6 @@ class Switchd:
             except OSError as e:
                 self.log.error("disk: %s" % e)
         return lot
-
-    def _number(self, path):
-        try:
-            return int(self.fs.read(path, 20) or b"0")
-        except ValueError:
-            return 0
 
     def run(self):
         stop = platform.stop_fd()
@@ -164,7 +158,7 @@ class Switchd:
         path = self.conf.run + ".time"
         message = ipc.parse(self.fs.read(path, 99) or b"")
         if message is not None:
-            self.switcher.pace.until = self._number(self.conf.run + ".spent")
+            self.switcher.pace.until = platform.number(self.fs, self.conf.run + ".spent")
             self.fs.remove(path)
             self.switcher.set_time(*message[1:], now)
 

@@ -220,6 +220,14 @@ cat <&3 3<&-&exit $s
 } 3<&0"""
 
 
+def number(fs, path):
+    """What a file says, as a number from 0 on; 0 where it is missing or garbled."""
+    try:
+        return max(int(fs.read(path, 20) or b"0"), 0)
+    except ValueError:
+        return 0
+
+
 def run(words, timeout_s, quiet=False, said=None):
     """Runs a command with its words quoted; the exit status, 137 when it took too long: then all
     that it has started has ended with it. quiet: what it says is not heard. said: a file for the
