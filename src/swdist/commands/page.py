@@ -48,8 +48,7 @@ def of_mesh(r):
 
 def neighbour(net, n):
     gives = [f["file"] for f in net["fetching"] if f["from"] == n["peer"]]
-    mine = [int(x) for x in net["version"].split(".")] + [net["revision"]]
-    its = [int(x) for x in n["version"].split(".")] + [n["revision"]]
+    mine, its = words.version_order(net), words.version_order(n)
     return {
         "address": peer_text(n["peer"]),
         "runs": words.name(n),

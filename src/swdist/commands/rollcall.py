@@ -5,7 +5,7 @@ from struct import unpack_from
 
 from swdist.commands import words
 from swdist.crypto.ucryptolib import sha256
-from swdist.formats.bits import to_hex
+from swdist.formats.bits import printable, to_hex
 from swdist.machines.census import (
     AGAIN,
     FORM,
@@ -37,7 +37,7 @@ def plain(data):
     """Text of what strangers have written. Most is plain, and one by one takes routers seconds."""
     if data and min(data) >= 32 and max(data) < 127:
         return str(data, "ascii")
-    return "".join([chr(c) if 32 <= c < 127 else "?" for c in data])
+    return printable(data)
 
 
 class Rollcall:
@@ -133,8 +133,7 @@ def read(data, now_s):
             break
         a, b, stamp, word, percent = unpack_from("!HHHBB", data, at)
         release, v, w, x, revision, error = unpack_from("!IHHHHH", data, rest + FORM + 1)
-        text = data[at + ROW_BYTES : at + size]
-        text = "".join([chr(c) if 32 <= c < 127 else "?" for c in text])
+        text = plain(data[at + ROW_BYTES : at + size])
         at += size
         name, _, board = text.partition(" ")
         found.append(

@@ -72,8 +72,13 @@ def superseded(r, others, active):
     return None
 
 
+def version_order(r):
+    """What runs, as releases are compared: the version's numbers, and the revision."""
+    return [int(n) for n in r["version"].split(".")], r["revision"]
+
+
 def sort_key(r):
-    return [int(n) for n in r["version"].split(".")], r["revision"], r["id"]
+    return version_order(r) + (r["id"],)
 
 
 def name(r):

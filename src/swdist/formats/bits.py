@@ -22,6 +22,11 @@ def plain(data):
     return "".join([chr(c) for c in data if 32 <= c < 127])
 
 
+def printable(data):
+    """What a stranger wrote, safe for a log line."""
+    return "".join([chr(c) if 0x20 <= c < 0x7F else "?" for c in data])
+
+
 def from_hex(text, size):
     """The bytes of exactly 2 * size lower-case hex digits, or None."""
     if len(text) != 2 * size:

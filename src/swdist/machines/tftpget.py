@@ -7,6 +7,7 @@ nobody else is heard after that. A stall, a trickle or a lie ends in FAILED with
 from struct import pack_into
 
 from swdist.formats import tftp
+from swdist.formats.bits import printable
 
 IDLE = 0
 RUNNING = 1
@@ -293,8 +294,3 @@ class Get:
         if self._keeps and full and at + self._blksize <= self._limit:
             self.view[at : at + self._blksize] = memoryview(buf)[tftp.HEAD_BYTES : n]
             self._kept |= 1 << ahead
-
-
-def printable(data):
-    """What a stranger wrote, safe for a log line."""
-    return "".join([chr(c) if 0x20 <= c < 0x7F else "?" for c in data])
