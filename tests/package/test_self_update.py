@@ -113,8 +113,10 @@ class Field:
         end = time.monotonic() + LIMIT_S
         while not ready():
             if time.monotonic() > end:
-                log = (self.router.root / "var/log/messages").read_text().splitlines()[-30:]
-                raise AssertionError("\n".join([f"not seen: {what}", *log]))
+                router = (self.router.root / "var/log/messages").read_text().splitlines()[-30:]
+                laptop = (self.folder / "log").read_text().splitlines()[-30:]
+                said = [f"not seen: {what}", *router, "The laptop:", *laptop]
+                raise AssertionError("\n".join([*said, f"{self.status('net')}"]))
             time.sleep(0.1)
 
     def runs(self, version, rid):

@@ -34,6 +34,7 @@ from wired import FS, Folder  # noqa: E402
 from swdist.formats import datagram, index  # noqa: E402
 from swdist.formats import manifest as ours_manifest  # noqa: E402
 from swdist.storage import inject  # noqa: E402
+from swdist.storage.payloads import File  # noqa: E402
 from swdist.storage.room import Room  # noqa: E402
 from swdist.trust import verify  # noqa: E402
 from swdist.trust.choose import Here  # noqa: E402
@@ -595,7 +596,7 @@ class Requests(Subject):
         return {k: v if k in (b"tsize", b"keep") else b"" for k, v in granted.items()}
 
     def _open(self, name):
-        return None if b"/8" in bytes(name) else ours_tftp.File(self.data)
+        return None if b"/8" in bytes(name) else File(io.BytesIO(self.data), 0, len(self.data))
 
     def ours(self, case):
         return self._said(ours_tftp.Server(self._open).ask(bytes.fromhex(case["hex"])))
@@ -623,7 +624,9 @@ class Serving(Subject):
         return {"acks": acks[1:] if acks[:2] == [0, 0] else acks, "keep": chance.random() < 0.7}
 
     def ours(self, case):
-        server = ours_tftp.Server(lambda name: ours_tftp.File(bytes(512 * 40 - 1)))
+        server = ours_tftp.Server(
+            lambda name: File(io.BytesIO(bytes(512 * 40 - 1)), 0, 512 * 40 - 1)
+        )
         packet = b"\0\1x\0octet\0windowsize\x004\0blksize\x00512\0"
         server.ask(packet + (b"keep\x001\0" if case["keep"] else b""))
         said = []
