@@ -3,6 +3,7 @@ store that lasts as long as the command."""
 
 import contextlib
 import errno
+import os
 import shutil
 import socket
 import tempfile
@@ -66,6 +67,7 @@ class Seeder:
     def __init__(self, swd, trust, interfaces, note, port=None):
         self.swd = swd
         self._folder = Path(tempfile.mkdtemp(prefix="swdist-seed-"))
+        self._fd = os.open(self._folder, os.O_PATH)
         try:
             self._fill()
             self._netd = self._make(trust, interfaces, note, port or _free_port())
@@ -104,11 +106,13 @@ class Seeder:
             (folder / name).write_bytes(data)
 
     def _make(self, trust, interfaces, note, port):
+        # Short, whatever TMPDIR is: a socket's name has at most 107 bytes (unix(7)).
+        folder = f"/proc/self/fd/{self._fd}"
         options = {
             "interface": ",".join(interfaces),
-            "store": self._folder / "store",
-            "state": self._folder,
-            "run": self._folder / "run",
+            "store": f"{folder}/store",
+            "state": folder,
+            "run": f"{folder}/run",
             "board": "laptop",
             "log": "stderr",
             "quota_kb": QUOTA_KB,
@@ -118,7 +122,7 @@ class Seeder:
             "beacon_ms": "0",
         }
         (self._folder / "config").write_text("config swdist\n")
-        flags = ["--config", str(self._folder / "config")]
+        flags = ["--config", f"{folder}/config"]
         for key, value in options.items():
             flags += ["--set", f"{key}={value}"]
         fs = platform.Fs()
@@ -193,6 +197,7 @@ class Seeder:
             self._netd.link.send(row.peer, datagram.PORT, memoryview(writer.buf)[: writer.n])
 
     def close(self):
+        os.close(self._fd)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self):

@@ -157,6 +157,15 @@ def test_seeding_ends_when_so_many_neighbours_are_covered(seeder):
     assert done()
 
 
+def test_a_long_name_of_the_temporary_folder_is_no_hindrance(tmp_path, monkeypatch):
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    with Seeder(BOTH, Unchecked(BOTH), ["lo"], print):
+        assert len(list(folder.glob("*/run/*.sock"))) == 1
+    assert not list(folder.iterdir())
+
+
 def test_a_duration_in_which_nobody_is_covered_is_no_success(tmp_path):
     release.save(BOTH, tmp_path / "r.swd")
     words = "seed r.swd --interface lo --duration 1 --force --json"
