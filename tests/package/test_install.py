@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 
 import pytest
 from packing import ROOT, make, newer
@@ -48,6 +49,13 @@ def configure(router):
 def up(router):
     """Both have said something of themselves; a stop removes what was said before."""
     router.wait("cat /var/run/swdist/net.json /var/run/swdist/switch.json")
+
+
+def test_python_starts_where_nothing_has_a_module_s_name(node):
+    """There MicroPython looks first; before 1.21 even for `sys`, which it has within."""
+    for pid, _ in daemons(node).values():
+        names = {name.partition(".")[0] for name in node.run(f"ls /proc/{pid}/cwd/").split()}
+        assert names and not names & sys.stdlib_module_names
 
 
 def gone(router):

@@ -194,7 +194,7 @@ class Fs:
 # first. The command itself ends last, for then nobody looks any more. Nor is there a trap, or one
 # long `sleep`: not each shell hears a signal that comes just before its `wait`. procd
 # has what it starts preload a library, and what a hook starts would do so too.
-_RUN = """unset LD_PRELOAD
+_RUN = """cd /;unset LD_PRELOAD
 end() {
 for p in /proc/[0-9]*;do
 [ $p = /proc/$c ]||case " $(tr '\\0' ' ' <$p/environ) " in

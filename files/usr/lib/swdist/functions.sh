@@ -62,9 +62,15 @@ swdist_slot() {
 	[ ! -d "$slots/$active/lib/swdist" ] || code=$slots/$active/lib:
 } 2>/dev/null
 
+# Python looks for modules where it is started first. Here only root can put one; in SWDIST_RUN others
+# could, and in / MicroPython 1.20 takes the folder /sys for its module `sys`.
+swdist_home() {
+	cd /usr/lib/swdist || return
+}
+
 # swdist_check: what is wrong with the configuration and the keys. 2: nothing can start with them.
 swdist_check() (
-	cd / || exit # Python looks for modules where it is started
+	swdist_home || exit
 	swdist_slot
 	# shellcheck disable=SC2086  # a command with its flags
 	MICROPYPATH=$code$SWDIST_PATH $SWDIST_PYTHON -m swdist.netd --check 2>&1
