@@ -1,5 +1,6 @@
 """What nodes tell of themselves (docs/protocol.md, section 3.6): how true the counts are, and what
-they cost. The real table on a map of links, one beacon each 16 s; no clocks, no transfers."""
+they cost. The real table on a map of links, one beacon each 16 s; no clocks, no transfers. All know
+of all at the beginning, and each node has told at some time of the last hour."""
 
 import argparse
 import heapq
@@ -9,14 +10,14 @@ from arguments import count, share
 
 from swdist.commands import rollcall, words
 from swdist.formats import datagram
-from swdist.machines.census import Census
+from swdist.machines.census import AGAIN, HEAD_BYTES, OWED, SLOT_BYTES, STAMP_S, Census
 from swdist_host.sim import topology
 
 BEACON_S = 16
 FIXED_BYTES = datagram.HEADER_BYTES + 48
 ECHO_BYTES = 27
 NOW_S = 1795489200
-CHANGE_S = 3600  # a release comes to all within
+CHANGE_S = 1800  # until then it is quiet; a release comes to all within
 SPREAD_S = 60
 SETTLED_S = 300
 END_S = CHANGE_S + SPREAD_S + SETTLED_S + 600
@@ -35,6 +36,7 @@ class Mesh:
         draw = self.random.randrange
         self.ids = {n: (draw(1, 65536), draw(65536)) for n in everyone}
         self.tables = {n: self.empty(n) for n in everyone}
+        self.introduce()
         self.ready_at = {n: CHANGE_S + self.random.random() * SPREAD_S for n in everyone}
         self.up_since = dict.fromkeys(everyone, NOW_S)
         self.bytes = 0
@@ -42,6 +44,21 @@ class Mesh:
 
     def empty(self, n):
         return Census(rollcall.SLOTS, self.ids[n])
+
+    def introduce(self):
+        """Each has told, all have heard it, and nobody owes it to others."""
+        everybody = Census(rollcall.SLOTS, (0, 1))
+        for n, table in self.tables.items():
+            self.tell(n, NOW_S - self.random.randrange(AGAIN * STAMP_S), words.FETCHING)
+            row = table.table(NOW_S, rollcall.MAX_BYTES)
+            everybody.take(bytes(HEAD_BYTES) + row, 0, HEAD_BYTES + len(row), NOW_S)
+        everybody._slots[OWED::SLOT_BYTES] = bytes(rollcall.SLOTS)
+        for table in self.tables.values():
+            table._slots[:] = everybody._slots
+
+    def tell(self, n, t, word):
+        text = b"roof-%d linksys,wrt54g" % n
+        self.tables[n].tell(t, word, 100, 7, (1, 4, 0), 0, 20, text)
 
     def lie(self, n, t):
         """A row in another's name, and one of a node that is not there."""
@@ -52,13 +69,11 @@ class Mesh:
             forged = Census(2, who)
             forged.tell(t, words.FAILED, 0, 7, (6, 6, 6), 0, 0, b"liar")
             row = forged.table(t, 999)
-            self.tables[n].take(bytes(8) + row, 0, 8 + len(row), t)
+            self.tables[n].take(bytes(HEAD_BYTES) + row, 0, HEAD_BYTES + len(row), t)
 
     def beacon(self, n, t):
         table = self.tables[n]
-        word = words.READY if t - NOW_S > self.ready_at[n] else words.FETCHING
-        text = b"roof-%d linksys,wrt54g" % n
-        table.tell(t, word, 100, 7, (1, 4, 0), 0, 20, text)
+        self.tell(n, t, words.READY if t - NOW_S > self.ready_at[n] else words.FETCHING)
         if n in self.liars:
             self.lie(n, t)
         w = datagram.Writer(bytes(8), 1, self.random.randrange)
@@ -85,27 +100,24 @@ class Mesh:
         heapq.heapify(queue)
         at = minute = 0
         apart = []
-        start_bytes = None
+        quiet = None
         while at < END_S:
             at, n = heapq.heappop(queue)
             if self.random.random() < REBOOTS * BEACON_S / 300:
                 self.tables[n] = self.empty(n)
                 self.up_since[n] = NOW_S + int(at)
             self.beacon(n, NOW_S + int(at))
-            if at > CHANGE_S / 2 and start_bytes is None:
-                start_bytes = self.bytes
+            if at > CHANGE_S and quiet is None:
+                quiet = self.bytes
             heapq.heappush(queue, (at + BEACON_S * (0.9 + 0.2 * self.random.random()), n))
             if at >= minute + 60:
                 minute = int(at)
-                if at < CHANGE_S:
-                    quiet = self.bytes
                 if at > CHANGE_S + SPREAD_S:
                     found = self.wrong(NOW_S + int(at))
                     self.worst.append(max(found))
                     if at > CHANGE_S + SPREAD_S + SETTLED_S:
                         apart += found
-        hours = (CHANGE_S / 2) / 3600
-        return apart, (quiet - start_bytes) / len(self.graph) / hours
+        return apart, quiet / len(self.graph) / (CHANGE_S / 3600)
 
 
 def main():

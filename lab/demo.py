@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lab import scenes
+from lab import scenes, web
 from lab.namespaces import net
 from lab.namespaces.stage import ROOT, Stage
 from lab.stage import Failed
@@ -48,8 +48,8 @@ def arguments():
     return found
 
 
-def show(scene, args, folder, loopback):
-    """All of it in this process; the exit status."""
+def show(scene, args, folder, loopback, door):
+    """All of it in this process; the exit status. door: a socket for who wants to see a page."""
     python = args.micropython or str(ROOT / "build/runtime/bin/micropython")
     file = sys.stderr if args.json else sys.stdout
     keep = True
@@ -59,6 +59,7 @@ def show(scene, args, folder, loopback):
         stage = Stage(scene, args, folder, program, file, loopback)
         try:
             with stage.report:
+                stage.show_page(door)
                 scene.play(stage)
                 stage.end(getattr(scene, "TRAFFIC", True))
         except Failed as e:
@@ -70,8 +71,8 @@ def show(scene, args, folder, loopback):
         print("stopped; nothing is left behind", file=file)
         return 130
     finally:
-        for node in stage.nodes + stage.others if stage is not None else ():
-            node.stop(signal.SIGKILL)
+        if stage is not None:
+            stage.close()
         if keep and folder.is_dir():
             kept = tempfile.mkdtemp(prefix="swdist-demo-")
             shutil.copytree(folder, kept, symlinks=True, dirs_exist_ok=True, ignore=_sockets)
@@ -100,8 +101,7 @@ def main():
     scene = SCENES[args.scene]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if os.environ.get(net.INSIDE):
-        net.obey_leash()
-        return show(scene, args, FOLDER, False)
+        return show(scene, args, FOLDER, False, net.obey_leash())
     status = None
     if not args.loopback:
         try:
@@ -115,7 +115,7 @@ def main():
         return 2
     if status is None:
         with tempfile.TemporaryDirectory(prefix="swdist-lab-") as folder:
-            status = show(scene, args, Path(folder), True)
+            status = show(scene, args, Path(folder), True, web.listen())
     return status
 
 

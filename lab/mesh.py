@@ -40,10 +40,10 @@ def main():
     args = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if os.environ.get(net.INSIDE):
-        net.obey_leash()
+        door = net.obey_leash()
         more = {"scene": "playground", "seed": 1, "json": False, "keep": False}
         options = SimpleNamespace(**vars(args), **more)
-        return demo.show(SCENES["playground"], options, demo.FOLDER, False)
+        return demo.show(SCENES["playground"], options, demo.FOLDER, False, door)
     if DOOR.exists():
         print(f"{DOOR} is there: is another mesh up? If not, remove it", file=sys.stderr)
         return 2

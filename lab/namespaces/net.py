@@ -7,14 +7,18 @@ there ends, however it ends, the kernel removes every namespace, interface and p
 import _thread
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
+from lab import web
+
 INSIDE = "SWDIST_LAB_INSIDE"
 LAST_WORDS_S = 2
+NAMED = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"']
 # ip and nft are there, where a plain user's PATH does not look.
 os.environ["PATH"] += ":/usr/sbin:/sbin"
 LOOPBACK = str(Path(__file__).with_name("loopback.py"))
@@ -45,7 +49,8 @@ def unshare_command():
 
 def enter(module, arguments, opened=None):
     """Runs the module again in a private world; its exit status, or None if that is not allowed.
-    opened(pid): called with the parent of the first process in there.
+    opened(pid): called with the parent of the first process in there. With it goes a socket that
+    listens here.
 
     The world hangs on a leash, a pipe whose other end is here. However this process ends, also by
     SIGKILL, the kernel closes it, and `obey_leash` ends the world. (A signal would not do:
@@ -55,13 +60,15 @@ def enter(module, arguments, opened=None):
     if command is None:
         return None
     leash, held = os.pipe()
+    door = web.listen()
     child = subprocess.Popen(
         ["sh", "-c", AHEAD, "sh", *command, sys.executable, "-m", module, *arguments],
-        env={**os.environ, INSIDE: str(leash)},
-        pass_fds=[leash],
+        env={**os.environ, INSIDE: f"{leash} {door.fileno()}"},
+        pass_fds=[leash, door.fileno()],
         start_new_session=True,
     )
     os.close(leash)
+    door.close()
     try:
         if opened:
             opened(child.pid)
@@ -73,9 +80,10 @@ def enter(module, arguments, opened=None):
 
 def obey_leash():
     """Inside: this is process 1 of the world, so the kernel ends all others with it. It may say
-    so, as at Ctrl-C."""
-    leash = int(os.environ.pop(INSIDE))
-    os.set_inheritable(leash, False)
+    so, as at Ctrl-C. Returns the socket that came along."""
+    leash, door = map(int, os.environ.pop(INSIDE).split())
+    for fd in (leash, door):
+        os.set_inheritable(fd, False)
 
     def wait():
         os.read(leash, 1)
@@ -84,6 +92,7 @@ def obey_leash():
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
+    return socket.socket(fileno=door)
 
 
 def run(*words, stdin=None):
@@ -116,16 +125,19 @@ class Loopback:
         self._neighbours[b].append(self._addresses[a])
 
     def command(self, name, python, module):
-        """The kernel ends the process with the lab, however that ends; also if it has ended before
-        that could be arranged."""
-        orphan = '[ "$PPID" = "$0" ] && exec "$@"'
-        leash = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", orphan, str(os.getpid())]
+        """What starts a module's main so that it hears its neighbours."""
         if module == "swdist.switchd":
-            return [*leash, *python, "-m", module]
+            return self.inside(name, [*python, "-m", module])
         neighbours = ",".join(self._neighbours[name])
         file = self._folder / f"loss-{name}"
         around = [self._addresses[name], neighbours, str(self.loss_percent), str(file)]
-        return [*leash, *python, LOOPBACK, module, *around]
+        return self.inside(name, [*python, LOOPBACK, module, *around])
+
+    def inside(self, name, words):
+        """The kernel ends the process with the lab, however that ends; also if it has ended before
+        that could be arranged."""
+        orphan = '[ "$PPID" = "$0" ] && exec "$@"'
+        return ["setpriv", "--pdeathsig", "KILL", "sh", "-c", orphan, str(os.getpid()), *words]
 
     def loss(self):
         """(datagrams to be sent, those of them that were lost) so far."""
@@ -151,10 +163,11 @@ class World:
         self.interfaces[name] = []
 
     def link(self, a, b, ipv4):
-        """A veth pair; with ipv4 it has no IPv6 at all, else no IPv4 addresses."""
+        """A veth pair; with ipv4 it has no IPv6 at all, else no IPv4 addresses. Each node's are
+        wlan0, wlan1 and so on."""
         n = self._links
         self._links += 1
-        ends = (f"m{n}a", f"m{n}b")
+        ends = [f"wlan{len(self.interfaces[space])}" for space in (a, b)]
         run(
             "ip",
             "-n",
@@ -222,7 +235,8 @@ class World:
         return self.inside(name, [*python, "-m", module])
 
     def inside(self, name, words):
-        return ["ip", "netns", "exec", name, *words]
+        """What runs words there, where the machine is called so."""
+        return ["ip", "netns", "exec", name, *NAMED, name, *words]
 
     def loss(self):
         """(frames that came to an interface, those of them that the lab dropped) so far."""

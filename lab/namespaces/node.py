@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lab.web import Web
+
 SRC = Path(__file__).resolve().parents[2] / "src"
 FILES = SRC.parent / "files"
 HOLD = "\toption hold '1'"  # its owner wants no release
@@ -61,9 +63,13 @@ class Node:
         ]
 
     def make_launcher(self):
-        """The router's launcher with this node's paths; it picks the code that the daemons run."""
+        """From now on it picks the code that the daemons run."""
+        self.launcher = self.write_launcher()
+
+    def write_launcher(self):
+        """The path of the router's command, with this node's paths in it."""
         folder = self.folder / "bin"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         paths = {
             "/usr/lib/swdist": str(folder),
             "/usr/lib/micropython/swdist": str(SRC / "swdist"),
@@ -82,7 +88,14 @@ class Node:
             path = folder / file.rpartition("/")[2]
             path.write_text(text)
             path.chmod(0o755)
-        self.launcher = folder / "swdist"
+        return folder / "swdist"
+
+    def web(self, door):
+        """Its page, for who comes to that socket."""
+        return Web(self.folder, self.write_launcher(), door, self._inside)
+
+    def _inside(self, words):
+        return self.world.inside(self.name, words)
 
     def _python(self):
         wrong = round(self.offset_s * 1000000), round(self.ppm * 1000)
@@ -96,15 +109,15 @@ class Node:
                 "--config", str(self.folder / "config"),
             ]  # fmt: skip
             if self.launcher is not None:
-                command = self.world.inside(
-                    self.name, ["sh", str(self.launcher), "supervise", daemon]
-                )
+                command = self._inside(["sh", str(self.launcher), "supervise", daemon])
             with open(self.folder / f"{daemon}.log", "a") as log:
                 child = subprocess.Popen(
                     command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                     env={**os.environ, "MICROPYPATH": str(SRC), "PYTHONPATH": str(SRC)},
                     start_new_session=self.launcher is not None,
                 )  # fmt: skip
+            if self.launcher is None:  # which says it itself
+                Path(f"{self.run}-{daemon}.pid").write_text(f"{child.pid}\n")
             self.processes.append(child)
 
     def kill(self, daemon):

@@ -5,6 +5,7 @@ its own records."""
 import json
 import math
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -39,6 +40,7 @@ class Stage(stage.Stage):
         self.traffic = {}
         self.nodes = []
         self.others = []  # the laptop and the strangers
+        self.web = None
         self.links = []  # pairs of numbers of nodes
         self.boards = (None,)  # what this scene's releases have a payload for; None: any
         self.lead_s = 25 if self.count < 24 else 32  # for a release to spread
@@ -234,7 +236,22 @@ class Stage(stage.Stage):
         lines = "".join(n.log() for n in self.nodes).splitlines()
         return [line for line in lines if ": refused " in line and word in line]
 
+    # --- the page
+
+    def show_page(self, door):
+        """Of the last node, which the laptop does not hear."""
+        node = self.nodes[-1]
+        self.web = node.web(door)
+        if self.web:
+            self.say(f"the page of {node.name}, as long as this runs: {self.web.url}/swdist/")
+
     # --- the end
+
+    def close(self):
+        for node in self.nodes + self.others:
+            node.stop(signal.SIGKILL)
+        if self.web:
+            self.web.close()
 
     def end(self, traffic):
         self.judge_loss()

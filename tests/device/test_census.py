@@ -26,8 +26,8 @@ class Beacon:
         self.n = n
 
 
-def tell(c, word=words.READY, at_s=NOW_S, percent=100, text=b"roof b"):
-    c.tell(at_s, word, percent, 0x11223344, (1, 4, 0), 2, 7, text)
+def tell(c, word=words.READY, at_s=NOW_S, percent=100, text=b"roof b", error_ms=7):
+    c.tell(at_s, word, percent, 0x11223344, (1, 4, 0), 2, error_ms, text)
 
 
 def pass_on(one, *others, at_s=NOW_S):
@@ -57,7 +57,7 @@ def test_a_row_says_all_that_was_told():
     assert known(a) == {
         "00010002": {
             "node": "00010002", "name": "roof", "board": "b", "version": "1.4.0", "revision": 2,
-            "release": "11223344", "state": "ready", "percent": 100, "error_ms": 7, "age_s": 0,
+            "release": "11223344", "state": "ready", "percent": 100, "error_ms": 8, "age_s": 0,
         }
     }  # fmt: skip
 
@@ -146,6 +146,35 @@ def test_rows_that_are_alike_are_short():
     assert [r["version"] for r in rows.values()] == ["1.4.0"] * 9
 
 
+def test_short_rows_have_their_own_text_and_error():
+    nodes = chain(5)
+    for i, c in enumerate(nodes):
+        tell(c, text=b"roof-%d b" % i, error_ms=(0, 1, 80, 1016, 1017)[i])
+        pass_on(c, nodes[0])
+    said = pass_on(nodes[0], nodes[1])
+    assert said == HEAD + census.ROW_BYTES + 4 * census.SHORT_BYTES + 5 * len("roof-0 b")
+    rows = known(nodes[1]).values()
+    assert sorted(r["name"] for r in rows) == ["roof-%d" % i for i in range(5)]
+    assert [r["error_ms"] for r in sorted(rows, key=lambda r: r["node"])] == [0, 4, 80, 1016, None]
+
+
+def test_who_knows_a_little_less_gets_all_that_there_is_room_for():
+    nodes = chain(64)
+    for c in nodes:
+        tell(c)
+        pass_on(c, nodes[0])
+    quiet = NOW_S + (RECENT + 1) * STAMP_S
+    for _ in range(9):
+        pass_on(nodes[0], at_s=quiet)
+    beacon = Beacon()
+    beacon.buf[201:203] = bytes((0, 62))  # how many it knows, of 64
+    nodes[0].take(beacon.buf, 201, 8, quiet)
+    assert pass_on(nodes[0], at_s=quiet) == HEAD + 2 * (census.SHORT_BYTES + 6) + 12
+    beacon.buf[202] = 61
+    nodes[0].take(beacon.buf, 201, 8, quiet)
+    assert pass_on(nodes[0], at_s=quiet) > 900
+
+
 def test_a_text_that_was_never_heard_comes_later():
     a, b = chain(2)
     tell(a)
@@ -214,5 +243,5 @@ def test_summary_counts_by_word():
     found = rollcall.summary(rows, ["55" * 32, rid])
     assert found == {
         "nodes": 6, "silent": 1, "release": rid, "words": {"ready": 3, "no room": 2},
-        "clock_error_ms": 7,
+        "clock_error_ms": 8,
     }  # fmt: skip

@@ -31,7 +31,7 @@ def line(**more):
 
 def told(i, word, text):
     """A row of RUN/mesh."""
-    head = (i, i, stamp_of(NOW_S), word, 100, len(text), int(RID[:8], 16), 1, 0, 0, 0, 5)
+    head = (i, i, stamp_of(NOW_S), word, 100, len(text), 2, int(RID[:8], 16), 1, 0, 0, 0)
     return pack(ROW_FORM, *head) + text
 
 

@@ -101,12 +101,15 @@ ELSEWHERE = {
     "eval": "it is for a shell that stays: test_man.py asks for what it evaluates",
     "signify": "it signs on a machine without swdist: below the same bytes are signed here",
 }
+# A section that tests/mesh/test_newcomer.py types, on a mesh.
+TYPED_THERE = r"^## First, on your desk\n.*?(?=^## )"
 
 
 def blocks(document):
     """The lines of each block that shows what to type: drawings begin with a space, and what a
     router prints below a prompt is no command."""
-    for block in re.findall(r"^```\w*\n(.*?)^```", (ROOT / document).read_text(), re.S | re.M):
+    text = re.sub(TYPED_THERE, "", (ROOT / document).read_text(), flags=re.S | re.M)
+    for block in re.findall(r"^```\w*\n(.*?)^```", text, re.S | re.M):
         if block[0] == "#":
             yield [block.splitlines()[0].removeprefix("# ")]
         elif block[0] != " ":

@@ -258,7 +258,7 @@ def test_what_is_no_word_of_the_mesh_is_refused(tmp_path, text):
 def test_what_a_router_prints_is_understood(tmp_path):
     text = b"attic linksys,wrt"
     stamp = census.stamp_of(NOW)
-    data = struct.pack(census.ROW_FORM, 1, 2, stamp, 3, 50, len(text), 7, 1, 0, 0, 2, 20)
+    data = struct.pack(census.ROW_FORM, 1, 2, stamp, 3, 50, len(text), 5, 7, 1, 0, 0, 2)
     rows = rollcall.read(data + text, NOW + 640)
     (tmp_path / "mesh.json").write_text(json.dumps({"rows": rows}))
     (found,) = rolls.read(tmp_path / "mesh.json")

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -36,20 +38,23 @@ def test_mesh_takes_a_release_and_switches_in_the_same_second(world):
 def test_stopped_demo_leaves_no_process_and_no_file(how, world, tmp_path):
     tag = f"SWDIST_TEST_TAG={tmp_path}"
     name, _, value = tag.partition("=")
-
-    demo = subprocess.Popen(
-        lab("--json", *world),
-        cwd=ROOT,
-        env={**os.environ, name: value, "TMPDIR": str(tmp_path)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        # whoever runs this in the background may have SIGINT ignored
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    out, scratch = tmp_path / "out", tmp_path / "scratch"
+    scratch.mkdir()
+    with open(out, "w") as file:
+        demo = subprocess.Popen(
+            lab(*world), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+            env={**os.environ, name: value, "TMPDIR": str(scratch)},
+            # whoever runs this in the background may have SIGINT ignored
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
     end = time.monotonic() + 20
     while len(tagged(tag)) < 8 and time.monotonic() < end:
         time.sleep(0.1)
     assert len(tagged(tag)) >= 8, "the nodes are up"
+    page = re.search(r"http://\S+", out.read_text())[0]
+    assert b"<title>" in fetched(page)
+    found = json.loads(fetched(page.replace("/swdist/", "/cgi-bin/swdist")))
+    assert "active" in found or "trouble" in found  # it may have said nothing yet
     demo.send_signal(how)
     demo.wait(timeout=20)
     end = time.monotonic() + 5
@@ -57,7 +62,14 @@ def test_stopped_demo_leaves_no_process_and_no_file(how, world, tmp_path):
         time.sleep(0.1)
     assert tagged(tag) == []
     if not (world and how == signal.SIGKILL):  # then nobody is left to remove the folder
-        assert list(tmp_path.iterdir()) == []
+        assert list(scratch.iterdir()) == []
+    with pytest.raises(OSError):
+        fetched(page)
+
+
+def fetched(url):
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.read()
 
 
 @pytest.mark.slow

@@ -42,6 +42,7 @@ class Node:
         (folder / "config").write_text(f"config swdist\n\toption state '{self.state}'\n")
         text = FUNCTIONS.replace("/etc/config/swdist", str(folder / "config"))
         text = text.replace("/lib/functions.sh", str(folder / "openwrt.sh"))
+        text = text.replace("/usr/lib/swdist", str(folder))
         (folder / "functions").write_text(text.replace("/var/run", str(folder)))
 
     def put(self, **files):

@@ -4,7 +4,9 @@ import shutil
 import pytest
 from browser import Browser
 from documents import crowded
-from played import Mesh, Web
+from played import Mesh
+
+from lab.web import Web, listen
 
 SAYS = "#!/bin/sh\n# Stands in for `swdist page` and `swdist status`.\ncat {}/$1\n"
 
@@ -33,7 +35,7 @@ class Said:
         script = folder / "swdist"
         script.write_text(SAYS.format(folder))
         script.chmod(0o755)
-        self.web = Web(folder, script)
+        self.web = Web(folder, script, listen())
         self.say(crowded(folder))
         (folder / "status").write_text("this is a <board>, with 16 neighbours\n")
 

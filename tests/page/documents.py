@@ -44,7 +44,7 @@ def neighbours():
 def row(i, word, percent, version, text, age_s=60):
     stamp = stamp_of(NOW_S - age_s)
     release = int(RIDS[2][:8], 16)
-    rest = release, *version, 0, 40 + i % 40
+    rest = 10 + i % 10, release, *version, 0
     return pack(ROW_FORM, i, 7 * i, stamp, word, percent, len(text), *rest) + text.encode()
 
 

@@ -4,49 +4,20 @@ The second takes a release from the first, switches to it, and comes back from o
 """
 
 import random
-import shutil
-import socket
-import subprocess
 import time
 from pathlib import Path
 
 from lab import community
 from lab.namespaces import net
 from lab.namespaces.node import Node
+from lab.web import Web, listen
 from swdist_host import payload, release
 
 ROOT = Path(__file__).resolve().parents[2]
-WWW = ROOT / "files/www"
 MICROPYTHON = ROOT / "build/runtime/bin/micropython"
 LOSS_PERCENT = 10
 PICTURES = ROOT / "build/page"
 READY = "!document.querySelector('section').hidden"  # there is something to be seen
-
-
-class Web:
-    """busybox httpd with files/www as a router has it, but for two paths."""
-
-    def __init__(self, folder, swdist):
-        self.www = folder / "www"
-        self.made = folder / "made"
-        shutil.copytree(WWW, self.www)
-        cgi = self.www / "cgi-bin/swdist"
-        text = cgi.read_text()
-        for old, new in (("/usr/bin/swdist", swdist), ("/var/run/swdist-page", self.made)):
-            assert old in text
-            text = text.replace(old, str(new))
-        cgi.write_text(text)
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
-        self.process = subprocess.Popen(
-            ["busybox", "httpd", "-f", "-p", f"127.0.0.1:{self.port}", "-h", self.www]
-        )
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait()
 
 
 class Mesh:
@@ -65,9 +36,7 @@ class Mesh:
             Node(name, folder / name, self.world, folder / "ca", [str(MICROPYTHON)])
             for name in names
         )
-        self.node.make_launcher()
-        self.web = Web(folder, self.node.launcher)
-        self.node.launcher = None  # that is for the web server: the daemons run without
+        self.web = Web(folder, self.node.write_launcher(), listen())
         for node in (self.first, self.node):
             node.start()
 

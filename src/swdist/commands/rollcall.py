@@ -8,11 +8,13 @@ from swdist.crypto.ucryptolib import sha256
 from swdist.formats.bits import printable, to_hex
 from swdist.machines.census import (
     AGAIN,
+    ERROR_MS,
     FORM,
-    ROW_BYTES,
+    SHORT,
     SHORT_BYTES,
     STAMP_S,
     Census,
+    head_of,
     size_of,
     stamp_of,
 )
@@ -67,7 +69,7 @@ class Rollcall:
         word, percent, release = self._own(node, mesh_s)
         _, version, revision, _ = node.active
         text = self._name[:12] + b" " + here.board.encode()
-        error_ms = min(node.clock.error_us // 1000, 0xFFFF)
+        error_ms = node.clock.error_us // 1000
         self._census.tell(mesh_s, word, percent, release, version, revision, error_ms, text)
         self._census.say(writer, mesh_s)
         if mesh_s >= self._write_at_s or mesh_s < self._write_at_s - WRITE_S:
@@ -80,7 +82,7 @@ class Rollcall:
             if r.manifest.payloads and not (0 < r.manifest.end_s <= mesh_s):
                 row = status.of_release(node, r)
                 active = to_hex(node.active[0])
-                failed = [to_hex(rid) for rid in node.failed]
+                failed = [to_hex(rid) for rid in node.store.room.failed]
                 switch = {
                     "active": {"id": active, "version": "0.0.0", "revision": 0,
                                "experimental": True},
@@ -127,13 +129,13 @@ def read(data, now_s):
     while at + SHORT_BYTES <= len(data):
         form = data[at + FORM]
         size = size_of(form)
-        if size > SHORT_BYTES:
+        if not form & SHORT:
             rest = at
         if at + size > len(data) or rest < 0:
             break
-        a, b, stamp, word, percent = unpack_from("!HHHBB", data, at)
-        release, v, w, x, revision, error = unpack_from("!IHHHHH", data, rest + FORM + 1)
-        text = plain(data[at + ROW_BYTES : at + size])
+        a, b, stamp, word, percent, _, error = unpack_from("!HHHBBBB", data, at)
+        release, v, w, x, revision = unpack_from("!IHHHH", data, rest + SHORT_BYTES)
+        text = plain(data[at + head_of(form) : at + size])
         at += size
         name, _, board = text.partition(" ")
         found.append(
@@ -146,7 +148,7 @@ def read(data, now_s):
                 "release": "%08x" % release,
                 "state": words.STATES[word] if word < len(words.STATES) else "?",
                 "percent": min(percent, 100),
-                "error_ms": None if error == 0xFFFF else error,
+                "error_ms": None if error == 255 else error * ERROR_MS,
                 "age_s": max((((now - stamp + 0x8000) & 0xFFFF) - 0x8000) * STAMP_S, 0),
             }
         )

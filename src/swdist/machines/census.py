@@ -9,19 +9,20 @@ from struct import pack_into, unpack_from
 
 from swdist.formats.datagram import TLV_CENSUS
 
-# id in two halves, stamp, word, percent, form or length of the text; release it speaks of, what
-# runs, clock's error in ms
-ROW_FORM = "!HHHBBBIHHHHH"
-ROW_BYTES = 23
-SHORT_BYTES = 9  # of these: what comes behind is as in the row before
-FORM = 8  # where it stands in a row; up to 24 it is the length of the text behind the row
-NO_TEXT = 255  # the text is as it was
-SHORT = 254
+# id in two halves, stamp, word, percent, form or length of the text, clock's error; release it
+# speaks of, what runs
+ROW_FORM = "!HHHBBBBIHHHH"
+ROW_BYTES = 22
+SHORT_BYTES = 10  # of these: what comes behind is as in the row before
+FORM = 8  # where it stands in a row: the length of the text behind the row, up to 24, or
+NO_TEXT = 127  # the text is as it was
+SHORT = 0x80  # and this bit
 TEXT_BYTES = 24  # its name and board; longer ones are cut
 SLOT_BYTES = 48  # a row, its text, and how often it is owed
 OWED = 47  # in a slot: the number, and BRIEF
 BRIEF = 128  # who hears this row knows its text already
 HEAD_BYTES = 8  # nodes known, and their sum: alike in two that know the same; the sender
+ERROR_MS = 4  # unit of an error; 255 of them: more, or not known
 STAMP_S = 64  # a stamp is the mesh time in these, 16 bits of it
 FORGET = 6750  # stamps, 5 days: then a row is no more
 AGAIN = 56  # stamps, an hour: so often each node tells, also where nothing is new
@@ -39,11 +40,15 @@ def newer(a, b):
     return 0 < (a - b) & 0xFFFF < 0x8000
 
 
+def head_of(form):
+    """Bytes of a row of that form, before its text."""
+    return SHORT_BYTES if form & SHORT else ROW_BYTES
+
+
 def size_of(form):
     """Bytes of a row of that form, with its text."""
-    if form == SHORT:
-        return SHORT_BYTES
-    return ROW_BYTES + (0 if form == NO_TEXT else form)
+    n = form & NO_TEXT
+    return head_of(form) + (0 if n == NO_TEXT else n)
 
 
 def stamp_of(mesh_s):
@@ -100,7 +105,7 @@ class Census:
         known = x == a and y == b
         again = known and not newer(stamp, before)
         mine = slot + FORM
-        form = buf[at + FORM]
+        form = buf[at + FORM] & NO_TEXT
         if again:
             if stamp == before and slots[slot + OWED] & ~BRIEF == FORWARD:
                 slots[slot + OWED] -= 1  # another one has said it
@@ -108,15 +113,16 @@ class Census:
                 return
         brief = BRIEF
         n = slots[mine] if known else 0
-        if form < SHORT:
+        if form != NO_TEXT:
             n = min(form, TEXT_BYTES)
-            text = buf[at + ROW_BYTES : at + ROW_BYTES + n]
+            begin = at + head_of(buf[at + FORM])
+            text = buf[begin : begin + n]
             if slots[mine] != n or slots[slot + ROW_BYTES : slot + ROW_BYTES + n] != text:
                 brief = 0
                 slots[slot + ROW_BYTES : slot + ROW_BYTES + n] = text
-        slots[slot : slot + FORM] = buf[at : at + FORM]
+        slots[slot : slot + SHORT_BYTES] = buf[at : at + SHORT_BYTES]
         slots[mine] = n
-        slots[mine + 1 : slot + ROW_BYTES] = buf[rest + FORM + 1 : rest + ROW_BYTES]
+        slots[slot + SHORT_BYTES : slot + ROW_BYTES] = buf[rest + SHORT_BYTES : rest + ROW_BYTES]
         if not again:
             slots[slot + OWED] = FORWARD | brief
 
@@ -128,13 +134,14 @@ class Census:
         before = bytes(row)
         text = text[:TEXT_BYTES]
         pack_into(
-            ROW_FORM, row, 0, self.node[0], self.node[1], now, word, percent, len(text), release,
-            version[0], version[1], version[2], revision, min(error_ms, 0xFFFF),
+            ROW_FORM, row, 0, self.node[0], self.node[1], now, word, percent, len(text),
+            min((error_ms + ERROR_MS - 1) // ERROR_MS, 255),
+            release, version[0], version[1], version[2], revision,
         )  # fmt: skip
         row[ROW_BYTES : ROW_BYTES + len(text)] = text
         (stamp,) = unpack_from("!H", before, 4)
         # How much is here, and how exact the clock is, is told along with other news only.
-        news = row[6] != before[6] or row[8:21] != before[8:21]
+        news = row[6] != before[6] or row[SHORT_BYTES:] != before[SHORT_BYTES:]
         if news and stamp != now or newer(now, (stamp + AGAIN) & 0xFFFF):
             self._put(row, 0, 0, now)
         else:
@@ -145,7 +152,7 @@ class Census:
         now = stamp_of(mesh_s)
         end = at + n
         known, total = unpack_from("!HH", buf, at)
-        if known < self.known * 7 // 8:
+        if known < self.known * 31 // 32:
             self._share = ALL
         elif known != self.known or total != self._sum:
             self._share = max(self._share, SHARE)
@@ -153,7 +160,7 @@ class Census:
         rest = -1
         while at + SHORT_BYTES <= end:
             size = size_of(buf[at + FORM])
-            if size > SHORT_BYTES:
+            if not buf[at + FORM] & SHORT:
                 rest = at
             if at + size > end or rest < 0:
                 break
@@ -214,18 +221,21 @@ class Census:
         """A row to what is being said. True if it fitted."""
         slots = self._slots
         row = self._row
-        form = slots[at + FORM]
-        if brief:
-            form = NO_TEXT
-            if row >= 0 and buf[row + FORM + 1 : row + 21] == slots[at + FORM + 1 : at + 21]:
-                form = SHORT
+        form = NO_TEXT if brief else slots[at + FORM]
+        if row >= 0 and (
+            buf[row + SHORT_BYTES : row + ROW_BYTES] == slots[at + SHORT_BYTES : at + ROW_BYTES]
+        ):
+            form |= SHORT
         size = size_of(form)
         n = self._n
         if n + size > len(buf):
             return False
-        buf[n : n + size] = slots[at : at + size]
+        head = n + head_of(form)
+        text = at + ROW_BYTES
+        buf[n:head] = slots[at : at + head - n]
+        buf[head : n + size] = slots[text : text + n + size - head]
         buf[n + FORM] = form
-        if form != SHORT:
+        if not form & SHORT:
             self._row = n
         self._n += size
         return True
