@@ -14,7 +14,7 @@ import argparse
 from arguments import count
 from common import SEED, mesh, spread
 
-from swdist.machines.fetch import RUN
+from swdist.machines.download import RUN
 from swdist_host.sim import radio, transfer
 
 MIB = 1048576
@@ -53,8 +53,7 @@ def overhear(station, train):
             if taken:
                 for own in fetch.slots:
                     if own.what == RUN and own.id == slot.id and own.last < h.held:
-                        own.get.stop()
-                        own.what = 0
+                        own.free()
                 fetch.wake()
                 station.node.news(station.counter(station.world.now))
             return

@@ -24,7 +24,7 @@ import argparse
 from arguments import share
 from common import SEED, Stopwatch, mesh, spread
 
-from swdist.machines.fetch import RUN_BYTES
+from swdist.machines.agenda import RUN_BYTES
 from swdist_host.sim import bounds
 
 MIB = 1048576

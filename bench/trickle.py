@@ -18,7 +18,7 @@ from arguments import count
 from common import SEED
 
 from swdist.machines import announce
-from swdist.wiring import node
+from swdist.wiring import speech
 from swdist_host.sim import topology
 
 FLIGHT_US = 1000
@@ -107,7 +107,7 @@ class Mesh:
             one.hear(version, now)
         elif what == "beacon":
             self.broadcast(n, "hear beacon", one.version)
-            period = node.BEACON_US
+            period = speech.BEACON_US
             self.put(now + period * 9 // 10 + self.rng.randrange(period // 5), what, n, 0)
         elif what == "hear beacon":
             one.hear_beacon(version, now)
@@ -142,7 +142,7 @@ def one(graph, seed, loss, imax_us):
     cost = mesh.sent() - before
     mesh.run(mesh.now + 3 * imax_us)
     for n in range(len(mesh.nodes)):
-        mesh.put(mesh.now + mesh.rng.randrange(node.BEACON_US), "beacon", n, 0)
+        mesh.put(mesh.now + mesh.rng.randrange(speech.BEACON_US), "beacon", n, 0)
     return (hourly, *alone, cost, *mesh.news(2))
 
 

@@ -23,8 +23,7 @@ from unittest import mock
 from arguments import share
 from common import SEED, mesh, spread
 
-from swdist.formats.bits import sooner
-from swdist.machines import fetch, tftpserve
+from swdist.machines import agenda, fetch, tftpserve
 from swdist.wiring import node
 from swdist_host.sim import radio, station, transfer
 
@@ -35,30 +34,24 @@ UNDER_WAY_US = 50000  # who has acknowledged nothing for so long is not served j
 
 
 def putting_off(reason):
-    """Fetch, which begins no run while reason(fetch, now); new releases are never put off."""
+    """An agenda that begins no run while reason(agenda, now); new releases are never put off."""
 
-    class Fetch(fetch.Fetch):
+    class Agenda(agenda.Agenda):
         serve = None
-        _later = 0
 
-        def _next(self, slot, now):
-            if self.serve is not None and self._unknown(now) is None and reason(self, now):
-                self._later = now + AGAIN_US
+        def start(self, slot, now):
+            if self.serve is not None and not self._sources.unknown(now) and reason(self, now):
+                self.probe_at = now + AGAIN_US
                 return False
-            return super()._next(slot, now)
-
-        def _set_look_at(self, now):
-            super()._set_look_at(now)
-            if self._later > now:
-                self._look_at = sooner(self._look_at, self._later)
+            return super().start(slot, now)
 
     class Station(station.Station):
         def boot(self):
             super().boot()
-            self.node.fetch.serve = self.serve
+            self.node.fetch._agenda.serve = self.serve
 
     stack = contextlib.ExitStack()
-    stack.enter_context(mock.patch.object(node, "Fetch", Fetch))
+    stack.enter_context(mock.patch.object(fetch, "Agenda", Agenda))
     stack.enter_context(mock.patch.object(station, "Station", Station))
     return stack
 
@@ -72,9 +65,9 @@ def uploading(own, now):
 
 def leading(most):
     def ahead(own, now):
-        for pid in own._store.wanted():
+        for pid in own._store.needs.wanted():
             h = own._store.held(pid)
-            for row in own._rows if h is not None else ():
+            for row in own._sources._rows if h is not None else ():
                 if row.peer is not None and 0 <= row.pieces.get(pid, -1) < h.held - most:
                     return True
         return False

@@ -34,7 +34,7 @@ from swdist.formats.inflate import inflate
 from swdist.formats.untar import Untar
 from swdist.machines.clock import Clock
 from swdist.machines.neighbours import MAX_NEIGHBOURS, MAX_OFFERS, MAX_PAYLOADS
-from swdist.machines.tftpget import DONE, FAILED, RUNNING, Get
+from swdist.machines.tftpget import DONE, RUNNING, Get
 from swdist.machines.tftpserve import AMPLIFY, Serve
 from swdist.storage.chunks import Chunks
 from swdist.storage.payloads import Payloads
@@ -44,6 +44,7 @@ from swdist.storage.store import Store
 from swdist.trust import choose, verify
 from swdist.wiring import config
 from swdist.wiring.node import Node
+from swdist.wiring.status import of_node
 from swdist_host import sigfile
 
 
@@ -295,18 +296,17 @@ def hear(data):
 
     store = store_with({})[0]  # it wants whatever it is offered
     store.load()
-    gets = [Get(to_one, rand, 65536) for _ in range(2)]
+    gets = [Get(to_one, 65536) for _ in range(2)]
     clock = Clock(1795428000000000, 0, 4000000)
     factory = choose.factory((1, 0, 0))
     node = Node(NETWORK, 7, factory, store, clock, gets, to_all, rand, log)
     now = 1000000
-    clock.start(now, 0)
-    node.start(now, 27183)
+    node.start(now, 0, 27183)
     for first, rest in pieces(data)[:64]:
         # 32 neighbours are more than the table holds; steps from nothing to 44 s.
         now += (0, 1000, 200000, 1500000, 5000000, 17000000, 21000000, 44000000)[first >> 5]
         buf, n = lend(rest, datagram.MAX_BYTES + 1)
-        result = node.receive(bytes([first & 31]) * 20, 27182, buf, n, now)
+        result = node.hearing.receive(bytes([first & 31]) * 20, buf, n, now)
         assert result in (0, -1, -2, -3, -4)
         buf[:] = b"\x5a" * len(buf)  # it was borrowed
         before = len(sent)
@@ -316,7 +316,7 @@ def hear(data):
     assert len(rows) <= MAX_NEIGHBOURS and all(len(row.offers) <= MAX_OFFERS for row in rows)
     assert all(len(row.pieces) <= MAX_PAYLOADS >= len(row.wants) for row in rows)
     assert abs(clock.mesh_us(now)) < 1 << 63
-    json.dumps(node.status(now))
+    json.dumps(of_node(node, now))
 
 
 # --- TFTP
@@ -346,7 +346,7 @@ def download(data):
         sent.append(n)
 
     limit = 3000  # less than what one input may carry
-    get = Get(send, dice(), 65536)
+    get = Get(send, 65536)
     get.view[:] = b"\xa7" * len(get.view)
     now = 1000000
     get.start(b"a" * 20, 27183, b"1/x/0", limit, now)
@@ -365,7 +365,7 @@ def download(data):
             buf[:] = b"\x5a" * len(buf)
         assert len(sent) - before <= 3 and 0 <= get.length <= limit
         assert (get.next_at is None) == (get.state != RUNNING)
-        if get.state == FAILED:
+        if get.state > DONE:
             one_line(get.reason)
         # No byte of the file but those that came: not what was there (0xa7), nor what stands
         # behind a message (0xa5).
@@ -406,7 +406,7 @@ def upload(data):
         allowed = AMPLIFY * got + requests * (tftp.HEAD_BYTES + tftp.DEFAULT_BLKSIZE)
         assert sent[peer, port] <= allowed, (sent, heard)
 
-    serve = Serve(send, lambda name: Open(opened) if name[:1] != b"-" else None, dice(), 2)
+    serve = Serve(send, lambda name: Open(opened) if name[:1] != b"-" else None, 2)
     now = 1000000
     for first, rest in pieces(data)[:128]:
         now += (0, 500, 20000, 100000, 250000, 1000000, 3000000, 11000000)[first >> 5]
@@ -474,7 +474,7 @@ def read_index(data):
     why = store.put_index(PID, data)
     assert (why is None) == (data == INDEX) == (store.held(PID) is not None)
     if why is not None:
-        one_line(why)
+        one_line(why[1])
 
 
 def inflate_chunk(data):
@@ -578,7 +578,7 @@ def read_store(data):
             good = 1
     assert h is None or (h.held == good and h.complete() == (good == 4))
     line = store.releases[0].manifest.payloads[0]
-    assert store.whole(line) == (good == 4)
+    assert store.ready(None, line) == (good == 4)
     for n in range(5):
         part = store.open(b"1/%s/%d" % (to_hex(PID).encode(), n))
         assert (part is not None) == (n < good)

@@ -20,7 +20,7 @@ from types import SimpleNamespace
 
 from lab.hostile import changed, part
 from swdist.formats import datagram, tftp, usign
-from swdist.machines.tftpserve import Serve
+from swdist.machines.tftpserve import UPLOADS, Serve
 from swdist.shell.link import GROUP
 from swdist_host import release
 
@@ -333,8 +333,8 @@ class Server:
         self.sock = self.air.socket(self.address, TFTP_PORT)
         besieger.ready[self.sock] = self.asked if give else self.trickle
         self.besieger = besieger
-        self.tftp = Serve(self.send, give, lambda n: random.randrange(n), 6)
-        self.slots = [self.air.socket(self.address) for _ in range(6)]
+        self.tftp = Serve(self.send, give, UPLOADS)
+        self.slots = [self.air.socket(self.address) for _ in range(UPLOADS)]
         for i, sock in enumerate(self.slots):
             besieger.ready[sock] = lambda data, source, i=i: self.tftp.receive(
                 i, peer_of(source), source[1], data, len(data), now_us()

@@ -19,13 +19,14 @@ from swdist_host import release
 
 
 class Lies:
-    """Has what netd asks of a store, and verifies nothing. room: of the store whose place it takes;
+    """Has what netd asks of a store, and verifies nothing. room: what there is for payloads;
     twist(bytes): what is given for a piece that is a chunk."""
 
     def __init__(self, swds, room, twist):
         self.room = room
         self.catalogue = self
         self.payloads = self
+        self.needs = self
         self.relayed = ()
         self.releases = [verify.Release(swd.parsed) for swd in swds]
         self.held = Held()
@@ -43,6 +44,9 @@ class Lies:
                 self.held[packed.pid] = SimpleNamespace(
                     held=count, total=count, complete=lambda: True
                 )
+
+    def load(self):
+        pass
 
     def get(self, rid):
         return next((r for r in self.releases if r.rid == rid), None) or self.releases[0]
@@ -68,10 +72,16 @@ class Lies:
     def relay(self, pids):
         pass
 
+    def scrub(self):
+        pass
+
+    def percent(self, pid):
+        return 100
+
     def reuse(self):
         return False, False
 
-    def newest_signed_at_s(self):
+    def newest_signed_at_s(self, sure_s=None):
         return 0
 
     def open(self, name):
@@ -124,14 +134,10 @@ def main():
     fs = platform.Fs()
     conf = config.load(flags, "hostile", fs)
     swds = [release.load(path) for path in paths]
-    daemon = netd.Netd(
-        conf, conf.log_to("hostile"), fs, verify.load_ca(fs, conf.ca), platform.Clock()
-    )
     twist = changed if "--tamper" in words else unchanged
-    lies = Lies(swds, daemon.store.room, twist)
-    daemon.store = daemon.node.store = daemon.node.fetch._store = lies
-    daemon.serve._open = lies.open
-    daemon.run()
+    netd.Store = lambda fs, path, trust, log, room: Lies(swds, room, twist)
+    trust = verify.load_ca(fs, conf.ca)
+    netd.Netd(conf, conf.log_to("hostile"), fs, trust, platform.Clock()).run()
 
 
 if __name__ == "__main__":

@@ -12,13 +12,12 @@ import os
 import sys
 
 from swdist.machines import tftpget
-from swdist.machines.tftpserve import Serve
+from swdist.machines.tftpserve import UPLOADS, Serve
 from swdist.shell import net, platform, ports
 from swdist.storage import payloads
 
 FS = platform.Fs()
 MAX_BYTES = 9 << 20
-UPLOADS = 6
 MAPPED = bytes(10) + b"\xff\xff"
 
 
@@ -43,7 +42,7 @@ class Server:
         self._poller.register(self._listener)
         self._ports = [ports.Port(self._poller, i) for i in range(UPLOADS)]
         opens = open_file or self._open
-        self._serve = Serve(self._send, opens, platform.rand, UPLOADS)
+        self._serve = Serve(self._send, opens, UPLOADS)
         for port in self._ports:
             port.hearer = self._serve
 
@@ -106,7 +105,7 @@ def get(address, port, name, path, blksize, window):
             n = 2 + len(name) + 1 + 6
         transfer.send(peer, port, buf, n)
 
-    machine = tftpget.Get(send if plain else transfer.send, platform.rand, MAX_BYTES)
+    machine = tftpget.Get(send if plain else transfer.send, MAX_BYTES)
     transfer.hearer = machine
     if hasattr(gc, "threshold"):
         gc.threshold(1 << 22)  # a node's buffer has 64 KiB; a collection searches all of this one

@@ -22,19 +22,26 @@ EXTRA = {
     ("config", "platform"),  # the configuration makes the clock and the log that it describes
     ("tftpserve", "upload"),
     ("clock", "leash"),
-    ("fetch", "tftpget"),  # fetch drives downloads, and reads their states
-    ("download", "tftpget"),
-    ("sources", "tftpget"),
-    ("fetch", "download"),
-    ("fetch", "sources"),
+    ("clock", "neighbours"),  # of whom it keeps as many as the table has
+    ("fetch", "sources"),  # whom to ask, what is wanted next, what came of it
+    ("fetch", "agenda"),
+    ("fetch", "outcomes"),
     ("fetch", "suspicion"),
+    ("fetch", "download"),  # they all drive downloads, and read their states
     ("sources", "download"),
-    ("fetch", "payloads"),  # fetch asks for runs of pieces as they lie there
-    ("fetch", "reuse"),  # and for none that another payload has
-    ("sources", "reuse"),
+    ("agenda", "download"),
+    ("outcomes", "download"),
+    ("fetch", "tftpget"),
+    ("sources", "tftpget"),
+    ("agenda", "tftpget"),
+    ("outcomes", "tftpget"),
+    ("download", "tftpget"),
+    ("agenda", "payloads"),  # which asks for runs of pieces as they lie there
+    ("agenda", "reuse"),  # and for none that another payload has
     ("switcher", "choosing"),  # what is to run, for who takes the steps
     ("switcher", "trial"),
-    ("node", "status"),  # which is what the network side says of itself
+    ("node", "hearing"),  # who is heard, and what is said
+    ("node", "speech"),
 }
 OUTSIDE = {"os", "time", "socket", "select", "signal", "ffi", "subprocess", "random", "threading"}
 ABSENT = {"typing", "dataclasses", "enum", "abc", "logging", "datetime", "pathlib", "functools"}

@@ -130,8 +130,8 @@ class Seeder:
         transfers.use()
         daemon = netd.Netd(conf, Log(note), fs, trust, platform.Clock(), keep_all=True)
         store = daemon.store
-        held = store.get(self.swd.rid)
-        if held is None or not all(store.whole(line) for line in held.manifest.payloads):
+        held = store.catalogue.get(self.swd.rid)
+        if held is None or not all(store.ready(None, line) for line in held.manifest.payloads):
             raise Refused("the node's own code doesn't take it; see the line above")
         daemon.node.fetch.offer = lambda *_: None  # it gives, and takes nothing
         daemon.node.clock.echo_of = lambda row, now: None  # so no node counts this host's clock
@@ -139,13 +139,13 @@ class Seeder:
 
     def _spy(self, node):
         """Hears what the node hears."""
-        receive = node.receive
+        receive = node.hearing.receive
 
-        def received(peer, port, buf, n, now):
+        def received(peer, buf, n, now):
             self.mesh.receive(peer, buf, n, now)
-            return receive(peer, port, buf, n, now)
+            return receive(peer, buf, n, now)
 
-        node.receive = received
+        node.hearing.receive = received
 
     def now(self):
         return self._netd.counter.counter_us()
@@ -192,7 +192,7 @@ class Seeder:
         """How far it is, of a neighbour that has not said so of late and lacks a part."""
         row = self.mesh.to_ask(now, ASK_AGAIN_US)
         if row is not None and not row.has(self.swd.rid, self.pids):
-            writer = self._netd.node.writer
+            writer = self._netd.node.speech.writer
             writer.query()
             self._netd.link.send(row.peer, datagram.PORT, memoryview(writer.buf)[: writer.n])
 

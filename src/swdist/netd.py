@@ -11,26 +11,25 @@ from swdist.crypto import ucryptolib
 from swdist.formats import ipc
 from swdist.formats.datagram import PORT
 from swdist.machines.clock import Clock
+from swdist.machines.fetch import DOWNLOADS
 from swdist.machines.tftpget import RUNNING, Get
-from swdist.machines.tftpserve import Serve
+from swdist.machines.tftpserve import UPLOADS, Serve
 from swdist.shell import libc, link, native, platform, ports, unixsock
+from swdist.storage.payloads import MAX_RUN_BYTES
 from swdist.storage.room import Room
 from swdist.storage.store import Store
 from swdist.trust import choose, verify
 from swdist.wiring import config
 from swdist.wiring.node import Node
+from swdist.wiring.status import of_node
 
 try:
     from swdist.commands import rollcall
 except ImportError:  # package swdist-utils is not there
     rollcall = None
 
-DOWNLOADS = 2
-UPLOADS = 6
-MAX_CHUNK_BYTES = 65536
 STATUS_US = 1000000  # at most so often
 REFRESH_US = 5000000
-SAVE_TIME_US = 3600000000
 NTPD_S = 900  # it speaks each 11 minutes
 NTPD_US = 100000  # allowed for the way to its server, of which it says nothing
 NTPD_STRATUM = 10  # a server that follows the mesh has one above
@@ -96,8 +95,8 @@ class Netd:
         clock = Clock(self._saved_time_us(), conf.boot_horizon_s * 1000000, 4000000)
         self.gets = [ports.Port(self.poller) for _ in range(DOWNLOADS)]
         self.puts = [ports.Port(self.poller, i) for i in range(UPLOADS)]
-        gets = [Get(p.send, platform.rand, MAX_CHUNK_BYTES) for p in self.gets]
-        self.serve = Serve(self._put, self.store.open, platform.rand, UPLOADS)
+        gets = [Get(p.send, MAX_RUN_BYTES) for p in self.gets]
+        self.serve = Serve(self._put, self.store.open, UPLOADS)
         for p, get in zip(self.gets, gets):
             p.hearer = get
         for p in self.puts:
@@ -112,8 +111,8 @@ class Netd:
             self._broadcast,
             platform.rand,
             log,
+            conf.beacon_ms * 1000,
         )
-        self.node.beacon_us = conf.beacon_ms * 1000
         if rollcall:
             name = rollcall.hostname()
             self.node.rollcall = rollcall.Rollcall(fs, conf.run + "/mesh", name)
@@ -149,20 +148,14 @@ class Netd:
         ucryptolib.meanwhile = self.meanwhile
         node = self.node
         now = self.counter.counter_us()
-        node.clock.start(now, self.counter.wall_us())
-        node.clock.floor(self.store.newest_signed_at_s() * 1000000, now)
-        node.start(now, self.conf.tftp_port)
+        node.start(now, self.counter.wall_us(), self.conf.tftp_port)
         status_at = refresh_at = now
-        save_at = now + SAVE_TIME_US
         news = True
         self.log.info("up on %s; %s" % (", ".join(self.conf.interfaces), ucryptolib.backend()))
         while True:
             now = self.counter.counter_us()
-            if node.tick(now):
-                self._tell_switch(now)
-                news = True
-            self.serve.tick(now)
-            self._close_idle()
+            changed, wake = node.turn(self.serve, self, now)
+            news = news or changed
             if on_tick is not None and on_tick(now):
                 break
             if now >= status_at:
@@ -175,17 +168,12 @@ class Netd:
                 self._refresh()
                 if self.conf.reference == "auto":
                     self._refer()
-            if now >= save_at:
-                save_at = now + SAVE_TIME_US
-                self.save_time(now)
-            wake = min(node.next_at, refresh_at, save_at)
+            wake = min(wake, refresh_at)
             for part in (self.sntp, self.own):
                 if part is not None:
                     wake = min(wake, part.tick(now))
             if news or on_tick is not None:
                 wake = min(wake, status_at)
-            if self.serve.next_at is not None:
-                wake = min(wake, self.serve.next_at)
             ready = self.poller.one_turn(self.counter.counter_us, wake)
             if stop is not None and stop in ready:
                 break
@@ -213,7 +201,7 @@ class Netd:
             elif s in self.server.sockets:
                 self.serve.request(peer, port, data, n, now)
             else:
-                self.node.receive(peer, port, data, n, now)
+                self.node.hearing.receive(peer, data, n, now)
 
     def meanwhile(self):
         """Hears and answers while a check in plain Python goes on, which may take two seconds. What
@@ -223,7 +211,7 @@ class Netd:
             if s is not self.ipc and not isinstance(s, int):
                 self._take(s)
 
-    def _close_idle(self):
+    def close_idle(self):
         for i in range(DOWNLOADS):
             if self.node.fetch.slots[i].get.state != RUNNING:
                 self.gets[i].close()
@@ -260,10 +248,10 @@ class Netd:
                 if ears.why is not None:
                     self.log.warn(ears.why)
 
-    def _tell_switch(self, now):
+    def tell_switch(self, now):
         clock = self.node.clock
         path = self.conf.run + ".sock"
-        fresh = self.node.neighbours.fresh(now, 6 * self.node.period_us(now))
+        fresh = self.node.speech.fresh(now)
         offset = clock.offset_at(now)
         self.ipc.send_to(path, ipc.pack_time(now, offset, clock.error_us, clock.synced, fresh))
         self.ipc.send_to(path, ipc.pack_store())
@@ -275,7 +263,7 @@ class Netd:
             self.own.hear(message)
 
     def save_time(self, now):
-        """A soft start value for the next boot, or the next process; hourly, to spare the flash."""
+        """A soft start value for the next boot, or the next process."""
         if self.node.clock.synced:
             try:
                 us = self.node.clock.mesh_us(now)
@@ -286,7 +274,7 @@ class Netd:
                 self.log.warn("time not saved: %s" % e)
 
     def _write_status(self, now):
-        status = self.node.status(now)
+        status = of_node(self.node, now)
         status["swdist"] = VERSION
         status["no_reference"] = self.no_reference
         for name in ("tx_datagrams", "tx_bytes", "rx_datagrams", "rx_bytes"):

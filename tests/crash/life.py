@@ -147,11 +147,11 @@ class Node:
     def fetch(self, offered):
         """One more part of what the neighbour offers. True if there was one."""
         for swd in offered:
-            if self.store.get(swd.rid) is None:
+            if self.store.catalogue.get(swd.rid) is None:
                 why = self.store.add(swd.manifest, swd.signatures)[1]
                 if why is None or "later" not in why:
                     return True
-        for pid in self.store.wanted():
+        for pid in self.store.needs.wanted():
             packed = self.released.authority.payloads[pid]
             h = self.store.held(pid)
             if h is None:

@@ -83,6 +83,6 @@ def test_flash_that_fails_at_any_step_is_survived(world, name, reads_fail, secon
 def test_release_that_is_larger_than_the_quota_is_never_fetched_and_said_once(world):
     node = life.Node(world, life.installed(), life.DAY_S, quota=4096)
     node.run(life.STABLE_S + 50, [world.stable])
-    assert node.store.get(world.stable.rid) is not None and not node.store.payloads.held
+    assert node.store.catalogue.get(world.stable.rid) is not None and not node.store.payloads.held
     lines = [line for line in node.log.lines if "quota" in line]
     assert len(lines) == 1 and " KB, quota_kb has 4" in lines[0], lines

@@ -20,7 +20,8 @@ class Store:
             self.releases.append(r)
             h = self.held[bytes([100 + i] * 32)] = Held(bytes(0), "", False)
             h.total, h.held = 64, i + 1
-        self.catalogue = self.payloads = self
+        self.failed = ()
+        self.catalogue = self.payloads = self.room = self
 
     def shown(self):
         return self.releases
@@ -39,7 +40,6 @@ class Bench:
         self.writer = datagram.Writer(NETWORK, 7, lambda n: n - 1)
         self.announce = announce.Announce(self.rand)
         self.store = Store(count)
-        self.failed = ()
         self.wants = {}
         self.announce.start(self.now)
 
@@ -52,7 +52,7 @@ class Bench:
         self.sent.append((self.now, bytes(buf[:n])))
 
     def say(self):
-        return announce.say(self.send, self.writer, self.store, 27183, self.failed, self.wants)
+        return announce.say(self.send, self.writer, self.store, 27183, self.wants)
 
     def run(self, seconds, heard=0):
         """heard: consistent announcements that neighbours make in each interval."""
@@ -196,7 +196,7 @@ def test_kind_of_a_release_and_its_failure_are_told():
     b = Bench(3)
     b.store.releases[0].manifest.experimental = True
     b.store.releases[1].manifest.withdrawn = True
-    b.failed = [bytes([2] * 32)]
+    b.store.failed = [bytes([2] * 32)]
     b.run(1)
     releases, _ = told(b)
     assert [releases[bytes([i] * 32)] for i in range(3)] == [2, 4, 8]

@@ -3,9 +3,9 @@
 from logs import Log
 
 from swdist.crypto.ucryptolib import sha256
-from swdist.machines import fetch, suspicion
+from swdist.machines import agenda, download, fetch, outcomes, suspicion
 from swdist.machines.neighbours import Neighbours
-from swdist.machines.tftpget import DONE, FAILED, IDLE, RUNNING
+from swdist.machines.tftpget import BUSY, DONE, FAILED, IDLE, REFUSED, RUNNING
 
 S = 1000000
 
@@ -31,7 +31,7 @@ class Get:
         self.next_at = now + 10 * S
 
     def give_up(self):
-        self.state, self.reason = FAILED, "stalled"
+        self.fail("stalled", FAILED)
 
     def bring(self, data):
         """All that has come so far."""
@@ -43,8 +43,8 @@ class Get:
         self.took_us = took_us
         self.state = DONE
 
-    def fail(self, reason):
-        self.state, self.reason = FAILED, reason
+    def fail(self, reason, state):
+        self.state, self.reason = state, reason
 
     def pieces(self):
         """(first, last) of the run that is asked for."""
@@ -99,11 +99,11 @@ class Store:
 
     def __init__(self):
         self.checks = 0
-        self.why = "signatures: 0 of the 1 needed"
-        self.worth = ""
+        self.why = False, "signatures: 0 of the 1 needed"
+        self.worth = None
         self.payload = None  # a Held
         self.index = None  # or the id of one whose index is to be fetched
-        self.payloads = self
+        self.payloads = self.needs = self.catalogue = self
         self.reused = 0  # steps
 
     def get(self, rid):
@@ -137,7 +137,7 @@ class Store:
 
     def put_index(self, pid, data):
         if data != b"index":
-            return "index: digest is not the payload's id"
+            return False, "index: digest is not the payload's id"
         self.index = None
         return None
 
@@ -146,7 +146,7 @@ class Store:
         while h.held < h.total and len(view) - taken >= len(piece(h.held)):
             want = piece(h.held)
             if bytes(view[taken : taken + len(want)]) != want:
-                return taken, "piece %d: digest is not the index's" % h.held
+                return taken, (False, "piece %d: digest is not the index's" % h.held)
             taken += len(want)
             h.held += 1
         return taken, None
@@ -182,7 +182,7 @@ def lie(w, i, count):
     """Neighbour i offers a release whose signature is wrong; True if it costs a check."""
     manifest = b"manifest %d" % count
     before = w.store.checks
-    w.f.offer(i, sha256(manifest), 8)
+    w.f.offer(i, sha256(manifest), False)
     w.tick()
     for get in w.gets:
         if get.state == RUNNING and get.name.endswith(b"/manifest"):
@@ -196,7 +196,7 @@ def lie(w, i, count):
 
 
 def test_signatures_that_bring_nothing_cost_a_bounded_share_of_time_whoever_sends_them():
-    for why in ("signatures: 0 of the 1 needed", "store: flash is full"):
+    for why in ((False, "signatures: 0 of the 1 needed"), (True, "flash is full")):
         w = World(0)
         w.store.why = why
         checked = crowd(w)
@@ -206,10 +206,10 @@ def test_signatures_that_bring_nothing_cost_a_bounded_share_of_time_whoever_send
 
 def test_manifest_that_is_not_wanted_costs_no_signature():
     w = World(0)
-    w.store.worth = "store: a later revision of it is held"
-    assert crowd(w) == 0 and w.f.refusals == 0
+    w.store.worth = True, "a later revision of it is held"
+    assert crowd(w) == 0 and w.f.outcomes.refusals == 0
     assert lie(w, 0, 1) is False  # nor the time for other signatures
-    w.store.worth = ""
+    w.store.worth = None
     w.tick(60)
     assert lie(w, 0, 2) is True
 
@@ -229,14 +229,14 @@ def crowd(w):
 def test_same_bad_signature_costs_one_check_whoever_offers_it():
     w = World(10)
     assert [lie(w, i, 1) for i in range(10)] == [True] + [False] * 9
-    assert w.store.checks == 1 and w.f.refusals == 10
+    assert w.store.checks == 1 and w.f.outcomes.refusals == 10
 
 
 def test_old_neighbour_comes_before_a_crowd_of_new_ones():
     w = World(16)
     w.table.rows[9].since -= 1
     for i in range(16):
-        w.f.offer(i, sha256(b"%d" % i), 8)
+        w.f.offer(i, sha256(b"%d" % i), False)
     w.tick()
     assert w.gets[0].peer == w.table.rows[9].peer
 
@@ -246,7 +246,7 @@ def test_neighbour_with_faults_comes_last():
     w.table.rows[0].since -= 1
     w.table.rows[0].faults = 1
     for i in range(2):
-        w.f.offer(i, sha256(b"%d" % i), 8)
+        w.f.offer(i, sha256(b"%d" % i), False)
     w.tick()
     assert w.gets[0].peer == w.table.rows[1].peer
 
@@ -257,7 +257,7 @@ def fetching(neighbours=1, held=1, has=101, slots=2):
     w.store.payload = Held(held)
     w.f.slots = w.f.slots[:slots]
     for i in range(neighbours):
-        w.f.has(i, PID, has, held, 16)
+        w.f.has(i, PID, has, held)
     w.tick()
     return w
 
@@ -278,13 +278,13 @@ def test_index_is_fetched_before_the_pieces_and_only_once():
     w = World(2)
     w.store.index = b"i" * 32
     for i in range(2):
-        w.f.has(i, b"i" * 32, 0, -1, 16)  # of whom it is all that they have yet
+        w.f.has(i, b"i" * 32, 0, -1)  # of whom it is all that they have yet
     w.tick()
     assert w.gets[0].name.endswith(b"/index") and w.gets[1].state == IDLE
     liar = w.gets[0].peer
     w.gets[0].give(b"indeX")
     w.tick()
-    assert w.f.refusals == 1 and w.gets[0].peer != liar
+    assert w.f.outcomes.refusals == 1 and w.gets[0].peer != liar
     w.gets[0].give(b"index")
     w.tick()
     assert w.store.index is None
@@ -295,7 +295,7 @@ def test_pieces_are_kept_while_the_rest_of_a_run_is_on_its_way():
     get, data = w.gets[0], w.gets[0].run()
     get.bring(data[: CHUNK + 5])
     w.tick()
-    assert w.store.payload.held == 1 and get.mark == fetch.KEEP_BYTES  # not for so little
+    assert w.store.payload.held == 1 and get.mark == download.KEEP_BYTES  # not for so little
     get.bring(data[: 2 * CHUNK + 5])
     w.tick()
     assert w.store.payload.held == 3 and get.state == RUNNING
@@ -305,12 +305,12 @@ def test_pieces_are_kept_while_the_rest_of_a_run_is_on_its_way():
 
 
 def test_run_that_breaks_off_keeps_what_held():
-    for reason in ("timeout", "refused, error 0 x", "busy"):
+    for code in (FAILED, REFUSED, BUSY):
         w = fetching(slots=1)
         w.gets[0].bring(w.gets[0].run()[: CHUNK + 100])
-        w.gets[0].fail(reason)
+        w.gets[0].fail("whatever it is called", code)
         w.tick()
-        assert w.store.payload.held == 2 and w.f.refusals == 0, reason
+        assert w.store.payload.held == 2 and w.f.outcomes.refusals == 0, code
 
 
 def test_changed_piece_is_blamed_at_once_and_those_before_it_are_kept():
@@ -319,10 +319,10 @@ def test_changed_piece_is_blamed_at_once_and_those_before_it_are_kept():
     data[2 * CHUNK + 9] ^= 1
     w.gets[0].bring(data[: 3 * CHUNK])
     w.tick()
-    assert w.store.payload.held == 3 and w.f.refusals == 1
+    assert w.store.payload.held == 3 and w.f.outcomes.refusals == 1
     row = w.table.rows[0]
-    assert row.faults == 1 and row.wait_until == w.now + fetch.LIE_S * S
-    w.f.has(0, PID, 101, 3, 16)
+    assert row.faults == 1 and row.wait_until == w.now + outcomes.LIE_S * S
+    w.f.has(0, PID, 101, 3)
     assert PID not in row.pieces  # nothing is taken from it any more
 
 
@@ -331,18 +331,18 @@ def test_run_that_ends_within_a_piece_is_blamed():
         w = fetching(slots=1)
         w.gets[0].give(w.gets[0].run()[:n])
         w.tick()
-        assert w.store.payload.held == 1 + n // CHUNK and w.f.refusals == 1, n
+        assert w.store.payload.held == 1 + n // CHUNK and w.f.outcomes.refusals == 1, n
     w = fetching(slots=1)
     w.gets[0].give(b"")
     w.tick()
-    assert w.f.refusals == 1
+    assert w.f.outcomes.refusals == 1
 
 
 def test_server_that_sends_fewer_pieces_is_not_blamed_and_asked_for_the_rest():
     w = fetching(slots=1)
     w.gets[0].give(w.gets[0].run()[: 2 * CHUNK])
     w.tick()
-    assert w.store.payload.held == 3 and w.f.refusals == 0 and w.table.rows[0].faults == 0
+    assert w.store.payload.held == 3 and w.f.outcomes.refusals == 0 and w.table.rows[0].faults == 0
     assert w.gets[0].state == RUNNING and w.gets[0].pieces() == (3, 5)
 
 
@@ -354,26 +354,26 @@ def test_pieces_that_somebody_else_was_faster_with_are_passed_over():
     w.tick()
     w.gets[0].give(data)
     w.tick()
-    assert w.store.payload.held == 4 and w.f.refusals == 0
+    assert w.store.payload.held == 4 and w.f.outcomes.refusals == 0
 
 
 def test_pieces_behind_those_that_are_here_are_fetched_while_these_are_taken():
     w = World(1)
     w.store.payload = h = Held()
     h.twins.there = list(range(1, 40)) + list(range(43, 60))
-    w.f.has(0, PID, 101, 1, 16)
+    w.f.has(0, PID, 101, 1)
     w.tick()
     assert [get.pieces() for get in w.gets] == [(40, 42), (60, 62)]
     for get in w.gets:
         get.give(get.run())
         w.tick()
-    assert h.held == 1 and [s.what for s in w.f.slots] == [fetch.RUN] * 2  # kept until then
+    assert h.held == 1 and [s.what for s in w.f.slots] == [download.RUN] * 2  # kept until then
     h.held = 40
     w.tick()
     assert h.held == 43 and w.gets[0].pieces() == (63, 65)
     h.held = 60
     w.tick()
-    assert h.held == 63 and w.f.refusals == 0
+    assert h.held == 63 and w.f.outcomes.refusals == 0
 
 
 def test_what_has_come_is_told_before_more_is_written():
@@ -392,7 +392,7 @@ def test_later_run_waits_for_the_earlier_one():
     assert w.store.payload.held == 1 and second.state == DONE
     first.give(first.run())
     w.tick()
-    assert w.store.payload.held == 7 and w.f.refusals == 0
+    assert w.store.payload.held == 7 and w.f.outcomes.refusals == 0
 
 
 def test_runs_that_all_wait_for_a_piece_that_is_gone_again_end():
@@ -401,7 +401,7 @@ def test_runs_that_all_wait_for_a_piece_that_is_gone_again_end():
         get.give(get.run())
     w.store.payload.held = 3  # flash has forgotten one
     w.tick()
-    assert w.f.refusals == 0 and w.gets[0].pieces()[0] == 3
+    assert w.f.outcomes.refusals == 0 and w.gets[0].pieces()[0] == 3
 
 
 def test_two_downloads_are_spread_over_neighbours_and_the_faster_one_gets_more():
@@ -429,15 +429,15 @@ def test_two_downloads_are_spread_over_neighbours_and_the_faster_one_gets_more()
 def test_crowd_that_offers_what_nobody_has_leaves_one_download_to_others():
     w = World(16)
     w.store.payload = Held()
-    w.f.has(15, PID, 50, 1, 16)
+    w.f.has(15, PID, 50, 1)
     for i in range(15):
         w.table.rows[i].once = False
-        w.f.offer(i, bytes([i + 1] * 32), 8)
+        w.f.offer(i, bytes([i + 1] * 32), False)
     w.tick()
-    assert sorted([s.what for s in w.f.slots]) == [fetch.MANIFEST, fetch.RUN]
+    assert sorted([s.what for s in w.f.slots]) == [download.MANIFEST, download.RUN]
     for _ in range(5):  # the manifest never comes
         for s in w.f.slots:
-            if s.what == fetch.RUN:
+            if s.what == download.RUN:
                 s.get.give(s.get.run())
         w.tick()
     assert w.store.payload.held == 16
@@ -457,7 +457,7 @@ def test_full_table_lets_newcomers_in_now_and_then_but_keeps_who_gave():
         i = w.table.place(b"%d" % (n // 2), w.now, w.rand)  # each is heard twice
         if i >= 0:
             taken.append(i)
-            w.meet(i)
+            w.table.rows[i].take(b"%020d" % n, n, w.now)
     assert taken[0] == 7 and 3 not in taken and 4 not in taken
     assert 1000 // 32 <= len(taken) <= 1000 // 16 + 2
 
@@ -495,23 +495,32 @@ def test_table_after_a_start_is_not_theirs_who_make_up_names():
 
 def test_who_has_given_something_is_not_left_for_strangers():
     w = fetching(16, has=100)
-    sources = w.f._sources
+    sources = w.f.sources
     good = w.table.rows[3]
     good.praise(0, 0, 27183)
     busy = w.f.slots[0]  # what it gives already
-    busy.what, busy.row, busy.get.state = fetch.RUN, 3, RUNNING
-    assert sources.best(PID, 1, w.now) == 3  # the others were heard once
+    busy.what, busy.row, busy.get.state = download.RUN, good, RUNNING
+    asked_for = download.Download(None)
+    asked_for.what = download.RUN
+
+    def ask():
+        row = asked_for.row = sources.best(PID, 1, w.now)
+        if row is not None:
+            sources.asked(asked_for, w.now)
+        return row
+
+    assert ask() is good  # the others were heard once
     for row in w.table.rows:
         row.once = False
     asked = []
     for _ in range(50):
-        asked.append(sources.best(PID, 1, w.now))
+        asked.append(ask())
         w.now += S // 10
-    assert len(asked) - asked.count(3) == 1, asked  # in five seconds
+    assert len(asked) - asked.count(good) == 1, asked  # in five seconds
     good.wait_until = w.now + S // 10
-    assert [sources.best(PID, 1, w.now) for _ in range(9)][1:] == [-1] * 8
+    assert [ask() for _ in range(9)][1:] == [None] * 8
     good.wait_until = w.now + 60 * S
-    assert sources.best(PID, 1, w.now) not in (-1, 3)
+    assert ask() not in (None, good)
 
 
 def test_strangers_releases_wait_for_what_is_wanted():
@@ -524,13 +533,13 @@ def test_strangers_releases_wait_for_what_is_wanted():
     for _ in range(160):
         good.wait_until = w.now + (w.now // S % 2) * S // 20  # it is busy now and then
         for i in range(1, 9):
-            w.f.offer(i, bytes([i]) * 32, 8)
+            w.f.offer(i, bytes([i]) * 32, False)
         for get in w.gets:
             if get.state == RUNNING and get.name.endswith(b"/manifest"):
                 asked += 1
-                get.fail("stalled")
+                get.fail("stalled", FAILED)
             elif get.state == RUNNING:
-                get.fail("stopped" if get.peer == good.peer else "stalled")
+                get.fail("stopped" if get.peer == good.peer else "stalled", FAILED)
         w.tick()
         w.now += S // 10
     assert asked in (3, 4), asked
@@ -540,13 +549,13 @@ def test_false_offers_in_a_neighbours_name_leave_no_time_to_strangers():
     w = World(2)
     for row in w.table.rows:
         row.once = False
-    w.f.offer(1, bytes(32), 8)
+    w.f.offer(1, bytes(32), False)
     for n in range(1, 9):
-        w.f.offer(0, bytes([n]) * 32, 8)
+        w.f.offer(0, bytes([n]) * 32, False)
     for _ in range(8):
         w.tick()
         assert w.gets[0].peer == w.table.rows[0].peer
-        w.gets[0].fail("refused, error 1 not here")
+        w.gets[0].fail("not here", REFUSED)
     w.tick()
     assert w.gets[0].peer == w.table.rows[1].peer
 
@@ -569,7 +578,7 @@ def test_two_ports_that_are_said_of_one_neighbour_are_not_tried_before_the_usual
 
 def test_who_gave_the_last_pieces_is_asked_for_the_next_ones_unannounced():
     w = fetching(2, has=0)
-    w.f.has(1, PID, 2, 1, 16)
+    w.f.has(1, PID, 2, 1)
     w.tick()
     w.gets[0].give(piece(1))
     w.tick()
@@ -583,11 +592,11 @@ def test_who_gave_the_last_pieces_is_asked_for_the_next_ones_unannounced():
         if get.state == RUNNING:
             asked.append(w.now)
             assert get.peer == bytes([2] * 20) and get.pieces()[0] == 2
-            get.fail("refused, error 1 not here")
+            get.fail("not here", REFUSED)
             w.f.tick(w.now)
             assert w.table.rows[1].faults == 0
     gaps = [b - a for a, b in zip(asked, asked[1:])]
-    assert gaps == [fetch.PROBE_US << n for n in range(1, 5)]  # then a query asks all
+    assert gaps == [agenda.PROBE_US << n for n in range(1, 5)]  # then a query asks all
 
 
 def test_lie_in_what_was_asked_for_unannounced_is_blamed_too():
@@ -600,15 +609,15 @@ def test_lie_in_what_was_asked_for_unannounced_is_blamed_too():
     assert w.gets[0].state == RUNNING and w.f.slots[0].probe
     w.gets[0].give(b"x" * CHUNK)
     w.tick()
-    assert w.f.refusals == 1 and w.table.rows[0].faults == 1
+    assert w.f.outcomes.refusals == 1 and w.table.rows[0].faults == 1
 
 
 def test_download_that_waits_for_pieces_that_nobody_has_any_more_holds_up_nothing_else():
     w = fetching(1)
-    w.gets[0].fail("refused, error 1 not here")
+    w.gets[0].fail("not here", REFUSED)
     w.gets[1].give(w.gets[1].run())
     w.table.rows[0].pieces.clear()
-    w.f.offer(0, sha256(b"manifest"), 8)
+    w.f.offer(0, sha256(b"manifest"), False)
     w.tick(20)
     w.tick(20)
     assert [get for get in w.gets if get.state == RUNNING and get.name.endswith(b"/manifest")]
@@ -618,7 +627,7 @@ def stalling(neighbours):
     """A world in which a run has brought nothing for a second. Who was asked."""
     w = fetching(neighbours, slots=1)
     asked = w.gets[0].peer
-    w.now += fetch.PATIENCE_US
+    w.now += download.PATIENCE_US
     return w, asked
 
 
@@ -635,13 +644,13 @@ def test_who_stalls_is_waited_for_where_nobody_else_has_it():
     w, asked = stalling(1)
     w.tick()
     assert w.gets[0].state == RUNNING and w.gets[0].peer == asked
-    assert w.now < w.f.next_at() <= w.now + fetch.PATIENCE_US
+    assert w.now < w.f.next_at() <= w.now + download.PATIENCE_US
     w.meet(1)
-    w.f.has(1, PID, 1, 1, 16)  # it has no chunk yet
+    w.f.has(1, PID, 1, 1)  # it has no chunk yet
     w.now = w.f.slots[0].check_at
     w.tick()
     assert w.gets[0].peer == asked
-    w.f.has(1, PID, 2, 1, 16)
+    w.f.has(1, PID, 2, 1)
     w.now = w.f.slots[0].check_at
     w.tick()
     assert w.gets[0].peer != asked
@@ -651,7 +660,7 @@ def test_what_goes_on_slowly_is_not_left():
     w, asked = stalling(2)
     w.gets[0].bring(w.gets[0].run()[:8200])
     for _ in range(20):
-        w.gets[0].progress_at = w.now - fetch.PATIENCE_US // 4
+        w.gets[0].progress_at = w.now - download.PATIENCE_US // 4
         w.tick()
         assert w.gets[0].peer == asked
         assert w.now < w.f.slots[0].check_at
@@ -665,13 +674,13 @@ def test_what_goes_on_slowly_is_not_left():
 def test_wanted_payload_takes_the_place_of_one_that_nobody_wants():
     w = World(1)
     for i in range(16):
-        w.f.has(0, bytes([9, i] * 16), 5, 0, 16)
-    w.f.has(0, b"unwanted" * 4, 5, 0, 16)
+        w.f.has(0, bytes([9, i] * 16), 5, 0)
+    w.f.has(0, b"unwanted" * 4, 5, 0)
     assert b"unwanted" * 4 not in w.table.rows[0].pieces
     w.store.payload = Held()
-    w.f.has(0, PID, 5, 1, 16)
+    w.f.has(0, PID, 5, 1)
     assert len(w.table.rows[0].pieces) == 16 and w.table.rows[0].pieces[PID] == 5
-    assert w.f.offered(PID) and not w.f.offered(b"unwanted" * 4)
+    assert w.f.sources.offered(PID) and not w.f.sources.offered(b"unwanted" * 4)
 
 
 def test_what_is_said_in_a_neighbours_name_costs_a_few_tries_and_not_the_neighbour():
@@ -679,7 +688,7 @@ def test_what_is_said_in_a_neighbours_name_costs_a_few_tries_and_not_the_neighbo
     w = World(1)
     row = w.table.rows[0]
     for i in range(8):
-        w.f.offer(0, bytes([i + 1]) * 32, 8)
+        w.f.offer(0, bytes([i + 1]) * 32, False)
     tries = 0
     began = w.now
     while row.offers:
@@ -687,7 +696,7 @@ def test_what_is_said_in_a_neighbours_name_costs_a_few_tries_and_not_the_neighbo
         for get in w.gets:
             if get.state == RUNNING:
                 tries += 1
-                get.fail("refused, error 1 not here")
+                get.fail("not here", REFUSED)
         w.now += 100000
         assert row.faults == 0 and w.now - began < 4 * S
     assert tries == 8
@@ -713,9 +722,9 @@ def test_a_manifest_that_trickles_in_does_not_keep_others_waiting():
     """Twelve releases that a trickling server invents, and one that an honest neighbour has."""
     w = World(2)
     for i in range(8):
-        w.f.offer(0, bytes([i + 1]) * 32, 8)
+        w.f.offer(0, bytes([i + 1]) * 32, False)
     w.tick()
-    w.f.offer(1, b"h" * 32, 8)
+    w.f.offer(1, b"h" * 32, False)
     began = w.now
     while True:
         asked = [g for g in w.gets if g.state == RUNNING]
@@ -726,3 +735,121 @@ def test_a_manifest_that_trickles_in_does_not_keep_others_waiting():
         w.now += 250000
         w.tick()
         assert w.now - began <= 4 * S
+
+
+def test_lie_in_what_is_still_coming_frees_the_download_for_another_at_once():
+    w = fetching(2, slots=1)
+    liar = w.gets[0].peer
+    w.gets[0].bring(b"x" * 2 * CHUNK)
+    w.tick()
+    assert w.f.outcomes.refusals == 1
+    assert w.gets[0].state == RUNNING and w.gets[0].peer != liar
+
+
+def newcomer(w, i):
+    """Row i is given to another, of whom nothing is known."""
+    w.table.rows[i].take(b"newcomer" * 2 + b"----", 99, w.now)
+    w.table.rows[i].tftp_port = 7
+    return w.table.rows[i]
+
+
+def test_who_has_got_the_row_of_another_is_not_blamed_for_it():
+    for end in ("stall", "lie", "fail"):
+        w = fetching(2, slots=1)
+        get = w.gets[0]
+        row = newcomer(w, w.table.find(get.peer))
+        if end == "stall":
+            w.now += download.PATIENCE_US
+        elif end == "lie":
+            get.give(b"x" * 3 * CHUNK)
+        else:
+            get.fail("not here", REFUSED)
+        w.tick()
+        assert row.faults == 0 and row.wait_until <= w.now and w.f.outcomes.refusals == 0, end
+        assert get.state == RUNNING and get.peer != row.peer
+
+
+def test_signatures_are_asked_for_from_who_gave_the_manifest_alone():
+    w = World(1)
+    w.f.offer(0, sha256(b"manifest"), False)
+    w.tick()
+    w.gets[0].give(b"manifest")
+    newcomer(w, 0)
+    w.tick()
+    assert [get.state for get in w.gets] == [IDLE] * 2
+
+
+def test_run_that_others_were_faster_with_than_its_server_is_no_lie():
+    w = fetching(slots=1)  # for pieces 1 to 3
+    w.gets[0].give(piece(1))  # it has lost the others
+    w.store.payload.held = 3
+    w.tick()
+    assert w.f.outcomes.refusals == 0 and w.table.rows[0].faults == 0
+
+
+def test_words_of_a_reason_decide_nothing():
+    for words in ("refused, error 1 not here", "busy", "store: flash is full"):
+        w = fetching(slots=1)
+        w.gets[0].fail(words, FAILED)
+        w.tick()
+        row = w.table.rows[0]
+        assert row.faults == 1 and PID in row.pieces, words
+    for code in (BUSY, REFUSED):
+        w = fetching(slots=1)
+        w.gets[0].fail("stalled", code)
+        w.tick()
+        row = w.table.rows[0]
+        assert row.faults == 0 and (PID in row.pieces) == (code == BUSY)
+
+
+def test_what_neighbours_say_during_a_check_of_signatures_is_kept():
+    """A check in plain Python takes seconds, and datagrams are heard meanwhile."""
+    w = World(3)
+    w.store.payload = Held()
+    add = w.store.add
+
+    def slow(manifest, signatures):
+        w.f.offer(1, b"r" * 32, False)
+        w.f.has(2, PID, 50, 1)
+        newcomer(w, 0)
+        return add(manifest, signatures)
+
+    w.store.add = slow
+    assert lie(w, 0, 1)
+    assert w.f.outcomes.refusals == 0 and w.table.rows[0].faults == 0  # the liar is gone
+    assert w.table.rows[1].offers == [b"r" * 32]
+    assert [get.pieces() for get in w.gets] == [(1, 3), (4, 6)]
+    assert [get.peer for get in w.gets] == [w.table.rows[2].peer] * 2
+
+
+def test_turn_of_who_has_given_nothing_is_spent_when_it_is_asked_and_not_before():
+    w = World(1)
+    w.store.payload = Held()  # is wanted, and nobody has it
+    w.f.offer(0, b"r" * 32, False)
+    found = [w.f.sources.unknown(w.now) for _ in range(3)]
+    assert found == [(b"r" * 32, w.table.rows[0])] * 3
+    w.tick()
+    w.gets[0].fail("busy", BUSY)
+    w.tick(1)
+    assert w.f.sources.unknown(w.now) is None
+    w.now += 4 * S
+    assert w.f.sources.unknown(w.now) is not None
+
+
+def test_two_downloads_that_stall_together_are_one_fault():
+    w = fetching(1)
+    for get in w.gets:
+        get.fail("stalled", FAILED)
+    w.tick()
+    assert w.table.rows[0].faults == 1
+
+
+def test_who_has_got_the_row_of_the_last_giver_is_not_asked_unannounced():
+    w = fetching(1, has=2)
+    w.gets[0].give(piece(1))
+    w.tick()
+    w.tick()
+    assert w.f.next_at() is not None
+    newcomer(w, 0)
+    w.tick(1)
+    assert [get.state for get in w.gets] == [IDLE] * 2 and w.f.next_at() is None

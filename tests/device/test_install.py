@@ -94,7 +94,7 @@ def take(store, text):
 def test_payload_of_an_image_is_in_ram_and_served_from_there():
     with Net() as w:
         take(w.store, image())
-        assert w.store.wanted() == [PAYLOAD.pid]
+        assert w.store.needs.wanted() == [PAYLOAD.pid]
         fill(w.store, PAYLOAD)
         assert w.in_ram(PAYLOAD) == len(PAYLOAD.data)
         assert FS.listdir(w.conf.store + "/payloads") == []
@@ -105,7 +105,7 @@ def test_payload_of_an_image_is_in_ram_and_served_from_there():
         assert w.store.held(PAYLOAD.pid).complete()  # it outlives the process,
         FS.rmtree(w.conf.run)
         assert w.again().held(PAYLOAD.pid) is None  # but not the power
-        assert w.store.wanted() == [PAYLOAD.pid]
+        assert w.store.needs.wanted() == [PAYLOAD.pid]
 
 
 def test_image_takes_no_room_on_flash_from_slots():
@@ -128,10 +128,10 @@ def test_only_the_newest_that_this_node_may_run_is_wanted():
         take(w.store, image("1.5.0", payload=lower))
         take(w.store, image("3.0.0", "other", other))
         take(w.store, image("3.0.1", "any", other))
-        assert w.store.wanted() == [newer.pid]
+        assert w.store.needs.wanted() == [newer.pid]
         fill(w.store, newer)
         take(w.store, image("2.1.0", payload=newest))
-        assert w.store.wanted() == [newest.pid]
+        assert w.store.needs.wanted() == [newest.pid]
         w.store.collect([])
         assert w.in_ram(newer) is None and w.store.held(newer.pid) is None
 
@@ -139,12 +139,12 @@ def test_only_the_newest_that_this_node_may_run_is_wanted():
 def test_image_of_another_board_is_held_for_a_neighbour_and_goes_with_its_wish():
     with Net() as w:
         take(w.store, image("3.0.0", "other"))
-        w.store.relay([PAYLOAD.pid])
-        assert w.store.wanted() == [PAYLOAD.pid]
+        w.store.needs.relay([PAYLOAD.pid])
+        assert w.store.needs.wanted() == [PAYLOAD.pid]
         fill(w.store, PAYLOAD)
         w.store.collect([])
         assert w.in_ram(PAYLOAD) == len(PAYLOAD.data)
-        w.store.relay([])
+        w.store.needs.relay([])
         w.store.collect([])
         assert w.in_ram(PAYLOAD) is None
 
@@ -153,22 +153,22 @@ def test_what_is_not_newer_than_the_image_here_is_not_wanted():
     with Net() as w:
         for version in ("0.9.0", "1.0.0"):
             take(w.store, image(version))
-            assert w.store.wanted() == []
+            assert w.store.needs.wanted() == []
         w.conf.factory_version = (3, 0, 0)
         take(w.store, image("2.0.0"))
-        assert w.again().wanted() == []
+        assert w.again().needs.wanted() == []
 
 
 def test_without_the_option_and_beyond_it_nothing_is_fetched():
     with Net() as w:
         take(w.store, image(payload=Made(bytes(65 * KB))))
-        assert w.store.wanted() == []
+        assert w.store.needs.wanted() == []
         assert [line for line in w.log.lines if "images_kb" in line]
         room = Room(choose.Here(Conf.board, ("slot", "image")), (1, 0, 0), 64 * KB, 64 * KB)
         store = Store(FS, w.root + "/other", Trust(), w.log, room)
         store.load()
         take(store, image())
-        assert store.wanted() == []
+        assert store.needs.wanted() == []
 
 
 def test_memory_decides_before_the_fetch_and_during_it():
@@ -176,14 +176,14 @@ def test_memory_decides_before_the_fetch_and_during_it():
     with Net() as w:
         w.fs.kb = install.MARGIN_BYTES // KB + 59
         take(w.store, image(payload=big))
-        assert w.store.wanted() == []
+        assert w.store.needs.wanted() == []
         w.fs.kb += 1
         w.store.collect([])
-        assert w.store.wanted() == [big.pid]
+        assert w.store.needs.wanted() == [big.pid]
         fill(w.store, big, 1 + 8)
         w.fs.kb = install.MARGIN_BYTES // KB + 60 - 32
         w.store.collect([])
-        assert w.store.wanted() == [big.pid]
+        assert w.store.needs.wanted() == [big.pid]
         w.fs.kb = install.MARGIN_BYTES // KB - 1
         assert w.forgot() == 1 and w.in_ram(big) is None
         w.fs.kb += 61
@@ -198,7 +198,7 @@ def test_kernel_that_does_not_say_what_is_available_gets_no_image():
     with Net() as w:
         w.fs.text = "MemTotal: 999999 kB\nMemFree: 999999 kB\nX: %d"
         take(w.store, image())
-        assert w.store.wanted() == []
+        assert w.store.needs.wanted() == []
 
 
 def test_image_that_the_switch_side_has_taken_is_fetched_again():
@@ -209,7 +209,7 @@ def test_image_that_the_switch_side_has_taken_is_fetched_again():
         for rest in ("0", "1", "1-3"):
             content(w.store, PAYLOAD.name(rest))  # who asks just now gets nothing, at worst
         w.store.collect([])
-        assert w.store.wanted() == [PAYLOAD.pid]
+        assert w.store.needs.wanted() == [PAYLOAD.pid]
 
 
 def test_later_revision_of_the_same_image_keeps_the_payload_and_a_withdrawal_removes_it():

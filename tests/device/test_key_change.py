@@ -7,6 +7,7 @@ from logs import Log
 from test_inject import swd
 from wired import FS, Folder, World, trust_of, vectors
 
+from swdist.crypto import ucryptolib
 from swdist.formats import manifest
 from swdist.formats.bits import to_hex
 from swdist.shell import platform
@@ -47,13 +48,58 @@ def test_what_the_new_keys_do_not_vouch_for_is_dropped_and_what_they_sign_is_tak
     with Folder() as path:
         store = loaded(path)
         assert store.add(*A)[1] is None and store.add(*B)[1] is None
-        assert store.add(*C)[1].startswith("signatures:")
-        assert store.add(*SECOND)[1].startswith("store:")
+        assert store.add(*C)[1][1].startswith("signatures:")
+        assert store.add(*SECOND)[1] == (True, "an earlier key set comes first")
         assert store.add(*FIRST)[1] is None
         assert versions(store) == [(0, 0, 1), (1, 1, 0)]
         assert not FS.is_dir(path + "/releases/" + to_hex(manifest.parse(B[0])[0].rid))
-        assert store.add(*C)[1] is None and store.add(*B)[1].startswith("signatures:")
+        assert store.add(*C)[1] is None and store.add(*B)[1][1].startswith("signatures:")
         assert versions(store) == [(0, 0, 1), (1, 1, 0), (1, 3, 0)]
+
+
+def test_what_is_held_is_given_while_new_keys_judge_it():
+    with Folder() as path:
+        trust = founding()
+        store = loaded(path, trust)
+        for what in (A, B):
+            assert store.add(*what)[1] is None
+        names = [b"1/%s/manifest" % to_hex(r.rid).encode() for r in store.releases]
+        check = trust.check
+        given = []
+
+        def asked(*args):
+            given.append([store.open(name) is not None for name in names])
+            return check(*args)
+
+        trust.check = asked
+        assert store.add(*FIRST)[1] is None
+        assert given == [[True, True]] * 2  # for the keys, and for b, which they do not trust
+
+
+def test_datagrams_that_come_during_a_check_are_taken_and_begin_no_other_one():
+    with Folder() as path:
+        w = World(path, 2, signed=KEYS)
+        one, two = w.stations
+        for what in (A, FIRST, C):
+            assert one.store.add(*what)[1] is None
+        came = []
+
+        def meanwhile():
+            assert not came or came[-1] is not None  # one check at a time
+            came.append(None)
+            due, w.queue = w.queue, []
+            for _, source, peer, sport, port, data in due:
+                station = one if peer == one.peer else two
+                station.deliver(source, sport, port, data, w.now)
+            came[-1] = len(due)
+
+        ucryptolib.meanwhile = meanwhile
+        try:
+            w.run(60, lambda: versions(two.store) == versions(one.store))
+        finally:
+            ucryptolib.meanwhile = None
+        assert versions(two.store) == versions(one.store) and sum(came)
+        assert not two.node.fetch.outcomes.refusals
 
 
 def test_a_restart_goes_the_same_way_through_all_keys():
@@ -76,7 +122,7 @@ def test_a_release_is_injected_by_the_keys_that_the_store_has_come_to():
         return inject.put(FS, path, founding(), io.BytesIO(swd(members)), 1 << 20)
 
     with Folder() as path:
-        assert put(path, SECOND)[1] == "store: an earlier key set comes first"
+        assert put(path, SECOND)[1] == "an earlier key set comes first"
         assert loaded(path).add(*FIRST)[1] is None
         assert put(path, B)[1].startswith("signatures:")  # which the founding keys have signed
         release, why = put(path, SECOND)

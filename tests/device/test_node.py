@@ -6,6 +6,7 @@ from wired import BOARD, FS, MANIFEST, PAYLOAD, SIGNATURES, Folder, World, injec
 from swdist.formats import datagram
 from swdist.machines.neighbours import MAX_PAYLOADS
 from swdist.machines.relay import WANT_US
+from swdist.wiring.status import of_node
 
 
 def whole(station, made=PAYLOAD):
@@ -35,6 +36,21 @@ def spread_with(loss):
         inject(world.stations[2])
         world.run(300, lambda: covered(world))
         return covered(world)
+
+
+def test_spoilt_piece_is_found_and_fetched_again_though_the_switch_side_says_nothing():
+    with Folder() as root:
+        world = World(root, 2)
+        world.run(10)
+        inject(world.stations[0])
+        world.run(30, lambda: covered(world))
+        last = world.stations[1]
+        data = bytes(len(PAYLOAD.data))
+        FS.write_atomic(last.store.held(PAYLOAD.pid).path + "/payload", data)
+        world.run(600, lambda: not covered(world))
+        assert [line for line in last.log.lines if "spoilt" in line]
+        world.run(60, lambda: covered(world))
+        assert covered(world)
 
 
 def test_release_spreads_in_spite_of_loss():
@@ -102,10 +118,10 @@ def test_node_of_another_board_between_them_relays_what_it_can_not_run():
         inject(first, TWO)
         world.run(60, lambda: whole(last))
         assert whole(last) and whole(between)
-        assert between.store.relayed == (PAYLOAD.pid,)
+        assert between.store.needs.relayed == (PAYLOAD.pid,)
         assert not [s for s in world.stations if s.store.held(OURS.pid)]
         world.run(400)
-        assert between.store.relayed == ()  # nobody wants it any more
+        assert between.store.needs.relayed == ()  # nobody wants it any more
 
 
 def test_wish_travels_over_many_hops_to_a_source():
@@ -126,7 +142,9 @@ def test_nothing_is_relayed_where_nobody_wants_it():
         world.stations[0].node.news(world.now)
         world.run(60)
         for s in world.stations[1:]:
-            assert whole(s, OURS) and s.store.held(PAYLOAD.pid) is None and s.store.relayed == ()
+            assert (
+                whole(s, OURS) and s.store.held(PAYLOAD.pid) is None and s.store.needs.relayed == ()
+            )
 
 
 def test_same_chunks_of_two_boards_payloads_go_over_the_air_once():
@@ -225,10 +243,56 @@ def test_stranger_s_datagrams_fill_no_table():
             data[16:24] = bytes([i & 255, i >> 8] * 4)  # nonce
             data[39:47] = bytes([i & 255, i >> 8] * 4)  # release id
             peer = bytes([9, i & 255, i >> 8] + [0] * 17)
-            node.receive(peer, 27182, data, len(data), world.now)
+            node.hearing.receive(peer, data, len(data), world.now)
         rows = node.neighbours.rows
         assert len(rows) == 16 and max([len(r.offers) for r in rows]) <= 8
-        assert node.rejects[4] > 4000
+        assert node.hearing.rejects[4] > 4000
+
+
+def test_clock_hears_each_neighbour_that_the_table_has_room_for():
+    with Folder() as root:
+        world = World(root, 1)
+        node = world.stations[0].node
+        sent = []
+        node.speech._send = lambda buf, n: sent.append(bytes(buf[:n]))
+        world.run(3)
+        beacon = [d for d in sent if d[4] == 1][0]
+        for i in range(len(node.neighbours.rows)):
+            data = bytearray(beacon)
+            data[16:24] = bytes([i + 9] * 8)  # nonce
+            assert node.hearing.receive(bytes([i + 9] * 20), data, len(data), world.now) == 0
+        world.run(10)
+        assert len(of_node(node, world.now)["neighbours"]) == len(node.neighbours.rows)
+
+
+class Shell:
+    def __init__(self):
+        self.did = []
+
+    def tell_switch(self, now):
+        self.did.append("tell")
+
+    def close_idle(self):
+        self.did.append("close")
+
+    def save_time(self, now):
+        self.did.append("save")
+
+
+def test_turn_tells_closes_and_saves_the_time_hourly_and_says_when_it_is_to_come_again():
+    with Folder() as root:
+        world = World(root, 1)
+        s = world.stations[0]
+        shell = Shell()
+        news, wake = s.node.turn(s.serve, shell, world.now)
+        assert shell.did == ["tell"] * news + ["close"] and wake == s.node.next_at
+        s.serve.next_at = world.now + 1
+        assert s.node.turn(s.serve, shell, world.now)[1] <= world.now + 1
+        shell.did.clear()
+        later = world.now + 3600000000
+        assert s.node.turn(s.serve, shell, later)[0] and shell.did == ["tell", "close", "save"]
+        shell.did.clear()
+        assert s.node.turn(s.serve, shell, later + 1)[1] > later and "save" not in shell.did
 
 
 def test_one_address_on_several_nodes_is_said_once():
@@ -243,11 +307,12 @@ def test_one_address_on_several_nodes_is_said_once():
         node.log.warn = said.append
         for twins, more in ((1, 0), (2, 1), (3, 1), (5, 1)):
             said.clear()
-            node._twice_said = False
+            node.hearing._twice_said = False
             for i in range(100):
                 data = bytearray(beacon)
                 data[16:24] = bytes([i % twins + 1] * 8)  # nonce
-                node.receive(bytes([254, 128] + [twins] * 18), 27182, data, len(data), world.now)
+                peer = bytes([254, 128] + [twins] * 18)
+                node.hearing.receive(peer, data, len(data), world.now)
             assert len(said) == more, (twins, said)
             assert not more or "of several nodes" in said[0]
 
@@ -265,7 +330,7 @@ def test_superseded_release_costs_no_signature_check_whatever_is_said_of_it():
         for liar in world.stations[1:]:
             liar.hears = [victim]
             assert liar.store.add(manifest("1.1.0", revision=1), SIGNATURES)[1] is None
-            writer = liar.node.writer
+            writer = liar.node.speech.writer
             writer.release = boasting(writer.release)
         asked = set()
         victim_put = world.put
@@ -291,7 +356,7 @@ def test_of_key_sets_the_next_one_alone_is_asked_for_and_before_all_else():
 
         def offered(*versions):
             buf, n = announcement(station, releases=versions)
-            assert node.receive(peer, 27182, buf, n, 1000) == 0
+            assert node.hearing.receive(peer, buf, n, 1000) == 0
             return node.neighbours.rows[0].offers
 
         assert offered((0, 0, 2), (0, 0, 3), (0, 0, 0), (0, 0, 65535)) == []
@@ -299,7 +364,7 @@ def test_of_key_sets_the_next_one_alone_is_asked_for_and_before_all_else():
         assert offered(*others) == [rid_of(v) for v in others[:8]]
         assert offered((0, 0, 2), (0, 0, 1)) == [rid_of((0, 0, 1))]
         assert offered((0, 0, 1), (1, 0, 0)) == [rid_of((0, 0, 1))]
-        node.fetch._refuse(node.neighbours.rows[0], rid_of((0, 0, 1)), "", "a lie", 1000)
+        node.fetch.outcomes.refuse(node.neighbours.rows[0], rid_of((0, 0, 1)), "", "a lie", 1000)
         assert offered((0, 0, 1), (0, 0, 2), (1, 0, 0)) == [rid_of((1, 0, 0))]
 
 
@@ -328,7 +393,7 @@ def test_what_neighbours_say_of_payloads_fills_no_table_and_raises_nothing():
             pid = PAYLOAD.pid if i % 5 == 0 else bytes([i & 255, i >> 8] * 16)
             flags, total, held = i * 7 % 256, i * 331 % 65536, i * 977 % 65536
             buf, n = announcement(station, (pid, flags, total, held))
-            assert node.receive(bytes([5 + i % 3] * 20), 27182, buf, n, world.now) == 0
+            assert node.hearing.receive(bytes([5 + i % 3] * 20), buf, n, world.now) == 0
             node.tick(world.now)
             world.now += 1000
         for row in node.neighbours.rows:
@@ -343,7 +408,7 @@ def test_old_wishes_give_way_to_new_ones():
         for when, first in ((1000, 0), (2000, 50), (2000 + WANT_US, 100)):
             for i in range(MAX_PAYLOADS):
                 buf, n = announcement(station, (bytes([first + i] * 32), datagram.WANTED, 0, 0))
-                node.receive(bytes([5] * 20), 27182, buf, n, when)
+                node.hearing.receive(bytes([5] * 20), buf, n, when)
             wants = sorted(node.neighbours.rows[0].wants)
             assert wants[0][0] == (100 if first == 100 else 0) and len(wants) == MAX_PAYLOADS
 
@@ -354,10 +419,10 @@ def test_status_says_what_fits_what_is_held_and_what_is_relayed():
         world.run(10)
         inject(world.stations[0], TWO)
         world.run(60, lambda: whole(world.stations[2]))
-        status = world.stations[1].node.status(world.now)
+        status = of_node(world.stations[1].node, world.now)
         (r,) = status["releases"]
         assert (r["fits"], r["invited"], r["complete"], r["kind"]) == (True, True, False, "slot")
         assert (r["held"], r["total"], r["percent"]) == (0, 0, 0)
         assert status["relaying"][0]["percent"] == 100
-        (r,) = world.stations[2].node.status(world.now)["releases"]
+        (r,) = of_node(world.stations[2].node, world.now)["releases"]
         assert (r["held"], r["total"], r["percent"], r["complete"]) == (4, 4, 100, True)

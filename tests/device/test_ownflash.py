@@ -177,7 +177,7 @@ def test_own_image_is_neither_held_nor_served_nor_counted_nor_removed():
         assert w.store.held(RUNS.pid) is None and content(w.store, RUNS.name("4")) is None
         w.store.collect([])
         assert w.store.room.quota == 64 * KB < RUNS.stored
-        assert not w.store.wanted() and FS.size(w.conf.state + "/own/index")
+        assert not w.store.needs.wanted() and FS.size(w.conf.state + "/own/index")
         assert w.store.payloads.own.total == len(RUNS.pieces)
 
 

@@ -139,6 +139,9 @@ def test_padding_of_many_releases_has_an_eighth_of_the_quota():
             assert store.add(m, signed + PADDING)[1] is None
         assert on_flash(path, A) == SIGNED_A + PADDING
         assert on_flash(path, B) == SIGNED_B
+        checked = verify.Release(store.releases[0].manifest, 20 * KIB + 1)
+        assert store.catalogue._cut(checked, PADDING, [])[0].spare_bytes == 0
+        assert checked.spare_bytes == 20 * KIB + 1  # what was checked once never changes
         for s in (store, loaded(path, quota)):
             assert s.catalogue.spare_bytes() == len(PADDING)
         assert loaded(path, 20 * KIB).catalogue.spare_bytes() == 0
@@ -150,11 +153,11 @@ def test_padding_counts_in_the_quota():
         store = loaded(path, 20 * KIB * SPARE)
         assert store.add(A, SIGNED_A + PADDING)[1] is None
         store.room.quota = len(PADDING) + 9999  # the payload has 10,000 bytes
-        store.replan()
-        assert not store.plan().own and store.plan().refused
+        store.needs.changed()
+        assert not store.needs.plan().own and store.needs.plan().refused
         store.room.quota += 1
-        store.replan()
-        assert store.plan().own and not store.plan().refused
+        store.needs.changed()
+        assert store.needs.plan().own and not store.needs.plan().refused
 
 
 def test_neighbour_that_pads_signatures_makes_others_relay_no_more_than_16_kib_of_it():
@@ -191,7 +194,7 @@ def test_after_a_change_of_keys_what_holds_comes_first_by_the_new_ones():
         # Three of the key set, one of b by its new key; a is in the list of what is kept.
         assert checks(lambda: store.add(FIRST, SIGNED_FIRST)[1] is None) == 3 + 1
         assert on_flash(path, B) == B_BY_NEW + SIGNED_B
-        assert store.get(manifest.parse(B)[0].rid).spare_bytes == len(SIGNED_B)
+        assert store.catalogue.get(manifest.parse(B)[0].rid).spare_bytes == len(SIGNED_B)
 
 
 def test_release_whose_signatures_a_relay_has_stripped_comes_back_after_the_change_of_keys():
@@ -207,7 +210,10 @@ def test_release_whose_signatures_a_relay_has_stripped_comes_back_after_the_chan
             station.node.news(w.now)
         rid = manifest.parse(B)[0].rid
         w.run(120, lambda: len(behind.store.releases) == 2)
-        assert behind.store.get(rid) is not None and relay.store.get(rid) is not None
+        assert (
+            behind.store.catalogue.get(rid) is not None
+            and relay.store.catalogue.get(rid) is not None
+        )
 
 
 def test_better_signatures_are_merged_by_hand_and_nothing_else_is():

@@ -110,6 +110,7 @@ def prepare(held, release):
     n = 1
     while p.step():
         n += 1
+    assert p.why is None or p.for_good != p.why.startswith("disk: ")
     return p.why, n
 
 
@@ -155,7 +156,7 @@ def test_what_the_store_says_is_verified_again_while_it_is_unpacked():
             w.release()
             w.put(r, name, data)
             why, _ = prepare(held, r)
-            assert why is not None and not why.startswith("archive:"), why
+            assert why is not None and why.startswith("disk: "), why
             assert not held.prepared(r.rid) and REAL.listdir(w.state + "/slots") == []
         w.release()
         assert prepare(held, r)[0] is None
@@ -248,7 +249,7 @@ def test_payload_with_an_index_of_its_own_is_not_taken_for_the_releases():
         other = w.release((6, 6, 6), ARCHIVE.replace(b"last", b"evil"))
         for name in ("index", "pages", "payload"):
             w.put(r, name, REAL.read(w.path(other) + "/" + name, 99999))
-        assert prepare(w.slots(), r)[0] == "store: the index does not hold"
+        assert prepare(w.slots(), r)[0] == "disk: the index does not hold"
 
 
 def test_payload_that_changes_between_two_chunks_is_seen():
@@ -259,7 +260,7 @@ def test_payload_that_changes_between_two_chunks_is_seen():
         w.put(r, "payload", ARCHIVE.replace(b"last", b"lost"))
         while p.step():
             pass
-        assert p.why == "store: a chunk at %d does not hold" % (2 * CHUNK)
+        assert p.why == "disk: a chunk at %d does not hold" % (2 * CHUNK) and not p.for_good
 
 
 def test_full_disk_is_not_the_releases_fault():

@@ -8,8 +8,9 @@ from made import CHUNK, Made, Trust, fill, manifest
 from swdist.crypto.ucryptolib import sha256
 from swdist.formats.bits import to_hex
 from swdist.shell.platform import Fs
+from swdist.storage.payloads import RESERVE
 from swdist.storage.room import Room
-from swdist.storage.store import RESERVE, SCRUB_TURNS, Store
+from swdist.storage.store import Store
 from swdist.trust.choose import Here
 from swdist.trust.dates import Dates
 
@@ -82,8 +83,8 @@ def spoil(path, at):
 
 def scrub(store, pieces):
     """So many pieces are read again, one at a time."""
-    for _ in range(pieces * SCRUB_TURNS):
-        store.collect([])
+    for _ in range(pieces):
+        store.scrub()
 
 
 def reuse(store):
@@ -99,10 +100,10 @@ def reuse(store):
 
 def test_an_empty_store():
     with Box() as b:
-        assert b.store.releases == [] and b.store.wanted() == []
-        assert b.store.digest() == sha256(b"")[:8]
+        assert b.store.releases == [] and b.store.needs.wanted() == []
+        assert b.store.catalogue.digest() == sha256(b"")[:8]
         assert b.store.newest_signed_at_s() == 0
-        assert b.store.get(bytes(32)) is None and b.store.held(bytes(32)) is None
+        assert b.store.catalogue.get(bytes(32)) is None and b.store.held(bytes(32)) is None
         assert b.store.reuse() == (False, False)
 
 
@@ -110,15 +111,15 @@ def test_a_payload_grows_piece_by_piece():
     with Box() as b:
         r = add(b.store, lines=[PAYLOAD])
         pid = PAYLOAD.pid
-        assert b.store.get(r.rid) is r and b.store.held(pid) is None
-        assert b.store.wanted() == [pid] and not b.store.ready(r, r.manifest.payloads[0])
+        assert b.store.catalogue.get(r.rid) is r and b.store.held(pid) is None
+        assert b.store.needs.wanted() == [pid] and not b.store.ready(r, r.manifest.payloads[0])
         assert b.store.newest_signed_at_s() == r.manifest.signed_at_s
         h = fill(b.store, PAYLOAD, 0)
         assert (h.pages, h.total, h.held, h.complete()) == (1, 4, 0, False)
         fill(b.store, PAYLOAD, 3)
-        assert (h.held, h.complete()) == (3, False) and b.store.wanted() == [pid]
+        assert (h.held, h.complete()) == (3, False) and b.store.needs.wanted() == [pid]
         fill(b.store, PAYLOAD)
-        assert (h.held, h.complete()) == (4, True) and b.store.wanted() == []
+        assert (h.held, h.complete()) == (4, True) and b.store.needs.wanted() == []
         assert (h.sent, h.size) == (PAYLOAD.stored, len(PAYLOAD.data))
         assert b.store.ready(r, r.manifest.payloads[0])
         assert b.fs.read(b.dir(PAYLOAD) + "/payload", 99999) == PAYLOAD.data
@@ -147,7 +148,10 @@ def test_what_holds_before_a_wrong_piece_is_kept():
         h = fill(b.store, made, 1)
         bad = bytearray(made.data)
         bad[333] ^= 1
-        assert b.store.put(h, memoryview(bad)) == (300, "piece 4: digest is not the index's")
+        assert b.store.put(h, memoryview(bad)) == (
+            300,
+            (False, "piece 4: digest is not the index's"),
+        )
         assert b.store.put(h, memoryview(bad)[300:])[0] == 0
         assert h.held == 4 and b.fs.read(b.dir(made) + "/payload", 9999) == made.data[:300]
 
@@ -155,21 +159,21 @@ def test_what_holds_before_a_wrong_piece_is_kept():
 def test_what_is_refused():
     with Box() as b:
         assert b.store.add(b"junk", b"good")[0] is None
-        assert b.store.add(manifest(), b"bad") == (None, "signatures: malformed")
+        assert b.store.add(manifest(), b"bad") == (None, (False, "signatures: malformed"))
         add(b.store, lines=[PAYLOAD])
         pid, data = PAYLOAD.pid, PAYLOAD.index
-        assert b.store.put_index(pid, data[:-1]).startswith("index:")
-        assert b.store.put_index(pid, data[:-1] + b"x").startswith("index:")
+        assert b.store.put_index(pid, data[:-1])[1].startswith("index:")
+        assert b.store.put_index(pid, data[:-1] + b"x")[1].startswith("index:")
         for at in range(len(data)):
             bad = bytearray(data)
             bad[at] ^= 1 << at % 8
-            assert b.store.put_index(pid, bytes(bad)).startswith("index:"), at
+            assert b.store.put_index(pid, bytes(bad))[1].startswith("index:"), at
         assert b.store.held(pid) is None
         h = fill(b.store, PAYLOAD, 0)
-        assert b.store.put(h, memoryview(PAYLOAD.chunks[0]))[1].startswith("piece 0:")
+        assert b.store.put(h, memoryview(PAYLOAD.chunks[0]))[1][1].startswith("piece 0:")
         assert b.store.put(h, memoryview(b"")) == (0, None)
         fill(b.store, PAYLOAD, 1)
-        assert b.store.put(h, memoryview(PAYLOAD.chunks[1]))[1].startswith("piece 1:")
+        assert b.store.put(h, memoryview(PAYLOAD.chunks[1]))[1][1].startswith("piece 1:")
         assert b.store.put(h, memoryview(PAYLOAD.chunks[0])[:-1]) == (0, None)
         assert h.held == 1
 
@@ -180,9 +184,9 @@ def test_index_that_is_none_is_fetched_once_and_nobody_is_blamed():
         bad.index = bad.index[:-1]
         bad.pid = sha256(bad.index)
         add(b.store, lines=[bad])
-        assert b.store.wanted() == [bad.pid]
+        assert b.store.needs.wanted() == [bad.pid]
         assert b.store.put_index(bad.pid, bad.index) is None
-        assert b.store.held(bad.pid) is None and b.store.wanted() == []
+        assert b.store.held(bad.pid) is None and b.store.needs.wanted() == []
         assert len(b.said("its index is none")) == 1
 
 
@@ -193,9 +197,9 @@ def test_pages_that_are_not_what_the_manifest_says_are_the_end_of_it():
             line = "slot %d %d %s any" % (size, stored, to_hex(made.pid))
             r = add(b.store, lines=[line])
             h = fill(b.store, made, 0)
-            assert b.store.wanted() == [made.pid]
+            assert b.store.needs.wanted() == [made.pid]
             assert b.store.put(h, memoryview(made.pages[0])) == (42, None)  # nobody is to blame
-            assert b.store.wanted() == [] and len(b.said("not what the manifest says")) == 1
+            assert b.store.needs.wanted() == [] and len(b.said("not what the manifest says")) == 1
             assert b.store.put(h, memoryview(made.data)) == (5000, None)
             assert h.complete() and not b.store.ready(r, r.manifest.payloads[0])
 
@@ -210,12 +214,12 @@ def test_release_that_is_wrong_about_a_payload_harms_no_other_that_names_it():
                     add(b.store, "1.0.%d" % i, lines=[order[i]])
                 for n in (0, 1):
                     fill(b.store, made, n)
-                    assert b.store.wanted() == b.store.plan().own == [made.pid]
-                    assert not b.store.plan().refused and not b.said("manifest says")
+                    assert b.store.needs.wanted() == b.store.needs.plan().own == [made.pid]
+                    assert not b.store.needs.plan().refused and not b.said("manifest says")
                 fill(b.store, made)
                 for store in (b.store, b.again()):
                     ready = [store.ready(r, r.manifest.payloads[0]) for r in store.releases]
-                    assert ready == [line is made for line in order] and not store.wanted()
+                    assert ready == [line is made for line in order] and not store.needs.wanted()
 
 
 def test_true_line_that_fits_not_here_fetches_nothing_for_a_wrong_one_that_does():
@@ -224,11 +228,11 @@ def test_true_line_that_fits_not_here_fetches_nothing_for_a_wrong_one_that_does(
         add(b.store, "1.0.0", lines=["slot 9 9 %s any" % to_hex(made.pid)])
         add(b.store, "1.0.1", lines=[made.line(boards="another")])
         fill(b.store, made, 0)
-        assert b.store.wanted() == [made.pid]
+        assert b.store.needs.wanted() == [made.pid]
         fill(b.store, made, 1)
-        assert b.store.wanted() == []
-        b.store.relay([made.pid])
-        assert b.store.wanted() == [made.pid]  # for those whom it fits
+        assert b.store.needs.wanted() == []
+        b.store.needs.relay([made.pid])
+        assert b.store.needs.wanted() == [made.pid]  # for those whom it fits
 
 
 def test_the_same_release_twice_is_one():
@@ -243,7 +247,7 @@ def test_one_payload_of_two_releases_is_held_once():
         one = add(b.store, "1.0.0", lines=[PAYLOAD])
         fill(b.store, PAYLOAD)
         two = add(b.store, "2.0.0", lines=[PAYLOAD])
-        assert b.store.wanted() == []
+        assert b.store.needs.wanted() == []
         for r in (one, two):
             assert b.store.ready(r, r.manifest.payloads[0])
         assert os.listdir(b.path + "/payloads") == [to_hex(PAYLOAD.pid)]
@@ -315,7 +319,7 @@ def test_spoilt_page_is_fetched_again_and_the_chunks_are_still_there():
         fill(b.store, made)
         spoil(b.dir(made) + "/pages", 70)
         h = b.again().held(made.pid)
-        assert h.held == 1 and b.store.wanted() == [made.pid]
+        assert h.held == 1 and b.store.needs.wanted() == [made.pid]
         assert not reuse(b.store)
         fill(b.store, made, 3)
         assert reuse(b.store) and h.complete()
@@ -330,13 +334,13 @@ def test_a_later_revision_replaces_and_keeps_the_same_payload():
         assert b.store.releases == [new]
         assert b.store.ready(new, new.manifest.payloads[0])
         assert os.listdir(b.path + "/releases") == [to_hex(new.rid)]
-        assert b.store.add(manifest(lines=[PAYLOAD]), b"good")[1].startswith("store:")
+        assert b.store.add(manifest(lines=[PAYLOAD]), b"good")[1][0]
         other = of(66)
         add(b.store, revision=2, lines=[other])
         assert b.store.held(PAYLOAD.pid) is None and os.listdir(b.path + "/payloads") == []
-        assert b.store.wanted() == [other.pid]
+        assert b.store.needs.wanted() == [other.pid]
         gone = add(b.store, revision=3)
-        assert b.store.wanted() == []
+        assert b.store.needs.wanted() == []
         assert os.listdir(b.path + "/releases") == [to_hex(gone.rid)]
 
 
@@ -419,7 +423,7 @@ def test_what_vanishes_from_the_disk_is_not_given_and_raises_nothing():
             assert content(b.store, made.name("index" if name == "index" else "5-9")) is None
             reuse(b.store)
             scrub(b.store, 12)
-            assert b.store.wanted() == [made.pid]
+            assert b.store.needs.wanted() == [made.pid]
             fill(b.store, made)
             assert b.again().held(made.pid).complete()
 
@@ -432,15 +436,19 @@ def test_the_quota_keeps_the_highest_versions():
         fill(b.store, one)
         fill(b.store, two)
         add(b.store, "3.0.0", lines=[three])
-        assert b.store.wanted() == [three.pid]
+        assert b.store.needs.wanted() == [three.pid]
         fill(b.store, three, 2)
         assert b.store.held(one.pid) is not None  # nothing goes before room is needed
         fill(b.store, three)
         assert b.store.held(one.pid) is None
         assert b.store.held(two.pid).complete() and b.store.held(three.pid).complete()
-        assert one.pid not in b.store.wanted()
+        assert one.pid not in b.store.needs.wanted()
         lines = len(b.said("quota_kb has"))
-        assert lines == 1 and one.pid not in b.store.wanted() and len(b.said("quota_kb")) == lines
+        assert (
+            lines == 1
+            and one.pid not in b.store.needs.wanted()
+            and len(b.said("quota_kb")) == lines
+        )
         assert b.again().held(one.pid) is None
 
 
@@ -450,7 +458,7 @@ def test_signatures_that_nobody_here_can_check_count_in_the_quota():
         r = add(b.store, lines=[made])
         fill(b.store, made)
         for r.spare_bytes in (1000, 1001):
-            b.store.replan()
+            b.store.needs.changed()
             b.store.collect([])
             assert (b.store.held(made.pid) is None) == (r.spare_bytes == 1001)
 
@@ -469,23 +477,23 @@ def test_what_is_pinned_stays():
         assert b.store.held(two.pid) is None
         b.store.collect([pinned.rid, more.rid])
         add(b.store, "4.0.0", lines=[four])
-        assert b.store.wanted() == []
+        assert b.store.needs.wanted() == []
 
 
 def test_a_payload_beyond_the_quota_is_not_wanted():
     with Box(quota=4 * KB) as b:
         add(b.store, lines=[PAYLOAD])
-        assert b.store.wanted() == [] and len(b.said("quota_kb has")) == 1
+        assert b.store.needs.wanted() == [] and len(b.said("quota_kb has")) == 1
         h = fill(b.store, PAYLOAD, 1)
         assert b.store.put(h, memoryview(PAYLOAD.chunks[0])) == (CHUNK, None)
-        assert b.store.put(h, memoryview(PAYLOAD.chunks[1])) == (0, "store: over the quota")
+        assert b.store.put(h, memoryview(PAYLOAD.chunks[1])) == (0, (True, "over the quota"))
 
 
 def test_what_has_just_room_for_its_chunks_is_wanted_and_kept_whatever_its_pages_take():
     made = Made(bytes(100 * 21 * 3), size=21)
     with Box(quota=100 * 21 * 3) as b:
         add(b.store, lines=[made])
-        assert b.store.wanted() == [made.pid]
+        assert b.store.needs.wanted() == [made.pid]
         assert fill(b.store, made).complete()
 
 
@@ -493,11 +501,11 @@ def test_payload_that_fits_not_here_is_held_only_while_it_is_relayed():
     ours, theirs = of(65), of(66)
     with Box() as b:
         add(b.store, lines=[theirs.line(boards="other"), ours.line(boards=BOARD)])
-        assert b.store.wanted() == [ours.pid]
-        b.store.relay([theirs.pid, bytes(32)])
-        assert b.store.wanted() == [ours.pid, theirs.pid]
+        assert b.store.needs.wanted() == [ours.pid]
+        b.store.needs.relay([theirs.pid, bytes(32)])
+        assert b.store.needs.wanted() == [ours.pid, theirs.pid]
         fill(b.store, theirs)
-        b.store.relay([])
+        b.store.needs.relay([])
         b.store.collect([])
         assert b.store.held(theirs.pid).complete()  # there is room
 
@@ -506,12 +514,12 @@ def test_relayed_payload_is_dropped_first_when_room_is_needed_the_largest_first(
     small, large, ours = of(65, 1), of(66, 3), of(67, 4)
     with Box(quota=8 * CHUNK + 500) as b:
         add(b.store, "1.0.0", lines=[small.line(boards="x"), large.line(boards="y")])
-        b.store.relay([small.pid, large.pid])
-        assert b.store.wanted() == [small.pid, large.pid]  # the smallest first
+        b.store.needs.relay([small.pid, large.pid])
+        assert b.store.needs.wanted() == [small.pid, large.pid]  # the smallest first
         fill(b.store, small)
         fill(b.store, large)
         add(b.store, "2.0.0", lines=[ours])
-        assert b.store.wanted() == [ours.pid]  # own ones first
+        assert b.store.needs.wanted() == [ours.pid]  # own ones first
         fill(b.store, ours)
         assert b.store.held(small.pid).complete() and b.store.held(large.pid).complete()
         more = of(68, 2)
@@ -526,16 +534,17 @@ def test_relaying_has_its_own_quota_and_none_is_none():
     for kb, wanted in ((0, []), (11, []), (13, [theirs.pid])):
         with Box(relay=kb * KB) as b:
             add(b.store, lines=[theirs.line(boards="x")])
-            b.store.relay([theirs.pid])
-            assert b.store.wanted() == wanted, kb
+            b.store.needs.relay([theirs.pid])
+            assert b.store.needs.wanted() == wanted, kb
 
 
 class FullFs(Fs):
     full = False
+    fault = 28
 
     def sync(self, f):
         if self.full:
-            raise OSError(28)
+            raise OSError(self.fault)
         super().sync(f)
 
 
@@ -543,22 +552,36 @@ def test_a_full_flash_is_a_reason_not_an_exception():
     fs = FullFs()
     with Box(fs=fs) as b:
         fs.full = True
-        assert b.store.add(manifest(lines=[PAYLOAD]), b"good")[1].startswith("store:")
+        assert b.store.add(manifest(lines=[PAYLOAD]), b"good")[1][0]
         assert b.store.releases == []
         fs.full = False
         add(b.store, lines=[PAYLOAD])
         fs.full = True
-        assert b.store.put_index(PAYLOAD.pid, PAYLOAD.index).startswith("store:")
+        assert b.store.put_index(PAYLOAD.pid, PAYLOAD.index)[0]
         assert b.store.held(PAYLOAD.pid) is None
         fs.full = False
         for upto in range(4):
             h = fill(b.store, PAYLOAD, upto)
             fs.full = True
             taken, why = b.store.put(h, memoryview(PAYLOAD.pieces[upto]))
-            assert taken == 0 and why.startswith("store:") and h.held == upto
+            assert taken == 0 and why[0] and h.held == upto
             fs.full = False
         fill(b.store, PAYLOAD)
         assert b.again().held(PAYLOAD.pid).complete()
+
+
+def test_who_is_to_blame_is_no_matter_of_words():
+    fs = FullFs()
+    with Box(fs=fs) as b:
+        fs.full = True
+        fs.fault = "signatures: piece 0: digest is not the index's"
+        assert b.store.add(manifest(lines=[PAYLOAD]), b"good")[1] == (True, fs.fault)
+        fs.full = False
+        add(b.store, lines=[PAYLOAD])
+        h = fill(b.store, PAYLOAD, 0)
+        fs.full = True
+        assert b.store.put(h, memoryview(PAYLOAD.pages[0])) == (0, (True, fs.fault))
+        assert b.store.put(h, memoryview(bytes(99)))[1][0] is False  # it comes before the disk
 
 
 class SmallFs(Fs):
@@ -575,7 +598,7 @@ def test_some_of_a_flash_is_left_to_switch_and_to_go_back():
         b.fs.left = RESERVE + CHUNK - 1
         for _ in range(2):
             said = b.store.put(h, memoryview(PAYLOAD.chunks[1]))
-            assert said == (0, "store: flash is full")
+            assert said == (0, (True, "flash is full"))
         assert h.held == 2 and b.fs.size(b.dir(PAYLOAD) + "/payload") == CHUNK
         assert b.said("full") == ["store: flash is full"]
         b.fs.left += 1
@@ -652,7 +675,7 @@ def test_spoilt_chunk_is_found_and_only_that_one_is_fetched_again():
         spoil(b.dir(PAYLOAD) + "/payload", CHUNK + 7)
         scrub(b.store, 7)
         assert (h.held, h.complete()) == (2, False) and b.store.held(other.pid).complete()
-        assert b.store.wanted() == [PAYLOAD.pid] and b.store.open(PAYLOAD.name("2")) is None
+        assert b.store.needs.wanted() == [PAYLOAD.pid] and b.store.open(PAYLOAD.name("2")) is None
         assert len(b.said("spoilt")) == 1
         assert not reuse(b.store)
         assert b.store.put(h, memoryview(PAYLOAD.chunks[1])) == (CHUNK, None)
@@ -666,7 +689,7 @@ def test_spoilt_index_is_fetched_again_and_costs_no_neighbour_anything():
         fill(b.store, PAYLOAD)
         spoil(b.dir(PAYLOAD) + "/index", 33)
         scrub(b.store, 1)
-        assert b.store.held(PAYLOAD.pid) is None and b.store.wanted() == [PAYLOAD.pid]
+        assert b.store.held(PAYLOAD.pid) is None and b.store.needs.wanted() == [PAYLOAD.pid]
         fill(b.store, PAYLOAD)
 
 
@@ -699,8 +722,8 @@ def test_a_word_on_time_is_news_once_and_not_after_a_start():
         words = []
         for version, horizon in (("2.0.0", 901), ("1.0.0", 902), ("3.0.0", 903)):
             add(b.store, version, (), more="Clock-Horizon: %d\n" % horizon)
-            words.append(b.store.new_word_s())
-            words.append(b.store.new_word_s())
+            words.append(b.store.catalogue.new_word_s())
+            words.append(b.store.catalogue.new_word_s())
         assert words == [901, 0, 0, 0, 903, 0], words
         b.store.load()
-        assert b.store.new_word_s() == 0
+        assert b.store.catalogue.new_word_s() == 0

@@ -41,6 +41,7 @@ class Disk:
         self.step_us = 0
         self.calls = []
         self.prepare_why = None
+        self.for_good = False
 
     def _write(self, what):
         self.calls.append(what)
@@ -110,6 +111,7 @@ class Prepare:
         if self.left > 0:
             return True
         self.why = self.disk.prepare_why
+        self.for_good = self.disk.for_good
         if self.why is None:
             self.disk.whole.append(self.release.rid)
         return False
@@ -708,7 +710,7 @@ def test_what_failed_or_has_ended_is_left_at_once_also_while_the_next_is_yet_to_
 
 def test_fault_of_the_store_or_disk_is_tried_again_once_an_hour_and_one_of_the_archive_never():
     w = World()
-    w.disk.prepare_why = "disk: 28"
+    w.disk.prepare_why, w.disk.for_good = "archive: disk: 28", False  # whatever the text is
     r = w.add(1, 1005)
     w.run(1000 + 86400, every_us=30 * S)
     tries = w.disk.calls.count("prepare")
@@ -717,7 +719,7 @@ def test_fault_of_the_store_or_disk_is_tried_again_once_an_hour_and_one_of_the_a
     w.run(1000 + 86400 + 3700, every_us=60 * S)
     assert w.disk.pointer == r.rid
     w = World()
-    w.disk.prepare_why = "archive: bad"
+    w.disk.prepare_why, w.disk.for_good = "disk: bad", True
     w.add(1, 1005)
     w.run(1000 + 86400, every_us=60 * S)
     assert w.disk.calls.count("prepare") == 1 and len(w.disk.bad) == 1
@@ -753,7 +755,7 @@ def test_packages_that_could_not_be_undone_are_refused_when_they_are_prepared():
     w.status[(1, "prepare")] = "extra brings /etc/passwd, which is here already"
     w.run(1200)
     assert w.disk.bad == [r.rid] and w.story() == []
-    assert any("archive: extra brings" in line for line in w.log.lines)
+    assert any("failed: extra brings" in line for line in w.log.lines)
     w = World()
     w.status[(1, "prepare")] = 1  # the operator's hook has no say
     w.add(1, 1100)

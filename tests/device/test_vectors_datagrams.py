@@ -106,7 +106,7 @@ def test_a_node_believes_of_its_neighbour_what_the_vectors_say():
         with Folder() as path:
             w = World(path, 1)
             node = node_of(w)
-            got = node.receive(b"n" * 20, 27182, bytearray(data), len(data), w.now)
+            got = node.hearing.receive(b"n" * 20, bytearray(data), len(data), w.now)
             assert got == min(case["kind"], 0), case["name"]
             row = node.neighbours.rows[0]
             says = case.get("says", {})
@@ -128,5 +128,5 @@ def test_its_own_datagrams_are_nobody_s():
         for case in GOOD:
             data = unhexlify(case["hex"])
             node.nonce = int.from_bytes(unhexlify(case["says"]["nonce"]), "big")
-            assert node.receive(b"n" * 20, 27182, bytearray(data), len(data), w.now) == 0
+            assert node.hearing.receive(b"n" * 20, bytearray(data), len(data), w.now) == 0
             assert node.neighbours.rows[0].peer is None, case["name"]

@@ -58,12 +58,13 @@ def test_payloads_are_held_and_relayed_and_sound_as_the_vectors_say():
             assert store.put_index(made.pid, made.index) is None
             h = store.held(made.pid)
             for piece in made.pages:
-                assert store.lacks(made.pid)
+                assert store.needs.lacks(made.pid)
                 assert store.put(h, memoryview(piece)) == (len(piece), None)
-            assert store.lacks(made.pid) == case["sound"], case["name"]  # else it goes no further
+            # Else it goes no further.
+            assert store.needs.lacks(made.pid) == case["sound"], case["name"]
             for piece in made.chunks:
                 assert store.put(h, memoryview(piece)) == (len(piece), None)
-            assert store.whole(made.line) == case["sound"], case["name"]
+            assert store.ready(None, made.line) == case["sound"], case["name"]
 
 
 def inflated(folder, line):

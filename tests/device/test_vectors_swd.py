@@ -32,6 +32,6 @@ def test_release_files_are_taken_and_refused_as_the_vectors_say():
             store = Store(FS, path, trust(), Log(), Room(Here("b"), (1, 0, 0), MB, MB))
             store.load()
             assert [r.rid for r in store.releases] == ([release.rid] if good else [])
-            for p in store.lines().values():
-                assert store.whole(p), case["name"]
+            for p in store.needs.lines().values():
+                assert store.ready(None, p), case["name"]
             assert good or not FS.listdir(path + "/payloads"), case["name"]

@@ -54,14 +54,13 @@ class Station:
         room = Room(choose.Here(board), (1, 0, 0), 1 << 20, 1 << 18)
         self.store = Store(FS, path, trust, self.log, room)
         self.store.load()
-        gets = [Get(self._getter(i), world.rand, 65536) for i in range(2)]
-        self.serve = Serve(self._serve, self.open, world.rand, 4)
+        gets = [Get(self._getter(i), 65536) for i in range(2)]
+        self.serve = Serve(self._serve, self.open, 4)
         self.node = Node(
             trust.network, number, choose.factory((1, 0, 0)), self.store,
             Clock(1795428000000000, 0, 4000000), gets, self._broadcast, world.rand, self.log,
         )  # fmt: skip
-        self.node.clock.start(world.now, 0)
-        self.node.start(world.now, PORT)
+        self.node.start(world.now, 0, PORT)
 
     def open(self, name):
         return self.store.open(name)
@@ -79,7 +78,7 @@ class Station:
     def deliver(self, source, sport, port, data, now):
         buf = bytearray(data)
         if port == 27182:
-            self.node.receive(source, sport, buf, len(buf), now)
+            self.node.hearing.receive(source, buf, len(buf), now)
         elif port == PORT:
             self.serve.request(source, sport, buf, len(buf), now)
         elif port >= 5000:

@@ -75,7 +75,7 @@ def spoken(function, constants):
             *_, of, last = ["", *called.split(".")]
             if (last in LEVELS and of.endswith("log")) or called == "sys.stderr.write":
                 yield True, texts(n.args[0], names)
-            elif last in REFUSALS or last in ("_fail", "_refuse", "_end", "append"):
+            elif last in REFUSALS or last in ("_fail", "refuse", "_refuse", "_end", "append"):
                 for argument in n.args:
                     yield last in REFUSALS, texts(argument, names)
 

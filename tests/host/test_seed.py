@@ -85,13 +85,13 @@ def test_it_keeps_all_of_them_images_as_a_node_does(seeder):
     store = seeder._netd.store
     for _ in range(2):
         store.collect(())
-        assert set(store.plan().own) == set(seeder.pids) and not store.plan().refused
+        assert set(store.needs.plan().own) == set(seeder.pids) and not store.needs.plan().refused
         assert [store.held(pid).in_ram for pid in seeder.pids] == [True, False, False]
-        assert all(store.held(pid).complete() for pid in seeder.pids) and not store.wanted()
+        assert all(store.held(pid).complete() for pid in seeder.pids) and not store.needs.wanted()
 
 
 def test_it_announces_all_of_them_and_wants_nothing(seeder):
-    seeder._netd.node._announce()
+    seeder._netd.node.speech._announce()
     heard = Mesh(NETWORK, 1)
     for data in seeder._netd.link.sent:
         row = heard.receive(peer(), data, len(data), 0)

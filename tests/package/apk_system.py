@@ -28,6 +28,8 @@ IMAGE = "C:Q1AAAA=\nP:busybox\nV:1.36.1-r1\nA:noarch\nF:bin\nR:busybox\n\n"
 class System:
     """One router's files. Processes see nothing else, but are the machine's own."""
 
+    limit_s = 120  # of one process
+
     def __init__(self, folder):
         self.folder = Path(folder)
         self.root = self.folder / "root"
@@ -79,7 +81,7 @@ class System:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=self.limit_s,
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
         )
 

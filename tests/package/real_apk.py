@@ -1,11 +1,11 @@
 """files/usr/lib/swdist/install-apk with the real apk 3, and power cuts:
 
-    PYTHONPATH=. ROOTFS=FILE python tests/package/real_apk.py [EVERY]
+    PYTHONPATH=. ROOTFS=FILE python tests/package/real_apk.py [EVERY [BEFORE-AFTER]]
 
 ROOTFS is a folder or a tar of an OpenWrt with apk, for this machine. It goes from the image to a
 release, from that to another one, and back, and repeats each with a power cut (cut.c) before each
 system call that changes anything, or each EVERYth. After each it is done once more, or undone; what
-then differs is a loss, and printed.
+then differs is a loss, and printed. BEFORE-AFTER is one of WAYS; without it all four are gone.
 """
 
 import os
@@ -15,6 +15,9 @@ import tempfile
 from pathlib import Path
 
 from apk_system import EXPECTED, ROOTFS, System, with_releases
+
+LIMIT_S = 900  # on a host that may have other work to do
+WAYS = ("factory-a", "a-b", "b-a", "a-factory")
 
 
 class Cuts:
@@ -35,19 +38,22 @@ class Cuts:
         subprocess.run(["rm", "-rf", *[target / name for name in names]], check=True)
         subprocess.run(["cp", "-a", *[source / name for name in names], target], check=True)
 
+    def activate(self, slot, cut=None):
+        return self.system.call("activate", slot, limit_s=LIMIT_S, cut=cut)
+
     def one(self, before, slot, step, image):
         """A cut at one step. False: there is no such one."""
         self.load(before)
-        if self.system.call("activate", slot, cut=(self.cutter, step)) is None:
+        if self.activate(slot, cut=(self.cutter, step)) is None:
             return False
         done = self.folder / "cut"
         self.copy(self.system.root, done)
-        why = self.system.call("activate", slot)
+        why = self.activate(slot)
         wrong = why or self.wrong(slot)
         if wrong is None and slot != "factory":
-            wrong = self.system.call("activate", "factory") or self.differs(image)
+            wrong = self.activate("factory") or self.differs(image)
             self.copy(done, self.system.root)  # or it is not wanted any more
-            wrong = wrong or self.system.call("activate", "factory")
+            wrong = wrong or self.activate("factory")
         wrong = wrong or self.differs(image)
         if wrong:
             self.losses += 1
@@ -64,7 +70,7 @@ class Cuts:
         return f"differs: {sorted(names)}" if names else None
 
 
-def cuts(every=1):
+def cuts(every=1, only=None):
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         # apk takes no file by path where all is in RAM, and it goes by the kind of the file system.
         parts = {name: Path(folder, name) for name in ("lower", "upper", "work", "root")}
@@ -76,6 +82,7 @@ def cuts(every=1):
         subprocess.run(["cc", "-O2", "-o", cutter, Path(__file__).with_name("cut.c")], check=True)
         system = System(folder)
         try:
+            system.limit_s = LIMIT_S
             with_releases(system)
             (system.root / "bin/sync").unlink()  # a killed process loses nothing of what it wrote,
             (system.root / "bin/sync").write_text("#!/bin/sh\n")  # and this waits for all disks
@@ -87,7 +94,8 @@ def cuts(every=1):
                 system.go(slot)
                 all_.save(slot)
             total = 0
-            for before, slot in (("factory", "a"), ("a", "b"), ("b", "a"), ("a", "factory")):
+            for way in [only] if only else WAYS:
+                before, slot = way.split("-")
                 step = 1
                 while all_.one(before, slot, step, image):
                     step += every
@@ -103,4 +111,4 @@ def cuts(every=1):
 if __name__ == "__main__":
     if not ROOTFS:
         sys.exit("real_apk: skipped, for there is no ROOTFS=FILE of an OpenWrt with apk")
-    sys.exit(cuts(int((sys.argv[1:] or ["1"])[0])) != 0)
+    sys.exit(cuts(int((sys.argv[1:] or ["1"])[0]), *sys.argv[2:3]) != 0)

@@ -186,8 +186,8 @@ def test_board_whose_images_are_not_known_gets_none(system):
 
 def test_other_boards_are_sysupgrades_to_judge(system):
     system.put(b"anything")
-    system.write("tmp/refuses", b"Device tplink,wdr3600 not supported by this image\n")
-    why = "sysupgrade refuses it: Device tplink,wdr3600 not supported by this image"
+    system.write("tmp/refuses", b"Device tplink,wdr3600 not supported\n")
+    why = "sysupgrade refuses it: Reading the image; Device tplink,wdr3600 not supported"
     assert system.flash("tplink,wdr3600") == why
     assert system.text("tmp/called") == f"-T {RUN}.image/image\n"
     (system.root / "tmp/refuses").unlink()
@@ -287,9 +287,14 @@ def test_where_the_network_side_has_no_user_of_its_own_nothing_is_ended(system, 
 @pytest.mark.parametrize(
     "name, said, why",
     [
-        ("refuses", "Image magic does not match.", "Image magic does not match."),
+        ("refuses", "Wrong magic.", "Reading the image; Wrong magic."),
         ("fails", "Failed to create the configuration backup.", None),
         ("fails", "Invalid image type.\nImage check 'check_crc' failed.", "Invalid image type."),
+        (
+            "fails",
+            "No for a,b\nDevices: c,d\nLooking\nImage check failed.",
+            "No for a,b; Devices: c,d; Looking",
+        ),
     ],
 )
 def test_refusal_before_it_has_begun_has_its_real_reason_and_leaves_nothing(

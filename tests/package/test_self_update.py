@@ -40,6 +40,8 @@ def code(folder, package, changes):
 class Field:
     """A router, and a laptop beside it that makes releases and hands them in."""
 
+    home = "usr/share/swdist/state"
+
     def __init__(self, router, packages, ca, folder, links=()):
         """links: further interfaces of its mesh; mesh0's other end is the laptop's."""
         self.router = router
@@ -102,7 +104,7 @@ class Field:
 
     def state(self, name):
         try:
-            return (self.router.root / "usr/share/swdist/state" / name).read_text()
+            return (self.router.root / self.home / name).read_text()
         except OSError:
             return ""
 

@@ -221,7 +221,7 @@ def test_store_is_loaded_as_written():
     (release,) = store.releases
     (payload,) = release.manifest.payloads
     assert release.rid == written.rid == RID and payload.pid == PID
-    assert store.held(PID).held == 4 and store.whole(payload)
+    assert store.held(PID).held == 4 and store.ready(None, payload)
 
 
 def test_store_with_a_file_cut_is_loaded_up_to_there():

@@ -10,8 +10,9 @@ from binascii import hexlify, unhexlify
 
 from swdist.formats.bits import to_hex, version
 from swdist.machines.clock import Clock
+from swdist.machines.fetch import DOWNLOADS
 from swdist.machines.tftpget import Get
-from swdist.machines.tftpserve import Serve
+from swdist.machines.tftpserve import UPLOADS, Serve
 from swdist.shell import platform
 from swdist.storage.room import Room
 from swdist.storage.store import Store
@@ -19,8 +20,6 @@ from swdist.trust import choose, verify
 from swdist.wiring.node import Node
 
 QUOTA_BYTES = 8192 * 1024
-DOWNLOADS = 2
-UPLOADS = 6
 TFTP_PORT = 27183
 
 
@@ -102,17 +101,15 @@ class Replay:
         room = Room(choose.Here(fields[6]), factory, QUOTA_BYTES, QUOTA_BYTES)
         self.store = Store(self.fs, self.root, self.trust, log, room)
         self.store.load()
-        self.gets = [Get(self.sender("g", i), self.rand, 65536) for i in range(DOWNLOADS)]
+        self.gets = [Get(self.sender("g", i), 65536) for i in range(DOWNLOADS)]
         self.senders = [self.sender("s", i) for i in range(UPLOADS)]
-        self.serve = Serve(self.put_datagram, self.store.open, self.rand, UPLOADS)
+        self.serve = Serve(self.put_datagram, self.store.open, UPLOADS)
         self.clock = Clock(int(fields[3]), int(fields[4]), 4000000)
         self.node = Node(
             self.trust.network, int(fields[2]), choose.factory(factory),
             self.store, self.clock, self.gets, self.broadcast, self.rand, log,
         )  # fmt: skip
-        self.clock.start(now, now)
-        self.clock.floor(self.store.newest_signed_at_s() * 1000000, now)
-        self.node.start(now, TFTP_PORT)
+        self.node.start(now, now, TFTP_PORT)
 
     def sender(self, where, slot):
         return lambda peer, port, buf, n: self.sent(where, slot, peer, port, buf, n)
@@ -130,7 +127,7 @@ class Replay:
         buf = bytearray(unhexlify(text))
         n = len(buf)
         if what == "N":
-            self.node.receive(peer, port, buf, n, now)
+            self.node.hearing.receive(peer, buf, n, now)
         elif what == "R":
             self.serve.request(peer, port, buf, n, now)
         elif what == "S":

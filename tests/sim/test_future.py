@@ -106,7 +106,7 @@ def held_alike(sim, swd):
 def known_to_all(sim, swd):
     """What fits nowhere is passed on as a manifest, and its payload where somebody wants it."""
     for s in sim.stations:
-        assert s.store.get(swd.rid) is not None, s.number
+        assert s.store.catalogue.get(swd.rid) is not None, s.number
         for name in ("manifest", "signatures"):
             path = f"releases/{swd.rid.hex()}/{name}"
             assert same(s, path, getattr(swd, name)), (s.number, name)

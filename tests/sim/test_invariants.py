@@ -55,7 +55,7 @@ def test_release_of_a_key_set_that_is_no_longer_in_force_is_noticed():
     sim, _ = rekeyed()
     stolen = sim.authority.steal("9.0.0", sim.now_s(), sim.payloads("stolen", 20000))
     s = sim.stations[1]
-    assert "0 of the 2 needed" in sim.put(s, stolen)
+    assert sim.put(s, stolen) == (False, "signatures: 0 of the 2 needed")
     s.trust._sets.reverse()  # the old one is in force again
     with pytest.raises(Violation) as caught:
         sim.put(s, stolen)
@@ -202,7 +202,7 @@ def test_table_that_grows_is_noticed():
 def test_memory_that_grows_is_noticed():
     sim = mesh()
     for s in sim.stations:
-        s.node.rejects += [0] * 20000
+        s.node.hearing.rejects += [0] * 20000
     broken(sim, "bounds", 5)
 
 
@@ -283,7 +283,7 @@ def test_announcements_that_a_neighbour_causes_without_end_are_noticed(monkeypat
 
     assert beside(kind).ok
     monkeypatch.setattr(Announce, "query", Announce.inconsistent)
-    monkeypatch.setattr("swdist.wiring.node.RESET_GAP_US", 0)
+    monkeypatch.setattr("swdist.wiring.hearing.RESET_GAP_US", 0)
     assert beside(kind).violation.rule == "amplification"
 
 

@@ -320,7 +320,7 @@ class Turncoat(Attacker):
 
     def attack(self):
         self._later = not self._later
-        self._tell_switch()
+        self.tell_switch(None)
 
     def _messages(self, now):
         true = EPOCH_S * SECOND + self.world.now - now

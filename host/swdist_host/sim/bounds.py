@@ -3,7 +3,7 @@
 import networkx as nx
 import numpy as np
 
-from swdist.machines.fetch import RUN_BYTES
+from swdist.machines.agenda import RUN_BYTES
 from swdist_host.sim import transfer
 from swdist_host.sim.world import SECOND
 

@@ -361,7 +361,7 @@ class Checks:
             return
         held, active, in_switch, pieces = seen.before
         now_held = {r.rid for r in s.store.releases}
-        named = s.store.lines()
+        named = s.store.needs.lines()
         for pid, n in pieces.items():
             h = s.store.payloads.held.get(pid)
             left = 0 if h is None else h.held
@@ -391,7 +391,7 @@ class Checks:
                 rows = s.node.neighbours.rows
                 s.offers = [row.offers for row in rows]
                 most = max(max(len(row.pieces), len(row.wants)) for row in rows)
-                if most > MAX_PAYLOADS or len(s.store.relayed) > MAX_RELAYED:
+                if most > MAX_PAYLOADS or len(s.store.needs.relayed) > MAX_RELAYED:
                     self.fail("bounds", s, "more payloads are known of others than there may be")
                 self._bounds(s)
                 factory = s.switch.switcher.choosing.factory

@@ -248,7 +248,7 @@ class Runner:
             "datagrams": sum(sim.world.radio.sent),
             "bytes_on_air": sum(sim.world.radio.sent_bytes),
             "collisions": sim.world.radio.collisions,
-            "refusals": sum(s.node.fetch.refusals for s in honest if s.node is not None),
+            "refusals": sum(s.node.fetch.outcomes.refusals for s in honest if s.node is not None),
             "releases": {},
             "switches": self._spread(),
         }

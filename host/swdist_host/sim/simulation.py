@@ -146,6 +146,7 @@ class Simulation:
         self.checks.injected(number, swd)
 
     def put(self, s, swd):
+        """None, or why not, as the store says it."""
         found, why = s.store.add(swd.manifest, swd.signatures)
         if found is None:
             return why
@@ -158,12 +159,11 @@ class Simulation:
             s.tap.put(swd, now)
         s.fs.spent_us = 0
         s.node.news(now)
-        s._tell_switch()
+        s.tell_switch(None)
         s.turn(now)
         return None
 
     def _put_payload(self, store, packed):
-        """None, or why not."""
         why = store.put_index(packed.pid, packed.index)
         held = store.held(packed.pid)
         while why is None and held is not None and not held.complete():

@@ -23,9 +23,7 @@ from swdist_host.sim.world import BOOT, DOWN, SWITCH
 TFTP_PORT = 27183
 LOG_LINES = 40
 SOCKETS_HOLD = 128  # datagrams that wait unread; more are dropped
-FRESH_BEACONS = 6
 GROUP = "testers"
-SAVE_TIME_US = 3600000000
 STORE = "/store"
 STATE = "/state"
 RUN = "/run"
@@ -305,17 +303,13 @@ class Station:
             self.node = Node(
                 self.trust.network, self.nonce,
                 choose.factory(s.factory_version), self.store, self.clock, self.transfer.gets,
-                self.broadcast, self.rand, self.log,
+                self.broadcast, self.rand, self.log, s.beacon_ms * 1000,
             )  # fmt: skip
-            self.node.beacon_us = s.beacon_ms * 1000
             self.offers = [row.offers for row in self.node.neighbours.rows]
             self.serve = self.transfer.serve
             if self.tap is not None:
                 self.tap.boot(self, now)
-            self.clock.start(now, now)
-            self.clock.floor(self.store.newest_signed_at_s() * 1000000, now)
-            self.node.start(now, TFTP_PORT)
-            self._save_at = now + SAVE_TIME_US
+            self.node.start(now, now, TFTP_PORT)
             self.switch = Switch(self, self._new_trust())
             self.switch.begin(now)
         except disk.PowerCut:
@@ -401,9 +395,9 @@ class Station:
         else:
             self._when_idle(self.epoch, self.serve.ask, client, get, token, name)
 
-    def answered(self, epoch, get, token, why, data):
-        """The end of one: data, or why not."""
-        self._when_idle(epoch, get.answered, token, why, data)
+    def answered(self, epoch, get, token, state, data):
+        """The end of one, and data if it is DONE."""
+        self._when_idle(epoch, get.answered, token, state, data)
 
     def _when_idle(self, epoch, take, *args):
         """take(*args), then a turn. While the node works, what comes waits in its sockets, and is
@@ -442,7 +436,7 @@ class Station:
         if port == PORT:
             if self.tap is not None:
                 self.tap.came("n", now, 0, peer, sport, data)
-            self.node.receive(peer, sport, _scratch, n, now)
+            self.node.hearing.receive(peer, _scratch, n, now)
         else:
             self.transfer.receive(peer, sport, port, _scratch, n, now)
         _scratch[:n] = _GARBAGE[:n]  # a view that somebody kept shows at once
@@ -457,25 +451,14 @@ class Station:
         return self.store.open(name)
 
     def turn(self, now, taken=1):
-        """One turn of netd's loop; taken: how many datagrams it has read before."""
-        node = self.node
+        """netd's, and when it is to come again; taken: how many datagrams it has read before."""
         try:
             if self.tap is not None:
                 self.tap.tick(now)
-            if node.tick(now):
-                self._tell_switch()
-            self.serve.tick(now)
-            self.transfer.close_idle()
-            if now >= self._save_at:
-                self._save_time(now)
+            _, wake = self.node.turn(self.serve, self, now)
         except disk.PowerCut:
             self.down()
             return
-        wake = node.next_at
-        if self.serve.next_at is not None and self.serve.next_at < wake:
-            wake = self.serve.next_at
-        if wake > self._save_at:
-            wake = self._save_at
         t = self.world.now
         self._blocked_until = t + self.settings.cpu_us * taken + self.fs.spent_us
         self.fs.spent_us = 0
@@ -496,8 +479,10 @@ class Station:
             return
         self.turn(self.counter(t))
 
-    def _save_time(self, now):
-        self._save_at = now + SAVE_TIME_US
+    def close_idle(self):
+        self.transfer.close_idle()
+
+    def save_time(self, now):
         if self.clock.synced:
             if self.tap is not None:
                 self.tap.asked_time(now)
@@ -505,14 +490,14 @@ class Station:
 
     # --- the switch side
 
-    def _tell_switch(self):
+    def tell_switch(self, _):
         """News for the switch side; several within a moment are one."""
         self._told_news = True
         self._plan_switch(self.world.now + self.settings.ipc_us)
 
     def _messages(self, now):
         clock = self.clock
-        fresh = self.node.neighbours.fresh(now, FRESH_BEACONS * self.node.period_us(now))
+        fresh = self.node.speech.fresh(now)
         pipe = self.switch.ipc.waiting
         offset = clock.offset_at(now)
         pipe.append(ipc.pack_time(now, offset, clock.error_us, clock.synced, fresh))

@@ -9,13 +9,13 @@ from zlib import crc32
 
 from swdist.formats import tftp
 from swdist.machines import tftpget, tftpserve
+from swdist.machines.fetch import DOWNLOADS
 from swdist.machines.tftpget import DONE, FAILED, IDLE, RUNNING
+from swdist.machines.tftpserve import UPLOADS
+from swdist.storage.payloads import MAX_RUN_BYTES
 from swdist_host.sim.radio import UDP_IP_BYTES
 from swdist_host.sim.world import CHUNK
 
-DOWNLOADS = 2
-UPLOADS = 6
-MAX_CHUNK_BYTES = 65536
 TFTP_PORT = 27183
 FIRST_PORT = 32768
 LOST_US = 100000  # a round trip or a timeout; by bench/fidelity.py
@@ -31,12 +31,9 @@ class Packet:
         self._ports = {}  # port: ("g" or "s", slot)
         self._open = {}  # ("g" or "s", slot): (port, peer)
         self._next_port = FIRST_PORT + station.rng.randrange(8192)
-        rand = station.rand
-        self.gets = [
-            tftpget.Get(self._sender("g", i), rand, MAX_CHUNK_BYTES) for i in range(DOWNLOADS)
-        ]
+        self.gets = [tftpget.Get(self._sender("g", i), MAX_RUN_BYTES) for i in range(DOWNLOADS)]
         self._senders = [self._sender("s", i) for i in range(UPLOADS)]
-        self.serve = tftpserve.Serve(self._put, station.open, rand, UPLOADS)
+        self.serve = tftpserve.Serve(self._put, station.open, UPLOADS)
 
     def _sender(self, side, i):
         key = (side, i)
@@ -136,7 +133,7 @@ class ChunkGet:
         self.state = RUNNING
         self.length = 0
         self.reason = ""
-        self._limit = min(limit, MAX_CHUNK_BYTES)
+        self._limit = min(limit, MAX_RUN_BYTES)
         self._began_at = now
         self.next_at = now + tftp.STALL_US
         self._stuck_at = None
@@ -175,17 +172,18 @@ class ChunkGet:
         if self.state == RUNNING and now >= self.next_at:
             self.fail(self.token, "stalled")
 
-    def fail(self, token, reason):
+    def fail(self, token, reason, state=FAILED):
         if token == self.token and self.state == RUNNING:
-            self.state = FAILED
+            self.state = state
             self.reason = reason
             self.next_at = None
 
-    def answered(self, token, why, data):
+    def answered(self, token, state, data):
+        """state: of tftpget."""
         if token != self.token or self.state != RUNNING:
             return
-        if why is not None:
-            self.fail(token, why)
+        if state != DONE:
+            self.fail(token, "no data", state)
         elif len(data) > self._limit:
             self.fail(token, "file too large")
         else:
@@ -205,7 +203,6 @@ class ChunkServe:
     def __init__(self, station):
         self._station = station
         self._holders = {}  # {transfer: peer}
-        self.served = 0
         self.rejects = 0
 
     def tick(self, now):
@@ -222,17 +219,17 @@ class ChunkServe:
         holders = self._holders
         same = sum(1 for peer in holders.values() if peer == client.peer)
         file = None
-        why = None
+        state = DONE
         if same >= tftpserve.PER_PEER or len(holders) >= tftpserve.BRISK:
-            why = "busy"
+            state = tftpget.BUSY
             self.rejects += 1
         else:
             file = station.open(name)
             if file is None:
-                why = "refused, error 1 not here"
-        if why is not None:
+                state = tftpget.REFUSED
+        if state != DONE:
             t = world.now + 2 * link.delay_us
-            world.at(t, client.answered, client.epoch, get, token, why, None)
+            world.at(t, client.answered, client.epoch, get, token, state, None)
             return
         key = (get, token)
         holders[key] = client.peer
@@ -286,10 +283,9 @@ class Train:
         station, client = self.station, self.client
         if station.epoch == self.epochs[0] and station.up:
             station.serve.over(self.key)
-            station.serve.served += 1
             world = station.world
             world.trace.note(t, client.number, CHUNK, crc32(self.data[:64]))
-            client.answered(self.epochs[1], self.get, self.token, None, self.data)
+            client.answered(self.epochs[1], self.get, self.token, DONE, self.data)
 
 
 def blocks(size):

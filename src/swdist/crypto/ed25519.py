@@ -5,9 +5,10 @@ Integers only. Not constant-time, and it need not be: all it works on is public.
 
 from swdist.crypto import sha512
 
-P = (1 << 255) - 19
-L = (1 << 252) + 27742317777372353535851937790883648493
-_LOW = (1 << 255) - 1
+# pow, since << would be folded into 77 digits each.
+P = pow(2, 255) - 19
+L = pow(2, 252) + 27742317777372353535851937790883648493
+_LOW = P + 18
 
 
 def _mul(x, y):

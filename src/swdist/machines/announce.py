@@ -92,12 +92,12 @@ class Announce:
             self._begin(min(self._interval * 2, IMIN_US << DOUBLINGS), now)
 
 
-def say(send, writer, store, port, failed, wants):
-    """One burst: all that is held, in as many datagrams as it needs. failed: ids of releases that
-    failed on this node; wants: {payload id: WANTED, or that and STARVED}. How many they were."""
+def say(send, writer, store, port, wants):
+    """One burst: all that is held, in as many datagrams as it needs. wants: {payload id: WANTED, or
+    that and STARVED}. How many they were."""
     count = 1
     shown = store.catalogue.shown()
-    head = store.digest(), len(shown), port
+    head = store.catalogue.digest(), len(shown), port
     writer.announce(*head)
 
     def put(write, *fields):
@@ -112,7 +112,7 @@ def say(send, writer, store, port, failed, wants):
         m = r.manifest
         flags = datagram.EXPERIMENTAL if m.experimental else 0
         flags |= datagram.WITHDRAWN if m.withdrawn else 0
-        flags |= datagram.FAILED_HERE if r.rid in failed else 0
+        flags |= datagram.FAILED_HERE if r.rid in store.room.failed else 0
         put(writer.release, r.rid, m.version, m.revision, flags)
     payloads = store.payloads.held
     for pid, h in payloads.items():

@@ -1,35 +1,61 @@
 """What one download works on, and how a run of pieces is taken as it comes
 (docs/protocol.md, section 4)."""
 
+from swdist.formats import manifest, usign
 from swdist.formats.bits import to_hex
+from swdist.formats.index import MAX_INDEX_BYTES
 from swdist.machines.tftpget import RUNNING
 
-KEEP_BYTES = 8192  # pieces are flushed together, about so many bytes at a time
+# A flush costs flash some 10 ms however little it is for. So pieces are kept together, about so
+# many bytes at a time; what is smaller waits for the end of its run.
+KEEP_BYTES = 8192
+PATIENCE_US = 1000000  # so long nothing may come before it is looked who else has the same
 
 MANIFEST = 1  # what a download works on; 0: nothing
 SIGNATURES = 2
 INDEX = 3
 RUN = 4
 _NAMES = ("", "manifest", "signatures", "index")
+_LIMITS = (0, manifest.MAX_BYTES, usign.MAX_BYTES, MAX_INDEX_BYTES)
 
 
 class Download:
-    """One download at a time. id: of the release or payload; of a run the pieces first..last, their
-    lengths in bytes as sent, and how far they are taken: the next piece, and where it begins."""
+    """One download at a time, or none (what is 0): then nothing else here means anything."""
 
     def __init__(self, get):
         self.get = get
         self.what = 0
-        self.id = None
-        self.row = 0
-        self.peer = None
-        self.port = 0
-        self.began_at = 0
-        self.check_at = 0  # when to look whether it stalls
+
+    def begin(self, what, key, row, now):
+        """Asks the neighbour of a row. key: id of the release or payload."""
+        self.what = what
+        self.id = key
+        self.row = row
+        self.peer = row.peer  # the row may be another's by the time that this has ended
+        self.port = row.port()
+        self.began_at = now
+        self.check_at = now + PATIENCE_US  # when to look whether it stalls
+        get = self.get
+        get.small_blocks = now < row.small_until
+        limit = sum(self.lengths) if what == RUN else _LIMITS[what]
+        get.start(self.peer, self.port, self.name().encode(), limit, now)
+        if what == RUN:
+            get.mark = KEEP_BYTES
+
+    def set_run(self, n, lengths, probe):
+        """What begin() asks for next: pieces from n on, of these lengths in bytes as sent. probe:
+        though nobody has said that they are there."""
+        self.first = self.next = n  # the next one is kept when it is here as a whole,
+        self.at = 0  # and begins there
+        self.last = n + len(lengths) - 1
+        self.lengths = lengths
+        self.probe = probe
+
+    def free(self):
+        """Nothing is to come of it any more."""
+        self.get.stop()
+        self.what = 0
         self.manifest = None
-        self.first = self.last = self.next = self.at = 0
-        self.lengths = ()
-        self.probe = False  # asked for though nobody has said that it is there
 
     def name(self):
         what = _NAMES[self.what] if self.what != RUN else "%d-%d" % (self.first, self.last)
@@ -45,7 +71,7 @@ class Download:
         one or with us, or None)."""
         h = store.held(self.id)
         if h is None:
-            return False, "store: it is wanted no more"
+            return False, (True, "it is wanted no more")
         while self.next < h.held and self.next <= self.last:  # somebody was faster
             self.at += self.lengths[self.next - self.first]
             self.next += 1
@@ -63,7 +89,5 @@ class Download:
 
     def text(self):
         """For people."""
-        return "%s of %s" % (
-            _NAMES[self.what] if self.what != RUN else "pieces",
-            to_hex(self.id[:4]),
-        )
+        what = _NAMES[self.what] if self.what != RUN else "pieces"
+        return "%s of %s" % (what, to_hex(self.id[:4]))

@@ -21,12 +21,15 @@ class Neighbour:
         self.pieces = {}
         self.wants = {}
         self.peer = None
-        self.twice = 0
+        self.twice = self.faults = self.wait_until = 0
         self.take(None, 0, 0)
 
     def take(self, peer, nonce, now):
         # Times that another nonce was heard between two of its own, or in its place.
         self.twice = self.twice + 1 if peer == self.peer else 0
+        if peer != self.peer:  # a new nonce clears no guilt
+            self.faults = 0  # failures that count against it; each success halves them
+            self.wait_until = now  # nothing is fetched from it before
         self.peer = peer
         self.nonce = nonce
         self.anew = 0
@@ -46,8 +49,39 @@ class Neighbour:
         self.wants.clear()
         self.pace_ms = 0  # what 16 KiB from it take, on average; 0: unknown
         self.gave = False  # anything that was right?
-        self.faults = 0  # failures that count against it; each success halves them
-        self.wait_until = now  # nothing is fetched from it before
+        self.news_at = now  # another set digest of it is no news before
+
+    def offer(self, rid, alone):
+        """It has a release that we don't hold. alone: all else may need it, and comes later. False
+        where there is no room to remember it."""
+        if alone:
+            self.offers[:] = [r for r in self.offers if r == rid]
+        if rid not in self.offers:
+            if len(self.offers) == MAX_OFFERS:
+                return False
+            self.offers.append(rid)
+        return True
+
+    def has(self, pid, count, wanted):
+        """It holds the index of a payload, and `count` pieces. wanted(): ids of those that we want;
+        what is not wanted goes when it says too much. False if it is not remembered."""
+        pieces = self.pieces
+        if pid not in pieces and len(pieces) >= MAX_PAYLOADS:
+            want = wanted()
+            for other in pieces if pid in want else ():
+                if other not in want:
+                    del pieces[other]
+                    break
+            else:
+                return False
+        pieces[pid] = count
+        return True
+
+    def forget(self, key):
+        """It has it not, or not any more, or has lied about it."""
+        self.pieces.pop(key, None)
+        if key in self.offers:
+            self.offers.remove(key)
 
     def replaces(self, peer, nonce):
         """Is that another than the one of this row: another address, or, said ANEW times in a row,
@@ -69,6 +103,9 @@ class Neighbour:
         self.faults = min(self.faults + 1, 12)
         self._second = not self._second
         self.wait_until = now + wait_s * 1000000
+
+    def forgive(self):
+        self.wait_until = self.faults = 0
 
     def serves_at(self, port):
         """As it says, or somebody in its name; 0 says nothing. Of whom two things are said is first

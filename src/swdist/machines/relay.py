@@ -10,6 +10,7 @@ HELP_US = 500000  # the delay is drawn from this
 HELP_MOST_US = 5000000  # to this
 ASK_US = 10000000  # and that of a helper without a source from this
 ASK_MOST_US = 20000000
+RELAY_US = 5000000  # at least so often it is looked who is to be helped: wishes end unsaid
 WANT_US = 300000000  # a wish counts for so long after it was said
 MAX_RELAYED = 16
 
@@ -20,11 +21,17 @@ class Relay:
         self._rand = rand
         self._soon = {}  # {payload id: when we begin to help}
         self._helped = {}  # {payload id: when we are starved of it ourselves}
-        self.next_at = None
+        self._now = 0  # of the last tick
+        self.next_at = 0
+
+    def wake(self, now):
+        """What neighbours want has changed, or what is known here."""
+        self.next_at = now
 
     def tick(self, now, lines, own, offered):
         """Ids of what is to be held for others. lines: {id: Payload} of all known; own: ids of
         what is for this node; offered(id): does a neighbour have what we lack of it?"""
+        self._now = now
         wanted, starved = self._wishes(now, lines, own)
         for pid in [p for p in self._soon if p not in starved or p in self._helped]:
             del self._soon[pid]
@@ -40,15 +47,15 @@ class Relay:
                 del self._helped[pid]
             elif offered(pid):
                 self._helped[pid] = max(self._helped[pid], now + ASK_US)
-        self.next_at = None
+        self.next_at = now + RELAY_US
         for at in list(self._soon.values()) + list(self._helped.values()):
-            if at > now and (self.next_at is None or at < self.next_at):
+            if now < at < self.next_at:
                 self.next_at = at
         return sorted(self._helped)
 
-    def starved(self, pid, now):
+    def starved(self, pid):
         """Have we looked for a source in vain for so long that others shall look too?"""
-        return now >= self._helped.get(pid, now + 1)
+        return self._now >= self._helped.get(pid, self._now + 1)
 
     def _wishes(self, now, lines, own):
         """Ids that neighbours want, and those of which one is starved."""

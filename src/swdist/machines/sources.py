@@ -1,37 +1,34 @@
-"""Whom to ask for what: looks at neighbours, downloads and what is held, and changes nothing."""
+"""Whom to ask for what, by what the neighbours say that they have and what they have given
+(docs/protocol.md, section 6.4).
 
+What a neighbour says costs it nothing, what it gives does. So everywhere here who has given
+something comes before who only says that it has it; and such a one is tried now and then
+nevertheless, else a newcomer could never become a neighbour that gives.
+"""
+
+from swdist.formats.bits import sooner
 from swdist.machines.download import INDEX, MANIFEST, RUN, SIGNATURES
 from swdist.machines.tftpget import RUNNING
-from swdist.storage import reuse
 
-PACE_MS = 200  # of a neighbour that we do not know
+# What 16 KiB are taken to cost with a neighbour that has not been measured yet: more than most, so
+# that one that is known to be fast comes first.
+PACE_MS = 200
 STRANGE_MS = 800  # of one that has given nothing at all: anybody can say that it has all of it
 TRY_US = 4000000  # between two that are asked for a piece, or a release, nevertheless
 SOON_US = 1000000  # who has given something is waited for so long rather than that,
-LOYAL_US = 4000000  # and where it stalls
+LOYAL_US = 4000000  # and where it stalls: a radio may be deaf for seconds
 _LATER = 1 << 20  # of the cost: only if there is nobody else
 
 
 class Sources:
     def __init__(self, slots, rows, store, rand, suspicion):
-        self.strange = False  # is a release offered that we don't hold?
-        self.strange_at = 0  # no stranger is asked for one before, while something is wanted
-        self._try_at = 0  # who has given nothing is not asked before, where another has it
+        self._strange_at = 0  # no stranger is asked for a release before, while pieces are wanted
+        self._try_at = 0  # nor for a piece, where another has it
         self._slots = slots
         self._rows = rows
         self._store = store
         self._rand = rand
         self._suspicion = suspicion
-
-    def free_piece(self, h):
-        """The first piece that is missing, that no slot works on and that nobody here has."""
-        payloads = self._store.payloads
-        n = reuse.alone(payloads, h, h.held)
-        for _ in self._slots:
-            for s in self._slots:
-                if n is not None and s.what == RUN and s.id == h.pid and s.first <= n <= s.last:
-                    n = reuse.alone(payloads, h, s.last + 1)
-        return n
 
     def unknown(self, now):
         """A release that a neighbour offers and we don't hold: (rid, row), or None. Who has
@@ -39,95 +36,93 @@ class Sources:
         is known longest: a crowd of newcomers can't push itself before an old neighbour, and keeps
         nobody from what is wanted. One at a time: no crowd can keep all downloads busy with
         nothing. None while too many signatures were bad of late."""
-        best = None
-        if not self.strange or self._suspicion.check_at() > now:
+        best = least = None
+        if self._suspicion.check_at() > now:
             return None
         for s in self._slots:
             if s.what in (MANIFEST, SIGNATURES):
                 return None
-        self.strange = False
-        for i in range(len(self._rows)):
-            row = self._rows[i]
+        for row in self._rows:
             for rid in row.offers[:]:
-                if self._store.get(rid) is not None:
+                if self._store.catalogue.get(rid) is not None:
                     row.offers.remove(rid)
-            if not row.offers:
-                continue
-            self.strange = True
-            if row.wait_until > now or not row.tftp_port or self.busy(i):
-                continue
             order = not row.gave, row.once, row.faults, row.since
-            if best is None or order < best[2]:
-                best = row.offers[0], i, order
-        if best and best[2][0] and self._store.wanted():
-            if now < self.strange_at:
-                return None
-            self.strange_at = now + TRY_US
-        return best
+            if row.offers and self._free(row, now) and (best is None or order < least):
+                best, least = row, order
+        if best is None or not best.gave and now < self._strange_at and self._store.needs.wanted():
+            return None
+        return best.offers[0], best
 
-    def working(self, key):
-        for s in self._slots:
-            if s.what and s.id == key:
-                return True
-        return False
-
-    def comes(self, h):
-        """Can the next piece come, from another payload or a neighbour, or do all downloads wait
-        for it?"""
-        if h.pid not in self._store.wanted():
-            return False
-        for s in self._slots:
-            if not s.what or s.get.state == RUNNING:
-                return True
-        return reuse.alone(self._store.payloads, h, h.held) != h.held
+    def asked(self, slot, now):
+        """A download has begun. The turn of those who have given nothing is spent here and not
+        where they are looked for: who was found need not have been asked."""
+        if not slot.row.gave:
+            if slot.what == MANIFEST:
+                self._strange_at = now + TRY_US
+            else:
+                self._try_at = now + TRY_US
 
     def elsewhere(self, slot, now):
         """Has another neighbour, that could be asked now, what a slot waits for? Who has given
         something is not left so soon for one who only says so."""
-        loyal = self._rows[slot.row].gave and now - slot.get.progress_at < LOYAL_US
-        for i in range(len(self._rows)):
-            row = self._rows[i]
+        loyal = slot.row.gave and now - slot.get.progress_at < LOYAL_US
+        for row in self._rows:
             if slot.what == RUN:
                 there = row.pieces.get(slot.id, 0) > slot.next
             elif slot.what == INDEX:
                 there = slot.id in row.pieces
             else:
-                there = row.offers and i != slot.row  # one at a time is fetched
-            if not there or loyal and not row.gave:
-                continue
-            if row.tftp_port and row.wait_until <= now and not self.busy(i):
+                there = row.offers and row is not slot.row  # one at a time is fetched
+            if there and (row.gave or not loyal) and self._free(row, now):
                 return True
         return False
 
-    def busy(self, row):
+    def _free(self, row, now):
+        """May a neighbour be asked now, and is it not?"""
+        return row.tftp_port and row.wait_until <= now and not self._busy(row)
+
+    def _busy(self, row):
         for s in self._slots:
-            if s.what and s.row == row and s.get.state == RUNNING:
+            if s.what and s.row is row and s.get.state == RUNNING:
                 return True
         return False
 
     def best(self, pid, n, now):
-        """Row to get piece n (or the index, for -1) from, or -1: the fastest, idle ones and those
+        """Row to get piece n (or the index, for -1) from, or None: the fastest, idle ones and those
         without faults first. Where one has it who has given something, others are tried only now
         and then: pieces come in order, so whoever stalls with one holds up all."""
-        best = -1
-        best_cost = 0
-        for i in range(len(self._rows)):
-            row = self._rows[i]
+        best = None
+        least = 0
+        for row in self._rows:
             wait_us = row.wait_until - now
-            if row.peer is None or wait_us > row.gave * SOON_US or not row.tftp_port:
-                continue
-            if row.pieces.get(pid, -1) <= n:
+            if wait_us > row.gave * SOON_US or not row.tftp_port or row.pieces.get(pid, -1) <= n:
                 continue
             pace_ms = row.pace_ms or (PACE_MS if row.gave else STRANGE_MS << 2 * row.once)
-            cost = (pace_ms + self._rand(pace_ms + 1)) * (1 + row.faults + self.busy(i) * 4)
+            cost = (pace_ms + self._rand(pace_ms + 1)) * (1 + row.faults + self._busy(row) * 4)
             if wait_us > 0:
                 cost += _LATER
             elif not row.gave and now < self._try_at:
                 cost += 2 * _LATER
-            if best < 0 or cost < best_cost:
-                best, best_cost = i, cost
-        if best < 0 or self._rows[best].wait_until > now:
-            return -1
-        if not self._rows[best].gave:
-            self._try_at = now + TRY_US
-        return best
+            if best is None or cost < least:
+                best, least = row, cost
+        return best if best is not None and best.wait_until <= now else None
+
+    def offered(self, pid):
+        """Does a neighbour say that it has what we lack of a payload?"""
+        h = self._store.held(pid)
+        held = h.held if h is not None else -1
+        for row in self._rows:
+            if row.tftp_port and row.pieces.get(pid, -1) > held:
+                return True
+        return False
+
+    def next_at(self, now):
+        """Counter at which somebody may be asked who may not be now, or None."""
+        soonest = None
+        for at in (self._suspicion.check_at(), self._strange_at):
+            if at > now:
+                soonest = sooner(soonest, at)
+        for row in self._rows:
+            if (row.offers or row.pieces) and row.wait_until > now:
+                soonest = sooner(soonest, row.wait_until)
+        return soonest

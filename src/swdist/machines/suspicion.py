@@ -4,7 +4,10 @@ section 6.4)."""
 
 REFUSED = 64  # (neighbour, object) pairs remembered
 BAD = 16  # digests of refused signatures remembered, so that no other neighbour costs a check
-CHECKS = 8  # files of signatures that may bring nothing at once; then one each
+# Files of signatures that may bring nothing at once, as when a key set has changed that we have yet
+# to hear of; then one each CHECK_US. A check takes a router a second or two where Ed25519 is plain
+# Python: whoever forges signatures gets a tenth or two of its time, and no more.
+CHECKS = 8
 CHECK_US = 10000000
 
 

@@ -289,12 +289,13 @@ class Switcher:
         if self._prepare.step():
             return
         release, why = self._prepare.release, self._prepare.why
-        kind = self._prepare.payload.kind
+        for_good, kind = self._prepare.for_good, self._prepare.payload.kind
         self._prepare = None
         if why is None:
             status = self._hook(release, "prepare")
             if kind in ("ipk", "apk") and status:
-                why = ("" if str(status).startswith("not now") else "archive: ") + str(status)
+                why = str(status)
+                for_good = not why.startswith("not now")
         if why is None:
             self._retry_us = RETRY_US
             self._log.info("prepared release %s" % release.name())
@@ -303,5 +304,5 @@ class Switcher:
         self.choosing.bad = self.choosing.bad[-63:] + [release.rid]
         self._retry_at = now + self._retry_us
         self._retry_us = min(2 * self._retry_us, RETRY_MAX_US)
-        if why.startswith("archive:"):
+        if for_good:
             self.remember(release, why)

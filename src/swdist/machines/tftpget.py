@@ -12,21 +12,27 @@ from swdist.formats.bits import printable
 IDLE = 0
 RUNNING = 1
 DONE = 2
-FAILED = 3
+# All above are failures. What is done about one goes by this; its reason is for people.
+FAILED = 3  # it stalled, was too slow, or did not keep to the protocol
+BUSY = 4  # the server has no room: no fault
+REFUSED = 5  # another ERROR: it does not have it, or not any more
 
-ASK_BLKSIZE = 1428
-ASK_WINDOW = 16
-TRIES = 7  # transmissions without progress: the server may have given us up, and says nothing
-NOTHING_TRIES = 5  # after so many none of a window's blocks came: the link may swallow large frames
+ASK_BLKSIZE = 1428  # fits an Ethernet frame over IPv6: one lost fragment would cost the whole block
+ASK_WINDOW = 16  # a run of 12 KiB has some 9 such blocks, so it takes one round trip
+# Transmissions without progress: the server may have given us up, and says nothing. From a timer of
+# 20 ms, doubled up to a second, that is some 3 s; a stock server is waited for by time alone.
+TRIES = 7
+# After so many none of a window's blocks came, though the OACK, which is small, did: some tunnels
+# and radios swallow large frames, and all would fail there without a word.
+NOTHING_TRIES = 5
 MAX_REASON = 60
 
 
 class Get:
-    """send(peer, port, buf, n); rand(n). view[:length] is the file when state is DONE."""
+    """send(peer, port, buf, n). view[:length] is the file when state is DONE."""
 
-    def __init__(self, send, rand, max_bytes):
+    def __init__(self, send, max_bytes):
         self._send = send
-        self._rand = rand
         self._data = bytearray(max_bytes)
         self.view = memoryview(self._data)
         self._out = bytearray(tftp.MAX_REQUEST_BYTES)
@@ -47,7 +53,7 @@ class Get:
         """Asks peer, on its server's port, for the file; more than `limit` bytes is a failure."""
         assert len(name) <= tftp.MAX_NAME_BYTES
         if peer == self._peer:
-            self._timer.resume()
+            self._timer.resume()  # else each run of a payload would begin by waiting 250 ms
         else:
             self._timer.reset()
         self._peer = peer
@@ -108,11 +114,12 @@ class Get:
         self._fresh = True
         self._transmit(now)
 
-    def _fail(self, reason, code=-1):
-        if code >= 0 and self._port:
-            n = tftp.put_error(self._out, code, reason.encode())
+    def _fail(self, reason, error=-1, state=FAILED):
+        """error: what the server is told, or -1: nothing."""
+        if error >= 0 and self._port:
+            n = tftp.put_error(self._out, error, reason.encode())
             self._send(self._peer, self._port, self._out, n)
-        self.state = FAILED
+        self.state = state
         self._whole = -1
         self.reason = reason
         self.next_at = None
@@ -178,9 +185,9 @@ class Get:
             return self._receive_oack(buf, n, now)
         words = tftp.strings(buf, tftp.HEAD_BYTES, n)
         if words and tftp.block_of(buf) == tftp.E_UNDEFINED and words[0] == tftp.BUSY:
-            return self._fail("busy")
+            return self._fail("busy", state=BUSY)
         text = printable(words[0][:MAX_REASON]) if words else ""
-        return self._fail("refused, error %d %s" % (tftp.block_of(buf), text))
+        return self._fail("refused, error %d %s" % (tftp.block_of(buf), text), state=REFUSED)
 
     def _receive_oack(self, buf, n, now):
         if self._agreed or self._next != 1:
@@ -237,7 +244,9 @@ class Get:
                     self._ack(now)
                     self._fresh = False  # what comes next may still be of the old window
             elif ahead >= 0x10000 - self._window and not self._in_window and self._overdue(now):
-                self._ack(now)  # the window once more: its ACK was lost
+                # The window once more: its ACK was lost. Only when it can be an answer to that, or
+                # each copy would be answered by one more (RFC 1123, section 4.2.3.1).
+                self._ack(now)
             return tftp.REJECT_STALE
         size = n - tftp.HEAD_BYTES
         if size > self._blksize:

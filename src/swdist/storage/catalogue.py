@@ -8,9 +8,13 @@ from swdist.crypto.ucryptolib import sha256
 from swdist.formats import usign
 from swdist.formats.bits import from_hex, to_hex
 from swdist.formats.manifest import MAX_BYTES, parse
+from swdist.storage.payloads import File
+from swdist.trust.verify import Release
 
-MAX_VERSIONS = 64  # key sets not counted
-LISTINGS = 64  # of some hundred names each, at a start
+# Section 5. All nodes keep the same 64, else sets would never be alike; key sets are not counted,
+# since without one of them who comes late could not follow.
+MAX_VERSIONS = 64
+LISTINGS = 64  # of some hundred names each, at a start: who has filled the folder delays that only
 
 
 def write_head(fs, path, manifest, signatures):
@@ -38,7 +42,7 @@ def merge(fs, path, trust, manifest, signatures):
 
 
 class Catalogue:
-    """releases: in order. on_fault(e) is told of each OSError, and gives the text of it.
+    """releases: in order. on_fault(e) is told of each OSError, and gives a reason like add()'s.
     spare_bytes: how many of all signatures that can't be checked here may be kept in all."""
 
     def __init__(self, fs, path, trust, log, on_fault, spare_bytes):
@@ -96,7 +100,7 @@ class Catalogue:
                 m, _ = parse(self._read(path)[0])
                 names.append((m.version if m else (65536,), name))
         for _, name in sorted(names):  # keys come first: they are of versions 0.0.N
-            if self._check(name):
+            if self._check(name, self.releases):
                 self._trust.adopt(self.releases[-1])
 
     def _read(self, path):
@@ -106,8 +110,8 @@ class Catalogue:
             self._fs.read(path + "/signatures", usign.MAX_BYTES) or b"",
         )
 
-    def _check(self, name):
-        """Puts the release of a folder behind the others, or removes the folder."""
+    def _check(self, name, others):
+        """Puts the release of a folder behind others, or removes the folder."""
         path = self._path + "/" + name
         manifest, signatures = self._read(path)
         release, kept = self._trust.check(manifest, signatures)
@@ -116,27 +120,40 @@ class Catalogue:
             self._log.warn("store: removed %s: %s" % (name[:8], why))
             self._remove(path)
             return False
-        kept = self._cut(release, kept)
+        release, kept = self._cut(release, kept, others)
         if kept != signatures:
             try:
                 self._fs.write_atomic(path + "/signatures", kept)
             except OSError as e:
                 self._on_fault(e)
-        self.releases.append(release)
+        others.append(release)
         return True
 
-    def _cut(self, release, kept):
-        """What of its signatures there is room for: those that hold in any case."""
-        if release.spare_bytes > self._spare_bytes - self.spare_bytes():
+    def _cut(self, release, kept, others):
+        """A release with what of its signatures there is room for: those that hold in any case. Who
+        pads them must not take the room of payloads, and what a key of tomorrow may need is kept
+        while it is cheap (docs/protocol.md, sections 2.2 and 6.4)."""
+        if release.spare_bytes > self._spare_bytes - sum([r.spare_bytes for r in others]):
             kept = kept[: len(kept) - release.spare_bytes]
-            release.spare_bytes = 0
-        return kept
+            release = Release(release.manifest)
+        return release, kept
 
     def get(self, rid):
         for release in self.releases:
             if release.rid == rid:
                 return release
         return None
+
+    def open(self, rid, name):
+        """A File of a release's manifest or signatures, or None."""
+        if self.get(rid) is None:
+            return None
+        path = self.folder(rid) + "/" + name
+        size = self._fs.size(path)
+        try:
+            return File(self._fs.open(path, "rb"), 0, size) if size else None
+        except OSError:
+            return None
 
     def shown(self):
         """Those that are announced and counted: key sets, and the 64 highest versions. What a node
@@ -159,6 +176,7 @@ class Catalogue:
         all signatures."""
         if version[:2] == (0, 0):
             return None if version[2] == self._trust.next_set() else "another key set is next"
+        # By version, revision, id, so that two sets of the same releases end alike in any order.
         order = (version, revision, rid)
         for r in self.releases:
             if r.manifest.version == version and r.sort_key() > order:
@@ -169,34 +187,36 @@ class Catalogue:
         return None
 
     def weigh(self, rid, manifest):
-        """Why the signatures of a manifest are not worth asking for, or ""."""
+        """Why the signatures of a manifest are not worth asking for, as add() says it, or None."""
         if sha256(manifest) != rid:
-            return "manifest: digest is not the id"
+            return False, "manifest: digest is not the id"
         m, why = parse(manifest)
         if m is None:
-            return why
+            return False, why
         if m.network != self._trust.network:
-            return "manifest: of another network"
+            return False, "manifest: of another network"
         why = self.unwanted(m.version, m.revision, m.rid)
-        return "store: " + why if why else ""
+        return why and (True, why)
 
     def add(self, manifest, signatures, pinned=()):
-        """(Release, None), or (None, why not). Reasons that begin with `store:` are ours, all
-        others are the sender's fault. pinned: ids of what is kept though it be the lowest."""
+        """(Release, None), or (None, why not): is it for us to mend, or the sender's fault?, and a
+        text. pinned: ids of what is kept though it be the lowest."""
         m, why = parse(manifest)
         if m is None:
-            return None, why
+            return None, (False, why)
         held = self.get(m.rid)
         if held is not None:
             return held, None
         why = None if m.is_keys else self.unwanted(m.version, m.revision, m.rid)
         if why is not None:
-            return None, "store: " + why
+            return None, (True, why)
         release, kept = self._trust.check(manifest, signatures)
         if release is None:
-            return None, kept
+            early = m.is_keys and m.version[2] > self._trust.next_set()
+            return None, (early, kept)
+        release, kept = self._cut(release, kept, self.releases)
         try:
-            write_head(self._fs, self.folder(m.rid), manifest, self._cut(release, kept))
+            write_head(self._fs, self.folder(m.rid), manifest, kept)
         except OSError as e:
             self._remove(self.folder(m.rid) + ".new")
             return None, self._on_fault(e)
@@ -208,12 +228,13 @@ class Catalogue:
         self.releases.sort(key=lambda r: r.sort_key())
         if self._trust.adopt(release):
             self._log.info("CA keys changed by release %s" % release.name())
-            held, self.releases = self.releases, []
-            for r in held:
+            kept = []  # aside: while signatures are checked, neighbours ask for what is held
+            for r in self.releases:
                 if self._trust.trusts(r.rid):
-                    self.releases.append(r)
+                    kept.append(r)
                 else:
-                    self._check(to_hex(r.rid))
+                    self._check(to_hex(r.rid), kept)
+            self.releases = kept
         self._trim(pinned)
         self._digest = None
         return release, None

@@ -1,7 +1,8 @@
 """The bytes of a payload, out of what the network side has stored: verified, then inflated, one
 chunk after the other (docs/protocol.md, section 2.3).
 
-`store: ...` is what does not hold, and may be mended; `archive: ...` is the CA's own fault.
+What does not hold may be mended, and is an OSError like any fault of the disk. Why a step is
+refused, `archive: ...`, is the CA's own fault, for good.
 """
 
 import hashlib
@@ -10,12 +11,12 @@ from swdist.crypto.ucryptolib import sha256
 from swdist.formats import index
 from swdist.formats.index import DIGEST_BYTES, ENTRY_BYTES, HEAD_BYTES
 from swdist.formats.inflate import inflate
+from swdist.storage.payloads import File
 
 
 class Chunks:
     """path: the payload's folder; line: its manifest.Payload. After a step() that gave None, `view`
-    is the next chunk, inflated, or None behind the last one: then all of it holds. Where the disk
-    has a fault, OSError."""
+    is the next chunk, inflated, or None behind the last one: then all of it holds."""
 
     def __init__(self, fs, path, line):
         self.view = None
@@ -37,7 +38,7 @@ class Chunks:
     def _begin(self):
         data = self._fs.read(self._path + "/index", index.MAX_INDEX_BYTES)
         if data is None or sha256(data) != self._line.pid:
-            return "store: the index does not hold"
+            raise OSError("the index does not hold")
         if index.pages(data) is None:
             return "archive: its index is none"
         self._index = data
@@ -51,7 +52,7 @@ class Chunks:
             sent = index.lengths(self._index, at)[0]
             page = self._read("/pages", self._pages_end, sent)
             if page is None or sha256(page)[:DIGEST_BYTES] != self._index[at : at + DIGEST_BYTES]:
-                return "store: page %d does not hold" % self._pages
+                raise OSError("page %d does not hold" % self._pages)
             self._page = bytes(page)
             self._pages += 1
             self._pages_end += sent
@@ -67,7 +68,7 @@ class Chunks:
             return "archive: its pages are not what the manifest says"
         view = self._read("/payload", self._chunks_end, sent)
         if view is None or sha256(view)[:DIGEST_BYTES] != digest:
-            return "store: a chunk at %d does not hold" % self._chunks_end
+            raise OSError("a chunk at %d does not hold" % self._chunks_end)
         self._chunks_end += sent
         if encoding == index.DEFLATE:
             if len(self._out) < size:
@@ -94,12 +95,7 @@ class Chunks:
         if len(self._in) < n:
             self._in = memoryview(bytearray(n))
         view = self._in[:n]
-        with self._fs.open(self._path + name, "rb") as f:
-            f.seek(at)
-            got = 0
-            while got < n:
-                more = f.readinto(view[got:])
-                if not more:
-                    return None
-                got += more
-        return view
+        file = File(self._fs.open(self._path + name, "rb"), at, n)
+        got = file.read_into(0, view)
+        file.close()
+        return view if got == n else None

@@ -16,12 +16,11 @@ from swdist.formats.index import (
     lengths,
     pages,
 )
-from swdist.storage.payloads import File, Held, Payloads
+from swdist.storage.payloads import RESERVE, File, Held, Payloads
 
 OWN = "/own"  # in STATE: of the image that runs; in RUN: pieces of it
 COMING = "/coming"  # of the one that sysupgrade was given
 MAX_PAGES_BYTES = 131072  # of an image of some 25 MB
-RESERVE = 32768  # bytes of flash that stay free, as in store
 GIVEN_BYTES = 16384  # at once, and hashed: 20 ms at 200 MHz
 ANSWER_US = 1000000  # the switch side may have better to do;
 REST_US = 60000000  # then it is left alone for so long, and pieces are fetched
@@ -147,15 +146,12 @@ class Giver:
             return None
         try:
             sent, digest = self._payloads.entry(h, n)
-            at = self._payloads.offset(h, n - h.pages)
-            view = memoryview(bytearray(sent))
+            at = self._payloads.offset(h, n)
             for header in self._headers:
                 if at < header:
                     continue
-                file = File(self._fs.open(path, "rb"), at - header, sent)
-                file.read_into(0, view)
-                file.close()
-                if sha256(view)[:DIGEST_BYTES] == digest:
+                view = File(self._fs.open(path, "rb"), at - header, sent).verified(digest)
+                if view is not None:
                     self._headers = (header,)
                     return view
         except OSError:

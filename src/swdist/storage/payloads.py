@@ -12,9 +12,12 @@ from swdist.formats import index
 from swdist.formats.bits import from_hex, to_hex
 from swdist.formats.index import DIGEST_BYTES, ENTRY_BYTES, HEAD_BYTES
 
-MAX_RUN_BYTES = 65536
-MARK = 32  # of so many chunks one's offset is kept, so that none is far to count to
-BATCH = 64  # entries read at once
+MAX_RUN_BYTES = 65536  # of a file that is served (docs/protocol.md, section 4)
+RESERVE = 32768  # bytes of flash that nothing fetched takes: for manifests, to switch and go back
+# An index says how long pieces are, not where they begin. Of so many chunks one's offset is kept:
+# to know all takes 16 KB for an image of 32 MB, and to know none is to read all pages for one.
+MARK = 32
+BATCH = 64  # entries read at once, into one buffer of 1,344 bytes
 
 
 class Held:
@@ -28,6 +31,8 @@ class Held:
         self.in_ram = in_ram
         self.pages = self.total = self.held = 0
         self.sent = self.size = 0
+        # In order, so one number says what is held (docs/decisions/0014-in-order.md), and a file
+        # ends where the next piece goes.
         self.pages_end = self.chunks_end = 0  # bytes of `pages` and of `payload` that are here
         self.marks = array("I")
         self.sought = -1  # piece that was looked for behind a gap in `payload`
@@ -40,6 +45,31 @@ class Held:
     def sound(self, p):
         """Is it what a manifest's line says, as far as its pages are here?"""
         return self.held < self.pages or (self.sent, self.size) == (p.stored, p.size)
+
+    def begin(self, data):
+        """Nothing is held but the index. False if it is none."""
+        counts = index.pages(data)
+        if counts is None:
+            return False
+        self.pages = counts[0]
+        self.total = sum(counts)
+        self.held = self.sent = self.size = self.pages_end = self.chunks_end = 0
+        self.marks = array("I")
+        return True
+
+    def take(self, piece):
+        """The next one is held. Of a page, counts the chunks that it tells of."""
+        if self.held >= self.pages:
+            self.chunks_end += len(piece)
+        else:
+            for at in range(0, len(piece), ENTRY_BYTES):
+                sent, size, _ = index.lengths(piece, at)
+                if (self.pages_end + at) // ENTRY_BYTES % MARK == 0:
+                    self.marks.append(self.sent)
+                self.sent += sent
+                self.size += size
+            self.pages_end += len(piece)
+        self.held += 1
 
 
 class File:
@@ -73,6 +103,13 @@ class File:
         except OSError:
             pass
         return got
+
+    def verified(self, digest):
+        """All of it if it has that digest, else None. Closes it."""
+        view = memoryview(bytearray(self.size))
+        got = self.read_into(0, view)
+        self.close()
+        return view if got == self.size and sha256(view)[:DIGEST_BYTES] == digest else None
 
     def close(self):
         self._f.close()
@@ -122,75 +159,43 @@ class Payloads:
         fs = self._fs
         h.pages = h.total = h.held = 0
         data = fs.read(h.path + "/index", index.MAX_INDEX_BYTES)
-        if data is None or sha256(data) != h.pid or not self._begin(h, data):
+        if data is None or sha256(data) != h.pid or not h.begin(data):
             self.forget(h)
             return
         try:
-            if fs.size(h.path + "/pages"):
-                with fs.open(h.path + "/pages", "rb") as f:
-                    self._scan_pages(h, f, tick)
-                    if h.held == h.pages and fs.size(h.path + "/payload"):
-                        with fs.open(h.path + "/payload", "rb") as chunks:
-                            self._scan_chunks(h, f, chunks, tick)
-                        if fs.size(h.path + "/payload") > h.sent:
-                            fs.rmtree(
-                                h.path + "/payload"
-                            )  # nothing that was written here is longer
-                            h.held, h.chunks_end = h.pages, 0
+            self._scan(h, "/index", HEAD_BYTES, "/pages", h.pages, tick)
+            if h.held == h.pages:
+                self._scan(h, "/pages", 0, "/payload", h.total, tick)
+                if (fs.size(h.path + "/payload") or 0) > h.sent:
+                    fs.rmtree(h.path + "/payload")  # nothing that was written here is longer
+                    h.held, h.chunks_end = h.pages, 0
         except OSError:
             pass  # what can't be read is as good as not there
 
-    def _begin(self, h, data):
-        counts = index.pages(data)
-        if counts is None:
-            return False
-        h.pages = counts[0]
-        h.total = counts[0] + counts[1]
-        h.pages_end = h.chunks_end = h.sent = h.size = 0
-        h.marks = array("I")
-        return True
-
-    def _scan_pages(self, h, f, tick):
-        while h.held < h.pages:
-            sent, digest = self.entry(h, h.held)
-            page = f.read(sent)
-            if len(page) != sent or sha256(page)[:DIGEST_BYTES] != digest:
-                return
-            self._count_chunks(h, page)
-            h.pages_end += sent
-            h.held += 1
-            if tick is not None:
-                tick()
-
-    def _count_chunks(self, h, page):
-        """Adds up what the entries of the next page say."""
-        for at in range(0, len(page), ENTRY_BYTES):
-            sent, size, _ = index.lengths(page, at)
-            if (h.pages_end + at) // ENTRY_BYTES % MARK == 0:
-                h.marks.append(h.sent)
-            h.sent += sent
-            h.size += size
-
-    def _scan_chunks(self, h, f, chunks, tick):
+    def _scan(self, h, table, at, name, end, tick):
+        """Takes the pieces in a file up to piece `end`, by the entries from `at` on in another."""
+        if not self._fs.size(h.path + name):
+            return
         entries = memoryview(self._entries)
         buf = memoryview(bytearray(4096))
-        f.seek(0)
-        while h.held < h.total:
-            n = min(BATCH, h.total - h.held)
-            if f.readinto(entries[: n * ENTRY_BYTES]) != n * ENTRY_BYTES:
-                return
-            for at in range(0, n * ENTRY_BYTES, ENTRY_BYTES):
-                sent = index.lengths(entries, at)[0]
-                if sent > len(buf):
-                    buf = memoryview(bytearray(sent))
-                got = chunks.readinto(buf[:sent])
-                digest = sha256(buf[:sent])[:DIGEST_BYTES]
-                if got != sent or digest != bytes(entries[at : at + DIGEST_BYTES]):
+        with self._fs.open(h.path + table, "rb") as f, self._fs.open(h.path + name, "rb") as pieces:
+            f.seek(at)
+            while h.held < end:
+                n = min(BATCH, end - h.held) * ENTRY_BYTES
+                if f.readinto(entries[:n]) != n:
                     return
-                h.held += 1
-                h.chunks_end += sent
-                if tick is not None:
-                    tick()
+                for at in range(0, n, ENTRY_BYTES):
+                    sent = index.lengths(entries, at)[0]
+                    if sent > len(buf):
+                        buf = memoryview(bytearray(sent))
+                    piece = buf[:sent]
+                    got = pieces.readinto(piece)
+                    digest = sha256(piece)[:DIGEST_BYTES]
+                    if got != sent or digest != bytes(entries[at : at + DIGEST_BYTES]):
+                        return
+                    h.take(piece)
+                    if tick is not None:
+                        tick()
 
     # --- entries
 
@@ -219,21 +224,21 @@ class Payloads:
         view = self.entries(h, n, count)
         return [index.lengths(view, at)[0] for at in range(0, len(view), ENTRY_BYTES)]
 
-    def offset(self, h, n):
-        """Where chunk n (not counting pages) begins in `payload`."""
-        at = h.marks[n // MARK]
-        first = n // MARK * MARK
-        for sent in self.lengths(h, h.pages + first, n - first) if n > first else ():
-            at += sent
-        return at
+    def _bytes(self, h, first, end):
+        """How many the pieces first..end - 1 have."""
+        size = 0
+        while first < end:
+            lengths = self.lengths(h, first, end - first)
+            size += sum(lengths)
+            first += len(lengths)
+        return size
 
-    def _page_offset(self, h, n):
-        at = done = 0
-        while done < n:
-            lengths = self.lengths(h, done, n - done)
-            at += sum(lengths)
-            done += len(lengths)
-        return at
+    def offset(self, h, n):
+        """Where piece n begins in its file."""
+        if n < h.pages:
+            return self._bytes(h, 0, n)
+        mark = (n - h.pages) // MARK
+        return h.marks[mark] + self._bytes(h, h.pages + mark * MARK, n)
 
     # --- what is given
 
@@ -247,10 +252,7 @@ class Payloads:
         if first > last:
             return None
         try:
-            if first < h.pages:
-                at = self._page_offset(h, first)
-            else:
-                at = self.offset(h, first - h.pages)
+            at = self.offset(h, first)
             size = 0
             n = first
             while n <= last:
@@ -273,14 +275,8 @@ class Payloads:
 
     def piece(self, h, n):
         """Bytes of piece n if they hold, else None."""
-        sent, digest = self.entry(h, n)
         file = self.open(h, n, n)
-        if file is None:
-            return None
-        view = memoryview(bytearray(sent))
-        got = file.read_into(0, view) if file.size == sent else -1
-        file.close()
-        return view if got == sent and sha256(view)[:DIGEST_BYTES] == digest else None
+        return file.verified(self.entry(h, n)[1]) if file is not None else None
 
     def behind(self, h):
         """Counts the next chunk as held if it lies there already: one before it had been spoilt."""
@@ -288,16 +284,13 @@ class Payloads:
         if n < h.pages or n >= h.total or h.sought == n:
             return False
         h.sought = n
+        if not self._fs.size(h.path + "/payload"):
+            return False
         sent, digest = self.entry(h, n)
-        if (self._fs.size(h.path + "/payload") or 0) < h.chunks_end + sent:
+        piece = File(self._fs.open(h.path + "/payload", "rb"), h.chunks_end, sent).verified(digest)
+        if piece is None:
             return False
-        view = memoryview(bytearray(sent))
-        with self._fs.open(h.path + "/payload", "rb") as f:
-            got = File(f, h.chunks_end, sent).read_into(0, view)
-        if got != sent or sha256(view)[:DIGEST_BYTES] != digest:
-            return False
-        h.held += 1
-        h.chunks_end += sent
+        h.take(piece)
         return True
 
     # --- what comes in
@@ -305,7 +298,7 @@ class Payloads:
     def put_index(self, pid, data, in_ram):
         """The Held of a payload whose index has come, and holds; None if it is none at all."""
         h = self.new(pid, in_ram)
-        if not self._begin(h, data):
+        if not h.begin(data):
             self.held.pop(pid)
             return None
         try:
@@ -327,36 +320,27 @@ class Payloads:
             sent = index.lengths(entries, at)[0]
             if taken + sent > len(view):
                 break
-            digest = sha256(view[taken : taken + sent])[:DIGEST_BYTES]
-            if digest != entries[at : at + DIGEST_BYTES]:
+            piece = view[taken : taken + sent]
+            if sha256(piece)[:DIGEST_BYTES] != entries[at : at + DIGEST_BYTES]:
                 why = "piece %d: digest is not the index's" % (h.held + len(kept))
                 break
             taken += sent
-            kept.append(sent)
+            kept.append(piece)
         if kept:
             self._write(h, view[:taken], kept)
         return taken, why
 
-    def _write(self, h, view, lengths):
+    def _write(self, h, view, pieces):
         fs = self._fs
         pages = h.held < h.pages  # a batch never has both: chunks are known after the pages only
         name, at = ("/pages", h.pages_end) if pages else ("/payload", h.chunks_end)
+        # What lies behind `at` may be good still, where a piece before it was spoilt: see behind().
         there = at or fs.size(h.path + name) is not None
         with fs.open(h.path + name, "r+b" if there else "wb") as f:
             f.seek(at)
-            at = 0
-            for sent in lengths:
-                f.write(view[at : at + sent])
-                at += sent
+            f.write(view)
             fs.sync(f)
         if not there:
             fs.sync_dir(h.path)  # its name, too
-        at = 0
-        for sent in lengths:
-            if pages:
-                self._count_chunks(h, bytes(view[at : at + sent]))
-                h.pages_end += sent
-            else:
-                h.chunks_end += sent
-            at += sent
-            h.held += 1
+        for piece in pieces:
+            h.take(piece)

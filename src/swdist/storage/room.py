@@ -58,7 +58,7 @@ class Room:
                     continue  # another release may name it truly
                 if p.kind == "image" and self.ram is not None:
                     if not image or self._keep_all:
-                        image = True  # the newest one
+                        image = True  # the newest one: two of them are half of a router's memory
                         self._image(plan, p, held)
                 elif p.kind == "image":
                     plan.refused[p.pid] = "option images_kb leaves no room"
@@ -76,7 +76,8 @@ class Room:
                 else:
                     needed, room = (p.stored + 1023) >> 10, max(left, 0) >> 10
                     plan.refused[p.pid] = "needs %d KB, quota_kb has %d" % (needed, room)
-        # The order of versions, whatever comes first for room.
+        # Fetched in the order of versions, whatever came first for room: what is pinned may be the
+        # fallback, and the newest is what a mesh waits for.
         order = [p.pid for _, p in wanted]
         plan.own.sort(key=lambda pid: order.index(pid) if pid in order else -1)
         self._relay(plan, relayed, held, min(left, self.relay_quota))

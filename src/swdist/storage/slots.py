@@ -178,13 +178,14 @@ class Slots:
 
 class Prepare:
     """Verifies a release's payload and unpacks it, the very same bytes, one chunk a step().
-    step() is True while there is more to do; then .why is None, or what is wrong: `archive: ...` is
-    the release's fault for good, all else may be better next time."""
+    step() is True while there is more to do; then .why is None, or what is wrong, for people.
+    .for_good: is that the release's own fault? All else may be better next time."""
 
     def __init__(self, fs, source, target, release, p):
         self.release = release
         self.payload = p
         self.why = None
+        self.for_good = True
         self._fs = fs
         self._target = target
         self._chunks = Chunks(fs, source, p)
@@ -203,6 +204,7 @@ class Prepare:
                 self.why = self._untar.feed(self._chunks.view) if more else self._end()
         except OSError as e:
             self.why = "disk: %s" % e
+            self.for_good = False
         if self.why is not None:
             self._give_up()
             return False

@@ -1,8 +1,9 @@
 """The one door of trust: what comes out of here is verified (docs/protocol.md, sections 2.2
 and 2.6).
 
-A Release from Trust.check was signed by the CA, for this network. Two others are made elsewhere:
-the factory release, which nobody signs, and what a host seeds without the CA's keys.
+A Release from Trust.check was signed by the CA, for this network; so was one that the catalogue
+makes of its manifest, to keep fewer signatures. Two others are made elsewhere: the factory release,
+which nobody signs, and what a host seeds without the CA's keys.
 """
 
 from swdist.crypto.ucryptolib import ed25519_verify
@@ -71,7 +72,7 @@ class Trust:
         if m.is_keys:
             n = m.version[2] - 1
             if n > len(self._chain):
-                return None, "store: an earlier key set comes first"
+                return None, "an earlier key set comes first"
             if n < len(self._chain) and self._chain[n] != m.rid:
                 return None, "signatures: another key set has this version"
             sets = [self._sets[n], (m.keys, m.threshold)]

@@ -2,15 +2,13 @@
 
 from swdist.formats import datagram
 from swdist.formats.bits import to_hex, version_text
-from swdist.machines.neighbours import MAX_NEIGHBOURS
 
 
 def of_node(node, now):
     """A dict that json can write."""
     clock = node.clock
     rows = []
-    for i in range(MAX_NEIGHBOURS):
-        row = node.neighbours.rows[i]
+    for i, row in enumerate(node.neighbours.rows):
         if row.peer is not None:
             ahead_us, round_trip_us = clock.seen(i, now)
             rows.append(
@@ -41,18 +39,18 @@ def of_node(node, now):
         "releases": [of_release(node, r) for r in node.store.releases],
         "next": pending and {"id": to_hex(pending[0].rid), "in_s": pending[1]},
         "relaying": [
-            {"id": to_hex(pid), "percent": _payload(node.store, pid)["percent"]}
-            for pid in node.store.relayed
+            {"id": to_hex(pid), "percent": node.store.percent(pid)}
+            for pid in node.store.needs.relayed
         ],
         "fetching": [
             {"file": s.name(), "from": to_hex(s.peer)} for s in node.fetch.slots if s.what
         ],
-        "refusals": node.fetch.refusals,
+        "refusals": node.fetch.outcomes.refusals,
         "rejects": {
-            "foreign": node.rejects[1],
-            "malformed": node.rejects[2],
-            "critical": node.rejects[3],
-            "no_room": node.rejects[4],
+            "foreign": node.hearing.rejects[1],
+            "malformed": node.hearing.rejects[2],
+            "critical": node.hearing.rejects[3],
+            "no_room": node.hearing.rejects[4],
         },
     }
 
@@ -63,7 +61,9 @@ def of_release(node, r):
     store = node.store
     here = store.room.here
     p = here.payload(m)
-    status = {
+    pid = p.pid if p is not None else None
+    h = store.held(pid)
+    return {
         "id": to_hex(r.rid),
         "version": version_text(m.version),
         "revision": m.revision,
@@ -73,25 +73,12 @@ def of_release(node, r):
         "withdrawn": m.withdrawn,
         "fits": p is not None,
         "invited": here.invited(m),
-        "complete": not m.payloads,
-        "payload": None,
-        "kind": p.kind if p is not None else None,
-        "no_room": None,
-        "offered": p is not None and node.fetch.offered(p.pid),
-    }
-    status.update(_payload(store, p.pid if p is not None else None))
-    return status
-
-
-def _payload(store, pid):
-    if pid is None:
-        return {"held": 0, "total": 0, "percent": 0}
-    h = store.held(pid)
-    return {
-        "payload": to_hex(pid),
+        "complete": h.complete() if h is not None else not m.payloads,
+        "payload": pid and to_hex(pid),
+        "kind": p and p.kind,
+        "no_room": store.needs.plan().refused.get(pid),
+        "offered": p is not None and node.fetch.sources.offered(pid),
         "held": h.held if h is not None else 0,
         "total": h.total if h is not None else 0,
-        "percent": 100 * h.held // h.total if h is not None else 0,
-        "complete": h is not None and h.complete(),
-        "no_room": store.plan().refused.get(pid),
+        "percent": store.percent(pid),
     }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -34,6 +35,8 @@ static const struct {
     { "chown", chown },
     { "nice", nice },
     { "open", open },
+    { "pthread_self", pthread_self },
+    { "pthread_setschedparam", pthread_setschedparam },
     { "recv", recv },
     { "setgid", setgid },
     { "setgroups", setgroups },
