@@ -10,6 +10,9 @@ from pathlib import Path
 from openwrt.router import Router, wait_for
 from openwrt.router import host as _host
 
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tools"))
+import ipk
+
 SWDIST = Path(sys.executable).with_name("swdist")
 ROOTFS = os.environ.get("ROOTFS")
 LAN = """
@@ -66,6 +69,12 @@ class Made:
     def package(self, name):
         return next(p for p in (self.folder / "packages").glob(f"*.{self.kind}") if p.name.startswith(name)
                     and not p.name[len(name) + 1].isalpha())  # fmt: skip
+
+    def luci(self):
+        """luci-app-swdist, and what it depends on: an empty luci-base, for no root file system needs LuCI."""
+        base = ipk.Package("luci-base", "all", "Stands for LuCI")
+        ipk.write(base, self.folder / "packages", 1)
+        return self.package("luci-base"), self.package("luci-app-swdist")
 
     def release(self, version, *words, start="now", sign=True):
         path = self.folder / f"{version}-{len(list(self.folder.glob('*.swd')))}.swd"

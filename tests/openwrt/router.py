@@ -154,6 +154,10 @@ class Router:
         status, text = self.call(f"cat >{shlex.quote(path)}", data=data)
         assert status == 0, text
 
+    def get(self, path):
+        """The bytes of a file from there."""
+        return self._inside(f"cat {shlex.quote(path)}", b"", 60).stdout
+
     def wait(self, command, limit_s=60):
         """What a command prints, once it succeeds."""
         found = []

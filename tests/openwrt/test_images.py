@@ -38,14 +38,42 @@ def test_image_is_written_and_what_keep_d_names_comes_back(made, mesh, tmp_path,
     )
 
 
-def test_refusal_keeps_its_reason(made, mesh, tmp_path, flash):
+def no_image(node, path):
+    path.write_bytes(bytes(i * i % 251 for i in range(30000)))
+
+
+def described(text):
+    """An image with such metadata, by the router's own tool."""
+
+    def make(node, path):
+        node.put(disk(path, "new"), "/tmp/image")
+        node.run("cat >/tmp/about && fwtool -I /tmp/about /tmp/image", data=text.encode())
+        path.write_bytes(node.get("/tmp/image"))
+        node.run("rm /tmp/image /tmp/about")
+
+    return make
+
+
+ANOTHER = '{"supported_devices":["linksys,wrt54gs"]}'
+TOO_NEW = '{"compat_version":"2.0","new_supported_devices":["%s"],"supported_devices":[]}' % BOARD
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (no_image, "Invalid image type"),
+        (described(ANOTHER), f"Device {BOARD} not supported by this image; Supported devices"),
+        (described(TOO_NEW), "supported, but this image is incompatible for sysupgrade"),
+    ],
+    ids=["no image", "for another board", "of another compat_version"],
+)  # fmt: skip
+def test_refusal_keeps_its_reason(made, mesh, tmp_path, flash, make, reason):
     mesh.add(tmp_path)  # alone it knows no time
     node = mesh.add(tmp_path, "install", options=OPTIONS, disk=flash)
-    bad = tmp_path / "bad.img"
-    bad.write_bytes(bytes(i * i % 251 for i in range(30000)))
-    mesh.hand_in(image_release(made, bad))
+    make(node, tmp_path / "bad.img")
+    mesh.hand_in(image_release(made, tmp_path / "bad.img"))
     why = str(node.fails(LIMIT_S))
-    assert "sysupgrade refuses it" in why and "Image check" not in why
+    assert "sysupgrade refuses it" in why and reason in why and "Image check" not in why
     assert node.boots == 1 and second_partition(flash) == "old"
     node.run("/etc/init.d/swdist status")
 

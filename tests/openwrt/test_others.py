@@ -1,25 +1,25 @@
 """What is done to one of our packages takes nothing of the others, nor what people and swdist have made."""
 
-import sys
 from dataclasses import replace
 
 import pytest
 
-from openwrt.node import Node
+from openwrt.node import Node, ipk
 
-sys.path.append(str(__import__("pathlib").Path(__file__).resolve().parent.parent.parent / "tools"))
-import ipk
-
-PARTS = ("install", "sntp", "utils")
-NAMES = ("swdist", *(f"swdist-{part}" for part in PARTS), "swdist-keyring")
-MADE = (
+PARTS = ("install", "sntp", "utils", "page")
+WITHOUT_CODE = ("swdist-page", "luci-app-swdist")  # nothing of them is in what runs
+NAMES = ("swdist", *(f"swdist-{part}" for part in PARTS), "luci-app-swdist", "swdist-keyring")
+BY_PEOPLE = (
     "/etc/swdist/ca/0123456789abcdef",
-    "/etc/swdist/state/mine",
-    "/etc/swdist/store/mine",
     "/usr/lib/swdist/hooks/confirm.d/10-mine",
+    "/www/cgi-bin/mine",
+    "/www/luci-static/resources/view/mine.js",
+    "/www/swdist/mine.html",
 )
+BY_SWDIST = ("/etc/swdist/state/mine", "/etc/swdist/store/mine")
+MADE = BY_PEOPLE + BY_SWDIST
 WHERE = "/etc/config/swdist /etc/init.d/swdist /etc/swdist /usr/bin/swdist /usr/lib/micropython/swdist \
-/usr/lib/swdist /usr/libexec/rpcd /usr/share/rpcd/acl.d/swdist-utils.json /lib/upgrade/keep.d/swdist"
+/usr/lib/swdist /usr/libexec/rpcd /usr/share/rpcd/acl.d/*swdist* /usr/share/luci /lib/upgrade/keep.d/swdist /www"
 # Written anew by whoever runs.
 MOVES = "-path '/etc/swdist/st*/*' ! -name mine"
 
@@ -27,6 +27,7 @@ MOVES = "-path '/etc/swdist/st*/*' ! -name mine"
 @pytest.fixture
 def whole(made, tmp_path):
     with Node(made, tmp_path, *PARTS) as node:
+        node.install(*made.luci())
         node.up()
         for path in MADE:
             node.run(f"mkdir -p $(dirname {path}); echo mine >{path}")
@@ -65,20 +66,20 @@ def test_upgrade_of_each_takes_nothing(made, whole, tmp_path):
         whole.install(found)
         assert names(files(whole)) == names(before), package.name
         after = whole.up()
-        if package.name != "swdist-utils":  # nothing of it is in what runs
-            assert not set(processes.values()) & set(after.values()), package.name
+        went_on = set(processes.values()) & set(after.values())
+        assert bool(went_on) == (package.name in WITHOUT_CODE), package.name
 
 
 def test_removal_of_each_takes_its_own(whole):
     for name in reversed(NAMES):
         left = names(files(whole)) - whole.owned(name)
         if name == "swdist":  # edited configuration stays; what it has made itself goes
-            left = left - set(MADE[1:3]) | {"/etc/config/swdist"}
+            left = left - set(BY_SWDIST) | {"/etc/config/swdist"}
         whole.remove(name)
         assert names(files(whole)) == left, name
         if name not in ("swdist", "swdist-keyring"):
             whole.up()
-    assert set(left) == {MADE[0], MADE[3], "/etc/config/swdist"}
+    assert left == {*BY_PEOPLE, "/etc/config/swdist"}
 
 
 def test_state_of_before_moves_to_where_it_lies_now(made, tmp_path):

@@ -10,7 +10,6 @@ from openwrt.node import Node
 
 ROOT = Path(__file__).resolve().parents[2]
 CALL = "ubus -t 5 call swdist status"
-ACL = "rpcd/acl.d/luci-app-swdist.json"
 PAGE = "ubus -t 20 call swdist page"
 # Without a password of root's, as an OpenWrt comes.
 LOGIN = """
@@ -69,10 +68,10 @@ def test_page_comes_through_rpcd_as_the_command_says_it(node):
 
 
 def test_view_may_ask_what_it_asks_and_set_what_it_sets(node):
-    """The ACL of luci-app-swdist, by rpcd's own word."""
-    node.put(ROOT / "files/usr/share" / ACL, "/usr/share/" + ACL)
+    """The ACL of luci-app-swdist, by rpcd's own word: it reads it when the package comes."""
     node.run("cat >/etc/config/rpcd", data=(LOGIN % ("viewer", "luci-app-swdist")).encode())
-    node.run("/etc/init.d/rpcd restart; sleep 1; ubus -t 5 wait_for session")
+    node.install(*node.made.luci())
+    node.run("sleep 1; ubus -t 5 wait_for session")
     login = json.dumps({"username": "viewer", "password": ""})
     session = node.json(f"ubus call session login '{login}'")["ubus_rpc_session"]
 

@@ -40,6 +40,7 @@ def images(field, packages, tmp_path):
     router.run(f"sed -i s/\\'test\\'/{BOARD}/ /etc/config/swdist")
     with open(router.root / "etc/config/swdist", "a") as config:
         config.write(f"\toption images_kb '4096'\n\toption state '/{STATE}'\n")
+    field.home = STATE
     router.run("swdist restart")
     up(field)
     (tmp_path / "image").write_bytes(GOOD)

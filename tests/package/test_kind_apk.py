@@ -3,9 +3,12 @@ apk, by its own; else by apk.sh."""
 
 import fcntl
 import os
+import subprocess
+import time
+from pathlib import Path
 
 import pytest
-from apk_system import DB, EXPECTED, System, with_releases
+from apk_system import DB, EXPECTED, SCRIPT, System, with_releases
 
 CONF = "etc/config/base"
 
@@ -252,3 +255,33 @@ def test_what_others_install_meanwhile_stays(system):
     system.go("factory")
     assert system.versions() == {"base": "1.0-r1", "extra": "1.0-r1"}
     assert system.text("usr/bin/extra") == "e"
+
+
+def session(leader):
+    """The processes of a session."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        if words[3] == str(leader):
+            found.append(path.parent.name)
+    return found
+
+
+@pytest.mark.parametrize("name", ["install", "install-apk"])
+def test_what_watches_the_time_is_gone_with_what_it_watches(name, tmp_path):
+    """However late it starts: else it ends some other process when the time is over."""
+    limited = SCRIPT.with_name(name).read_text().split("\nlimited() {")[1].split("\n}\n")[0]
+    loop = "n=0; while [ $n -lt 400 ]; do limited true; n=$((n + 1)); done"
+    script = f"limit_s=60 log=/dev/null work={tmp_path}\nlimited() {{{limited}\n}}\n{loop}"
+    shell = subprocess.Popen(["busybox", "ash", "-c", script], start_new_session=True)
+    assert shell.wait() == 0
+    end = time.monotonic() + 5
+    while session(shell.pid) and time.monotonic() < end:
+        time.sleep(0.1)
+    left = session(shell.pid)
+    for process in left:
+        os.kill(int(process), 9)
+    assert left == []
