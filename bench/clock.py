@@ -39,6 +39,7 @@ LOSS = 0.2
 DRIFT_PPM = 100
 WANDER_PPM_DAY = 5
 SWING_PPM = 0  # sine of a day, with a phase of each node's own
+LIARS_SWING_PPM = 40
 GRAPH = "geometric"
 WANDER_EVERY = 600 * S
 JITTER_US = 4000  # mean of an exponential, cut at 48 ms
@@ -57,6 +58,7 @@ class Node:
         self.c0 = mesh.rand.randrange(1000 * S)
         self.wander_at = born + mesh.rand.randrange(WANDER_EVERY)
         self.phase = mesh.rand.random() * 2 * math.pi if SWING_PPM else 0
+        self.swing_ppm = SWING_PPM
         self.swung = self.swing(born)
         self.clock = mesh.make(soft, HORIZON, 4 * S)
         self.clock.start(self.c0, 0)
@@ -82,7 +84,7 @@ class Node:
         self.swung = self.swing(t)
 
     def swing(self, t):
-        return SWING_PPM * math.sin(2 * math.pi * t / DAY + self.phase) / 1e6
+        return self.swing_ppm * math.sin(2 * math.pi * t / DAY + self.phase) / 1e6
 
     def error(self, t):
         """Mesh time minus true time."""
@@ -263,6 +265,12 @@ def silent(node, to, t, counter, offset):
     return sly(node, to, t, counter, offset) if to in node.chosen else None
 
 
+def swinging(node, to, t, counter, offset):
+    """Sly, and its counter swings, so that its neighbours' leashes become wide."""
+    node.swing_ppm, node.phase = LIARS_SWING_PPM, node.i
+    return sly(node, to, t, counter, offset)
+
+
 def always_later(node, to, t, counter, offset):
     """By what a word on time lets a node win."""
     return TRUTH + t + int(to.error(t)) + WORD_S * S * 9 // 10 - counter
@@ -279,7 +287,7 @@ def sleeper(node, to, t, counter, offset):
 
 KINDS = (constant, drifting, two_faced, far, sleeper)
 SLY = (sly, one_faced, silent)
-SLY_NAMES = ("sly", "one_faced", "silent", "mixed_sly")
+SLY_NAMES = ("sly", "one_faced", "silent", "mixed_sly", "swinging")
 
 
 def corrupt(mesh, share, kind):

@@ -5,6 +5,7 @@
 It trusts nothing that the network side has stored: signatures, index and chunks are verified again.
 """
 
+import gc
 import json
 import sys
 
@@ -30,6 +31,7 @@ HOOKS = "/usr/lib/swdist/hooks/"  # the operator's: prepare.d, activate.d, rende
 MAX_HOOKS = 8  # of each that are run
 HOOK_S = 20  # a hook that takes longer has failed
 TELL_US = 5000000  # the network side is told at least so often what runs
+LAST_US = 500000  # before a change it hears nothing, and only waits
 LOOK_US = 60000000  # the store is read at least so often: a message may be lost
 BURST = 32  # messages taken in one turn
 MAX_SEEN = 256  # releases that were refused are known again
@@ -49,7 +51,6 @@ class Switchd:
         # change what runs. Of each version the highest revision is kept.
         self._held = {}  # {release id: Release}
         self._seen = []  # ids of the last that were checked
-        self._ahead = False
         self._checked_until = 0  # how far the time for checks is spent
         if install:
             install.flashed(fs, conf)
@@ -117,23 +118,23 @@ class Switchd:
             if now >= look_at:
                 look_at = switcher.change_at
                 if not switcher.quiet(now):
-                    self._rank(False)
+                    libc.rank(False)
                     look_at = now if self._look(now) else now + LOOK_US
                     if self.conf.set_clock and switcher.synced:
                         self._set_clock(now)
             state = (switcher.active.rid, len(self.slots.failed()))
             if now >= tell_at or state != told:
-                told = state
-                tell_at = now + TELL_US
-                self._tell()
+                tell_at = switcher.change_at
+                if not switcher.quiet(now):
+                    told, tell_at = state, now + TELL_US
+                    self._tell()
             self._meet(self.counter.counter_us())
             now = self.counter.counter_us()
             wake = min(switcher.next_at, tell_at, look_at)
             if self.flash:
                 self.flash.tick(now)
                 wake = min(wake, self.flash.next_at)
-            self._rank(switcher.quiet(wake))
-            ready = self.poller.wait(max((wake - now + 999) // 1000, 0))
+            ready = self._wait(wake, now)
             if stop is not None and stop in ready:
                 self._hand_over(self.counter.counter_us())
                 break
@@ -142,11 +143,17 @@ class Switchd:
         self._down()
         self.log.info("stopped")
 
-    def _rank(self, ahead):
-        """Ahead of all other processes, so that a switch comes in time whatever else the router has
-        to do; and back, for what hooks start would keep it."""
-        if ahead != self._ahead:
-            self._ahead = libc.call("i", "nice", "i", -19 if ahead else 19) != -1 and ahead
+    def _wait(self, wake, now):
+        """What is ready at `wake` or before. The last part of the way to a change it sleeps: what
+        comes then would make it late, or memory that is to be tidied; and poll counts in ms."""
+        libc.rank(self.switcher.quiet(wake))
+        last = wake == self.switcher.change_at
+        left = wake - now - last * LAST_US
+        if last and left <= 0:
+            gc.collect()
+            self.counter.wait_until(wake)
+            return []
+        return self.poller.wait(max((left + 999) // 1000, 0))
 
     def _hand_over(self, now):
         """The counter goes on in the next process, so the mesh time holds there too; without it an
@@ -222,7 +229,7 @@ class Switchd:
     def _hook(self, release, name):
         """Package manager or sysupgrade, the slot's own hook, then the operator's, in order: 0, or
         which one fails first, and what it says last."""
-        self._rank(False)
+        libc.rank(False)
         path = self.slots.path(release.rid)
         p = self.here.payload(release.manifest)
         kind = p.kind if p is not None else "none"
@@ -251,7 +258,7 @@ class Switchd:
 
     def _bring(self, what, interface):
         """`up` or `down`. A mark tells the next process what this one has left up."""
-        self._rank(False)
+        libc.rank(False)
         self._put(".rendezvous", interface.encode())
         self.log.info("rendezvous on %s: %s" % (interface, what))
         for hook in self._operators("rendezvous"):

@@ -1,9 +1,11 @@
 """Mesh time on a small virtual mesh: drifting counters, jitter, asymmetry and loss."""
 
+import math
 from struct import pack
 
 from swdist.formats.datagram import ECHO_FORM
 from swdist.machines.clock import TIME_MAX_US, UNKNOWN, Clock
+from swdist.machines.leash import LOOK_US, Leash
 
 S = 1000000
 HOUR = 3600 * S
@@ -400,21 +402,37 @@ def test_a_leash_holds_a_hardened_clock_that_all_neighbours_pull_for_hours():
     assert 20000 < clock.offset_at(now) - TRUTH < 200000, clock.offset_at(now) - TRUTH
 
 
-def wandering(ppm):
-    """What a node has seen in itself after 4 h, of whose eight neighbours' counters all run off by
-    so much each second half hour: that is its own doing."""
-    clock, now = hardened(8)
-    theirs = rate = 0
-    for k in range(4 * 225):
-        now += 16 * S
-        rate = ppm if k // 113 % 2 else 0
-        theirs += 16 * rate
-        for n in range(8):
-            sent = now + theirs
-            clock.sample(n, n + 1, sent - 1000, now, TRUTH, True, now, 0)
-            clock.echo(n, theirs + 1000, sent + 1000, now)
-        clock.tick(now)
-    return clock._leash.wander_ppb
+class Counter:
+    """A neighbour's, as a leash keeps what it sees of one."""
+
+    mark = slope = None
+
+
+def leashed(days, mine, theirs, wants):
+    """Each 5 minutes the clock goes where wants(what it is off the truth) says, and the leash has
+    its say: (what it is off at last, what it was held back by at most). The node's counter runs off
+    by mine(hours) ppm, those of its neighbours by theirs[i](hours)."""
+    leash, peers = Leash(0), [Counter() for _ in theirs]
+    ours, others, off, most = 0, [0] * len(theirs), 0, 0
+    for k in range(1, days * 288 + 1):
+        now, hours = k * 300 * S, k / 12
+        ours += int(mine(hours) * 300)
+        others = [o + int(ppm(hours) * 300) for o, ppm in zip(others, theirs)]
+        if now - leash.looked >= LOOK_US:
+            leash.look(peers, [ours - o for o in others], now)
+        off = wants(off)
+        held = leash.hold(off - ours, int(-mine(hours) * 1000), now)[0]
+        off += held
+        most = max(most, abs(held))
+    return off, most
+
+
+def swing(ppm, phase=0.0):
+    return lambda hours: ppm * math.sin(2 * math.pi * (hours / 24 + phase))
+
+
+def steady(hours):
+    return 0
 
 
 def anchored(lie, minutes):
@@ -437,10 +455,24 @@ def test_a_reference_weighs_by_how_long_it_has_been_near_and_not_by_what_it_says
     assert anchored(20000, 130) == 0
 
 
-def test_the_leash_is_as_wide_as_the_wander_that_a_node_has_seen_in_itself():
-    assert wandering(0) < 300
-    assert 300 < wandering(1) < 1500
-    assert wandering(6) > 3000
+def test_a_leash_does_not_hold_a_clock_whose_counter_swings_each_day():
+    """Whatever those of its neighbours do; but where all do the same, it cannot see it."""
+    mine = swing(15)
+    for theirs in (
+        [swing(15, i / 8) for i in range(8)],
+        [steady] * 4,
+        [mine] * 5 + [swing(15, 0.5)] * 3,
+        [swing(15, 0.3), swing(15, 0.6)],
+        [steady],
+    ):
+        assert leashed(2, mine, theirs, lambda off: 0) == (0, 0), len(theirs)
+
+
+def test_no_third_of_the_counters_makes_a_leash_give_way_faster():
+    for liars, least_s, most_s in ((0, 50, 60), (2, 50, 60), (3, 200, 600)):
+        theirs = [swing(40, i / 3) for i in range(liars)] + [steady] * (8 - liars)
+        off, _ = leashed(7, steady, theirs, lambda off: off + S)
+        assert least_s * S < off < most_s * S, (liars, off)
 
 
 def test_a_node_that_restarts_in_an_established_mesh_does_not_follow_one_later_liar():

@@ -8,6 +8,7 @@ from swdist import switchd
 from swdist.crypto.ucryptolib import sha256
 from swdist.formats import ipc
 from swdist.formats.bits import to_hex
+from swdist.formats.manifest import Payload
 from swdist.machines.rendezvous import Rendezvous
 from swdist.shell import libc, platform, unixsock
 from swdist.storage.catalogue import Catalogue
@@ -312,58 +313,147 @@ def test_operators_hooks_run_in_order_after_the_slots_own_and_have_a_say():
             switchd.HOOKS = kept
 
 
-def niceness():
-    with open("/proc/thread-self/stat") as f:  # of /proc/self qemu-user makes up its own
-        return int(f.read().split(") ")[1].split()[16])
+def rank():
+    """(nice, priority in real time); of /proc/self qemu-user makes up its own"""
+    with open("/proc/thread-self/stat") as f:
+        fields = f.read().split(") ")[1].split()
+    return int(fields[16]), int(fields[37])
+
+
+class Ranks:
+    """Notes with which rank it is waited, and for how long: [(us, rank)]."""
+
+    def __init__(self):
+        self.seen = []
+
+    def register(self, x):
+        pass
+
+    def wait(self, ms):
+        self.seen.append((ms * 1000, rank()))
+        return []
+
+    def wait_until(self, us):
+        self.seen.append((us - 9 * S, rank()))
 
 
 def test_near_a_switch_it_is_ahead_of_other_processes_but_what_it_starts_is_not():
-    before = niceness()
+    before = rank()
     ahead = before
-    if libc.call("i", "nice", "i", -19) not in (None, -1):  # ffi is there, and this is root
-        ahead = niceness()
-        assert ahead < before
-        libc.call("i", "nice", "i", 19)
-    seen = []
-
-    class Enough(Exception):
-        pass
-
-    class Turns:
-        def register(self, x):
-            pass
-
-        def wait(self, ms):
-            seen.append(("waits", niceness()))
-            if len(seen) == 6:
-                raise Enough
-            return []
-
+    if libc.rank(True):  # ffi is there, and this is root
+        ahead = rank()
+        assert ahead[0] == before[0] - 19 and ahead[1] == 1
+        assert not libc.rank(False)
+    assert rank() == before
     with World() as w:
         r = choose.factory((1, 1, 0))
         r.rid = sha256(b"r")
         hooks = w.d.slots.path(r.rid) + "/hooks"
         FS.mkdirs(hooks)
-        FS.write_atomic(hooks + "/activate", b"nice >%s/nice" % w.root.encode())
+        script = 'read -r line </proc/$$/stat; echo "$line" >%s/stat' % w.root
+        FS.write_atomic(hooks + "/activate", script.encode())
+        w.d.poller = w.d.counter = ranks = Ranks()
+        w.d.switcher.change_at = 9 * S + 400000
+        for wake, now_us in ((9400000, 8000000), (9400000, 9000000), (7000000, 6000000)):
+            w.d._wait(wake, now_us)
+        assert ranks.seen == [(900000, ahead), (400000, ahead), (1000000, before)], ranks.seen
+        w.d._wait(9400000, 9000000)
+        assert rank() == ahead and w.d._hook(r, "activate") == 0 and rank() == before
+        fields = FS.read(w.root + "/stat", 999).decode().split(") ")[1].split()
+        assert (int(fields[16]), int(fields[37])) == before
 
-        def tick(now):
-            seen.append(("switches", niceness()))
-            if len(seen) < 5:
-                w.d._hook(r, "activate")
-                assert int(FS.read(w.root + "/nice", 9)) == before
 
-        w.d.poller = Turns()
-        w.d.switcher.tick = tick
-        w.d.switcher.quiet = lambda now: len(seen) < 4
-        platform.stop_fd, kept = lambda: None, platform.stop_fd
+class Over(Exception):
+    pass
+
+
+class Busy:
+    """A switchd in virtual time, with a message every 90 ms, and for whom all takes 40 ms. `done`:
+    [(what it did, by how many us before its only change)]."""
+
+    def __init__(self, d, change_s):
+        self.d = d
+        self.at = change_s * S
+        self.now = self.at - 11 * S
+        self.done = []
+        d.counter = d.poller = d.ipc = self
+        switchd.gc, self.gc = self, switchd.gc
+        platform.stop_fd, self.stop_fd = lambda: None, platform.stop_fd
+        for name in ("_tell", "_look", "_hook"):
+            setattr(d, name, self.slow(name, getattr(d, name)))
+        d.switcher._hook = d._hook
+
+    def close(self):
+        switchd.gc, platform.stop_fd = self.gc, self.stop_fd
+
+    def slow(self, what, does):
+        def it(*arguments):
+            self.done.append((what, self.at - self.now))
+            self.now += 40000
+            return does(*arguments)
+
+        return it
+
+    def counter_us(self):
+        return self.now
+
+    def wait_until(self, us):
+        self.now = max(self.now, us)
+
+    def register(self, x):
+        pass
+
+    def wait(self, ms):
+        if self.now > self.at + 3 * S:
+            raise Over
+        message = self.now // 90000 * 90000 + 90000
+        woken = message <= self.now + ms * 1000
+        self.now = message if woken else self.now + ms * 1000
+        self.message = ipc.pack_store() if woken else None
+        return [self] if woken else []
+
+    def recv(self):
+        self.done.append(("hears", self.at - self.now))
+        message, self.message = self.message, None
+        return message
+
+    def send_to(self, path, message):
+        pass
+
+    def collect(self):
+        self.done.append(("tidies", self.at - self.now))
+        self.now += 40000
+
+
+def test_in_its_last_two_seconds_it_begins_nothing_slow_and_at_last_only_waits():
+    with World() as w:
+        rid = w.put(b"good 1 0")
+        w.look()
+        m = w.d.switcher.choosing.releases[0].manifest
+        m.start_s = 1000
+        p = Payload()
+        p.kind, p.boards, p.size, p.stored, p.pid = "slot", None, 1, 1, rid
+        m.payloads = (p,)
+        FS.mkdirs(w.d.slots.path(rid))
+        real = w.d.ipc
+        busy = Busy(w.d, 1000)
+        w.d.switcher.set_time(busy.now, 0, 0, True, 1, busy.now)
         try:
             w.d.run()
-        except Enough:
+        except Over:
             pass
         finally:
-            platform.stop_fd = kept
-    first, near, far = ("switches", before), ("switches", ahead), ("waits", before)
-    assert seen == [first, ("waits", ahead), near, ("waits", ahead), near, far], seen
+            busy.close()
+            w.d.ipc = real
+        switch = json.loads(FS.read(w.conf.state + "/switches", 9999))
+        assert switch["counter_us"] == busy.at and switch["reason"] == "start"
+        last = [(what, left) for what, left in busy.done if 0 < left < 2 * S]
+        heard = [left for what, left in last if what == "hears"]
+        assert len(heard) > 10 and min(heard) > 400000
+        rest = [x for x in last if x[0] != "hears"]
+        assert len(rest) == 1 and rest[0][0] == "tidies" and rest[0][1] > 300000, rest
+        told = [left for what, left in busy.done if what == "_tell"]
+        assert max(told) > 9 * S and -S < min(told) < 0  # and so before and after
 
 
 class Rescue:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 S = 1_000_000
 NEAR_US, GROUP_US, FAR_US = 30_000, 60_000, 8_000
-FRESH_US, SAMPLE_US, ECHO_US = 96 * S, 256 * S, 352 * S
+FRESH_US, SAMPLE_US, ECHO_US, OTHERWISE_US = 96 * S, 256 * S, 352 * S, 32 * S
 LATEST_US = 4_102_444_800 * S  # 2100-01-01
 MAX_RATE, MAX_NEIGHBOURS = 200_000, 16
 DENSE_US, SPARSE_US, HOUR_US = 4 * S, 16 * S, 3600 * S
@@ -33,6 +33,7 @@ class Neighbour:
     rate_ppb: int = 0
     echo: tuple = (0, -(10**18))  # (sample, its counter): none yet
     heard_us: int = 0
+    repeated_us: int = 0  # when it last said an offset near the one that was taken
 
     def way_here(self, own_rate, now_us):
         """(grown, sample, own counter) of the least of the last 256 s, or None."""
@@ -118,8 +119,13 @@ class Clock:
         if not n or n.odd:
             n = self.neighbours[key] = Neighbour(beacon.nonce, beacon.state.synchronised)
         n.samples = [*n.samples, (sample, now_us)][-8:]
-        n.offset_us, n.heard_us = beacon.offset_us, now_us
-        n.rate_ppb = clamp(beacon.rate_ppb, MAX_RATE)
+        n.heard_us = now_us
+        if len(n.samples) == 1 or abs(beacon.offset_us - n.offset_us) <= GROUP_US:
+            n.repeated_us = now_us
+        takes_any = self.first_us is not None and self.is_cold(now_us)
+        if takes_any or n.repeated_us == now_us or now_us - n.repeated_us >= OTHERWISE_US:
+            n.offset_us, n.repeated_us = beacon.offset_us, now_us
+            n.rate_ppb = clamp(beacon.rate_ppb, MAX_RATE)
         n.echo = beacon.echoes.get(own_nonce, n.echo)
         if len(self.neighbours) > MAX_NEIGHBOURS:
             del self.neighbours[min(self.neighbours, key=lambda k: self.neighbours[k].heard_us)]

@@ -390,7 +390,7 @@ class Chunks(Subject):
             held = box.store.held(made.pid)
             for piece in made.pages + made.chunks:
                 assert box.store.put(held, memoryview(piece)) == (len(piece), None)
-            whole = box.store.whole(made.line)
+            whole = box.store.ready(None, made.line)
         with Folder() as folder:
             made.write(folder)
             return whole, ours_index.inflated(folder, made.line)[0] if whole else None
@@ -691,13 +691,13 @@ class Holding(Subject):
             for do, name in case["steps"]:
                 rid = ours_store.rids([name])
                 if do == "runs":
-                    if box.store.get(rid[0]):
+                    if box.store.catalogue.get(rid[0]):
                         box.store.collect(rid)
                     continue
                 # A key set that is not the next one is the signatures' matter.
                 said.append(box.store.add(ours_store.MANIFESTS[name], b"good")[0] is not None)
             shown = [r.rid for r in box.store.catalogue.shown()]
-            return said, shown, bytes(box.store.digest()), runs
+            return said, shown, bytes(box.store.catalogue.digest()), runs
 
     def theirs(self, case):
         believed = theirs.Believer(b"", [], 1)
@@ -852,7 +852,7 @@ class Wanting(Choosing):
             held = type(box.store)(box.fs, box.path, ours_wired.trust_of(None), box.log, room)
             held.load()
             said = [held.add(text.encode(), b"good")[0] is not None for text in case["texts"]]
-            return said, sorted(bytes(pid) for pid in held.wanted())
+            return said, sorted(bytes(pid) for pid in held.needs.wanted())
 
     def theirs(self, case):
         held = store.Store(theirs.Believer(b"", [], 1))

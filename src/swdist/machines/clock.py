@@ -12,9 +12,9 @@ beacon heard, drop when a row has a new owner, floor with signed evidence, refer
 one, and tick at next_at. offset_at, rate_ppb, error_us, synced and echo_of go into the own beacon.
 """
 
-from swdist.machines.leash import LOOK_US, Leash
+from swdist.machines.leash import LOOK_US, Leash, within
+from swdist.machines.neighbours import MAX_NEIGHBOURS
 
-SLOTS = 16
 SAMPLES = 8
 STEP_US = 30000  # whose time differs by less is near, and averaged
 HOLD_US = 240000000  # a quorum must hold that long to move a synchronised clock
@@ -46,10 +46,6 @@ TIME_MAX_US = 4102444800000000  # the year 2100: what is later is not a time
 UNKNOWN = 0xFFFFFFFF
 
 
-def _within(most, value):
-    return max(-most, min(most, value))
-
-
 class _Peer:
     def __init__(self):
         self.at = [0] * SAMPLES  # our counter when a beacon came
@@ -61,7 +57,8 @@ class _Peer:
         self.count = self.offset = self.rate = self.round_trip = self.odd = self.stepped = 0
         self.elder = False  # was it synchronised when first heard?
         self.anchor = self.near_since = None  # says it that it has a reference? and near since when
-        self.mark = self.slope = None  # its counter against ours, when last looked at, and since
+        self.mark = None  # its counter against ours, when last looked at,
+        self.slope = self.mean = None  # and since, and as it was of late
 
     def into(self, now, rate, oldest):
         """The least of the differences, each grown by `rate` since then; None without samples."""
@@ -83,7 +80,7 @@ class Clock:
         self._slow_us = beacon_us * SPARSE  # what a neighbour's period may be
         self._soft_start = soft_start_us
         self._horizon = horizon_us
-        self._peers = [_Peer() for _ in range(SLOTS)]
+        self._peers = [_Peer() for _ in range(MAX_NEIGHBOURS)]  # by the rows of the table
         self._floor = self.rate_ppb = self.stepped = self._fading = self._kept = 0
         self.start(0, 0)
 
@@ -151,9 +148,9 @@ class Clock:
         self._add(mean * 4 // 5, now)
         if self.synced:
             fading = self._fading - (self._fading >> 6) + mean * FADING // self.beacon_us
-            self._fading = _within(RATE_MAX_PPB, fading)
-            self._kept = _within(RATE_MAX_PPB << 10, self._kept + mean * gain // self.beacon_us)
-            self.rate_ppb = _within(RATE_MAX_PPB, self._fading + (self._kept >> 10))
+            self._fading = within(RATE_MAX_PPB, fading)
+            self._kept = within(RATE_MAX_PPB << 10, self._kept + mean * gain // self.beacon_us)
+            self.rate_ppb = within(RATE_MAX_PPB, self._fading + (self._kept >> 10))
 
     def _step(self, change, now):
         self._add(change, now)
@@ -207,7 +204,7 @@ class Clock:
             if now - p.stepped < HELD_PERIODS * self._slow_us:
                 return
         p.stepped = 0
-        p.offset, p.rate, p.anchor = offset, _within(RATE_MAX_PPB, rate), anchor
+        p.offset, p.rate, p.anchor = offset, within(RATE_MAX_PPB, rate), anchor
 
     def echo(self, n, d_us, their_rx_counter, now):
         p = self._peers[n]
@@ -345,8 +342,8 @@ class Clock:
         n, most = len(near), CLIP_US if hard else FAR_US
         if near[(n - 1) // 2] > FAR_US or near[n // 2] < -FAR_US:
             pull = self.beacon_us * (PULL_PPM if hard else ACQUIRE_PPM) // 1000000
-            self._add(_within(pull, near[n // 2]), now)
-        total = sum([_within(most, a) for a in near if -FAR_US <= a <= FAR_US])
+            self._add(within(pull, near[n // 2]), now)
+        total = sum([within(most, a) for a in near if -FAR_US <= a <= FAR_US])
         return (total + ANCHOR * sum(self._anchors)) // (n + ANCHOR * len(self._anchors))
 
     def _set_error(self, near, now):

@@ -41,6 +41,10 @@ class Clock:
         self._last = now
         return self._high
 
+    def wait_until(self, us):
+        """That counter, to the microsecond."""
+        time.sleep(max(us - self.counter_us(), 0) / 1000000)
+
     def wall_us(self):
         """Microseconds since 1970 by the system clock."""
         return time.time_ns() // 1000
