@@ -151,6 +151,26 @@ def test_queries_are_answered_at_most_once_a_second():
     assert 1 <= len(b.sent) <= 6
 
 
+def test_who_asks_is_answered_whatever_others_said_before_and_by_some_whatever_they_say():
+    """Else two announcements in others' names in each interval keep all news from him."""
+    for afterwards, least, most in ((0, 40, 40), (100, 4, 18)):
+        answers = 0
+        b = quiet()
+        for _ in range(40):
+            b.run(3600)
+            b.announce.query(b.now)
+            b.run(3)
+            b.sent.clear()
+            for _ in range(announce.K):
+                b.announce.consistent()
+            b.announce.query(b.now)
+            for _ in range(afterwards):
+                b.announce.consistent()
+            b.run(0.25)
+            answers += len(b.sent)
+        assert least <= answers <= most, (afterwards, answers)
+
+
 def told(b):
     """({release id: flags}, {payload id: (flags, total, held)}) of the first burst."""
     releases, payloads = {}, {}

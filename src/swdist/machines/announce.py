@@ -70,7 +70,10 @@ class Announce:
         elif now - self._answered_at > self._gap:
             self._gap = min(self._gap * 2, self._gap_most)
             self._answered_at = now
-            self._fired = False  # once more
+            # Once more. What others said before is no answer; and they may speak in others' names
+            # to keep all silent, so one in four speaks whatever they say.
+            self._fired = False
+            self._heard = 0 if self._rand(4) else -QUERY_GAP_US
             self.next_at = min(self.next_at, now + self._rand(IMIN_US))
         self._queried_at = now
 
