@@ -49,6 +49,13 @@ class Announce:
         if self._interval != IMIN_US:
             self._begin(IMIN_US, now)
 
+    def again(self, now):
+        """Once more. What others said before is no answer; and they may speak in others' names to
+        keep all silent, so one in four speaks whatever they say."""
+        self._fired = False
+        self._heard = 0 if self._rand(4) else -QUERY_GAP_US
+        self.next_at = min(self.next_at, now + self._rand(IMIN_US))
+
     def news(self, now, release):
         """We have more than before: a chunk shall run through many hops as through a pipe. Is it a
         release? Who missed a chunk's announcement asks for the next one, but not who knows of
@@ -70,11 +77,7 @@ class Announce:
         elif now - self._answered_at > self._gap:
             self._gap = min(self._gap * 2, self._gap_most)
             self._answered_at = now
-            # Once more. What others said before is no answer; and they may speak in others' names
-            # to keep all silent, so one in four speaks whatever they say.
-            self._fired = False
-            self._heard = 0 if self._rand(4) else -QUERY_GAP_US
-            self.next_at = min(self.next_at, now + self._rand(IMIN_US))
+            self.again(now)
         self._queried_at = now
 
     def tick(self, now, say):

@@ -132,7 +132,7 @@ class Speech:
             fetch.wake()
             self._query()
             if self._wants:
-                self.announce.inconsistent(now)  # what we want is remembered for a while only
+                self.announce.again(now)  # what we want is remembered for a while only
         self._query_at = now + self._query_gap + self._rand(self._query_gap // 4)
         self._query_gap = min(self._query_gap * 2, QUERY_LAST_US)
 
