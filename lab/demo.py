@@ -19,6 +19,7 @@ from lab.stage import Failed
 SCENES = scenes.of("demo")
 NODES_MIN, NODES_MAX = 4, 60
 HEAP = "1M"  # as files/etc/init.d/swdist starts the daemons on a router
+FOLDER_MOST = 80  # bytes of its name: a socket's has 107 (unix(7))
 FOLDER = Path("/run/lab")  # in RAM, in the lab's private world: it goes with it
 
 
@@ -115,6 +116,9 @@ def main():
         return 2
     if status is None:
         with tempfile.TemporaryDirectory(prefix="swdist-lab-") as folder:
+            if len(folder) > FOLDER_MOST:
+                print(f"{folder} is too long a name for sockets in it: set TMPDIR", file=sys.stderr)
+                return 2
             status = show(scene, args, Path(folder), True, web.listen())
     return status
 

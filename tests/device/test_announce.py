@@ -161,7 +161,7 @@ def test_who_asks_is_answered_whatever_others_said_before_and_by_some_whatever_t
             b.announce.query(b.now)
             b.run(3)
             b.sent.clear()
-            for _ in range(announce.K):
+            for _ in range(2):
                 b.announce.consistent()
             b.announce.query(b.now)
             for _ in range(afterwards):

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -32,14 +33,30 @@ def test_mesh_takes_a_release_and_switches_in_the_same_second(world):
     assert all(result["holds"] for result in found["results"])
 
 
+@pytest.fixture
+def scratch():
+    """A TMPDIR with a short name, as sockets need it."""
+    with tempfile.TemporaryDirectory(prefix="swdist-test-") as folder:
+        yield Path(folder)
+
+
+def test_temporary_folder_whose_name_is_too_long_is_named(tmp_path):
+    folder = tmp_path / ("long" * 20)
+    folder.mkdir()
+    done = subprocess.run(
+        lab("--loopback"), cwd=ROOT, capture_output=True, text=True, timeout=60,
+        env={**os.environ, "TMPDIR": str(folder)},
+    )  # fmt: skip
+    assert done.returncode == 2 and "is too long a name for sockets in it" in done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("world", [[], ["--loopback"]], ids=["namespaces", "loopback"])
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_stopped_demo_leaves_no_process_and_no_file(how, world, tmp_path):
+def test_stopped_demo_leaves_no_process_and_no_file(how, world, tmp_path, scratch):
     tag = f"SWDIST_TEST_TAG={tmp_path}"
     name, _, value = tag.partition("=")
-    out, scratch = tmp_path / "out", tmp_path / "scratch"
-    scratch.mkdir()
+    out = tmp_path / "out"
     with open(out, "w") as file:
         demo = subprocess.Popen(
             lab(*world), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=file,

@@ -82,5 +82,6 @@ def test_flash_that_is_really_full_takes_the_next_release_that_fits(field, tmp_p
     field.wait(lambda: said(line), "the refusal")
     assert f"needs {2 * FLASH_KIB + 1} KB, quota_kb has" in said(line)[0]
     assert flash.names(large) == {"manifest", "signatures"}
-    assert len(said(line)) == 1 and len(said("store: flash is full")) == 1
+    # Full flash is said once until a piece is kept again: a smaller one may fit after a larger one.
+    assert len(said(line)) == 1 and len(said("store: flash is full")) <= 3
     assert runs(small) and not said("Traceback")

@@ -78,7 +78,7 @@ def test_form_is_that_of_openwrt(packages, name, version):
     outer = gzip.decompress(path.read_bytes())
     assert outer[257:265] == b"ustar  \0"  # GNU's
     found = parts(path)
-    assert list(found) == ["./debian-binary", "./data.tar.gz", "./control.tar.gz"]
+    assert list(found) == ["./debian-binary", "./control.tar.gz", "./data.tar.gz"]
     assert found["./debian-binary"] == b"2.0\n"
     for part in ("./data.tar.gz", "./control.tar.gz"):
         inner = members(found[part])
