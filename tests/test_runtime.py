@@ -1,4 +1,5 @@
-"""Where tools/runtime.py gets the source from: the host's own apt configuration, both formats."""
+"""tools/runtime.py: where it gets the source from, by the host's apt configuration in both formats,
+and what it takes for a runtime."""
 
 import importlib.util
 from pathlib import Path
@@ -77,3 +78,10 @@ def test_host_that_has_the_package_uses_its_own_suite(tmp_path):
     assert text == "deb-src mirror:/a stable main\n"
     assert runtime.suites({"VERSION_CODENAME": "trixie"})[1] is None
     assert runtime.suites({"VERSION_CODENAME": "bookworm"})[1] == "trixie"
+
+
+def test_runtime_in_the_cache_is_known_in_a_clone_that_has_none_yet(tmp_path, monkeypatch):
+    """Else each new clone would build it again."""
+    program = (runtime.BIN / "micropython").resolve()
+    monkeypatch.setattr(runtime, "BIN", tmp_path / "bin")
+    assert runtime.features(program)

@@ -208,7 +208,7 @@ def features(program):
     """(version, .mpy version, what it has, what it lacks), or None if it does not run."""
     try:
         done = subprocess.run(
-            [program, "-c", FEATURES], capture_output=True, text=True, timeout=20, cwd=BIN
+            [program, "-c", FEATURES], capture_output=True, text=True, timeout=20, cwd=ROOT
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

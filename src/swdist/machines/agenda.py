@@ -112,7 +112,7 @@ class Agenda:
         if self.working(pid):
             self.probe_at = None
             return False
-        wanted = self._store.needs.lacks(pid) and pid in self._store.needs.wanted()
+        wanted = pid in self._store.needs.wanted()
         if not wanted or row.peer != peer or self._probe_us > PROBE_MOST_US:
             self._giver = self.probe_at = None
             return False

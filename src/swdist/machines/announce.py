@@ -5,6 +5,7 @@ from swdist.formats import datagram
 IMIN_US = 250000
 DOUBLINGS = 12
 K = 2
+MANY = 1000000  # more than can be heard in an interval
 NEWS_GAP_US = 25000  # what we have got is told at once, but at most that often
 AGAIN = 3  # so often a release that is new here is told, whatever others say
 AGAIN_US = 50000  # between two of these
@@ -53,7 +54,7 @@ class Announce:
         """Once more. What others said before is no answer; and they may speak in others' names to
         keep all silent, so one in four speaks whatever they say."""
         self._fired = False
-        self._heard = 0 if self._rand(4) else -QUERY_GAP_US
+        self._heard = 0 if self._rand(4) else -MANY
         self.next_at = min(self.next_at, now + self._rand(IMIN_US))
 
     def news(self, now, release):
