@@ -79,6 +79,10 @@ class Port(ports.Port):
         for _ in range(ports.BURST):
             try:
                 data = hear(net.MAX_DATAGRAM, flags)
+            except ConnectionRefusedError:  # the neighbour's port is closed
+                if slot is None:
+                    hearer.gone()
+                break
             except OSError:
                 break
             n = len(data)

@@ -7,7 +7,8 @@ from logs import Log
 from swdist import netd
 from swdist.crypto import ucryptolib
 from swdist.formats.bits import to_hex
-from swdist.shell import native, platform, ports, unixsock
+from swdist.machines import tftpget
+from swdist.shell import native, net, platform, ports, unixsock
 from swdist.trust import verify
 
 FS = platform.Fs()
@@ -216,3 +217,25 @@ def test_neighbours_are_heard_while_a_signature_is_checked_and_the_switch_side_w
     finally:
         ucryptolib.meanwhile = None
         FS.rmtree(root)
+
+
+def test_transfer_whose_server_has_closed_its_port_asks_anew_at_once():
+    """The slot was needed; an answer to whoever it has now would not come here."""
+    clock = platform.Clock()
+    poller = ports.Poller()
+    port = ports.Port(poller)
+    get = port.hearer = tftpget.Get(port.send, 4096)
+    known = 20000 + platform.rand(10000)
+    server, slot = [net.socket4(known + i, False, None) for i in range(2)]
+    get.start(net.MAPPED + bytes((127, 0, 0, 1, 0, 0, 0, 1)), known, b"1/x/manifest", 4096, 0)
+    source = server.recvfrom(512)[1]
+    slot.sendto(b"\0\x06windowsize\x004\0", source)
+    while not get._port:
+        poller.one_turn(clock.counter_us, clock.counter_us() + 300000)
+    assert get.state == tftpget.RUNNING
+    slot.close()
+    get.tick(get.next_at)
+    poller.one_turn(clock.counter_us, clock.counter_us() + 300000)
+    assert get.state == tftpget.BUSY and get.next_at is None
+    server.close()
+    port.close()

@@ -401,6 +401,31 @@ def test_what_neighbours_say_of_payloads_fills_no_table_and_raises_nothing():
         assert len(node.relay._soon) + len(node.relay._helped) <= 32
 
 
+def test_neighbours_made_up_each_with_another_set_draw_one_query_a_second_at_most():
+    with Folder() as root:
+        world = World(root, 1)
+        station = world.stations[0]
+        node = station.node
+        asked = []
+        send = node.speech._send
+
+        def counted(buf, n):
+            if buf[4] == datagram.QUERY:
+                asked.append(world.now)
+            send(buf, n)
+
+        node.speech._send = counted
+        world.run(3)
+        asked.clear()
+        for i in range(400):
+            buf, n = announcement(station)
+            buf[24:32] = bytes([1 + i % 251] * 8)  # set digest
+            node.hearing.receive(bytes([1 + i % 16] * 20), buf, n, world.now)
+            world.run(0.05)
+        assert 10 < len(asked) < 22, len(asked)
+        assert min([b - a for a, b in zip(asked, asked[1:])]) >= 1000000
+
+
 def test_old_wishes_give_way_to_new_ones():
     with Folder() as root:
         station = World(root, 1).stations[0]

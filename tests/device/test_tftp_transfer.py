@@ -425,6 +425,25 @@ def test_transfer_that_only_seems_to_have_ended_is_left_in_peace():
     assert [serve.idle(i) for i in range(6)].count(False) == 3
 
 
+def test_of_transfers_that_seem_to_have_ended_the_one_silent_for_longest_makes_room():
+    """The last acknowledgement of one was lost; the other's peer is asking for a lost block yet."""
+    wire = Wire(data=b"x" * 4000)
+    tail = b"\x00octet\x00blksize\x001428\x00windowsize\x008\x00"
+    request = b"\x00\x01" + NAME + tail
+    for gone in (0, 1):
+        serve = tftpserve.Serve(lambda *a: None, wire.open, 4)
+        for i in range(2):
+            serve.request(A, 3000 + i, request, len(request), wire.now)
+            serve.receive(i, A, 3000 + i, b"\x00\x04\x00\x00", 4, wire.now + 1000)
+        serve.receive(1 - gone, A, 3001 - gone, b"\x00\x04\x00\x01", 4, wire.now + 9000)
+        for port in (3002, 3003):  # one has room beside them, the next one needs it
+            serve.request(A, port, request, len(request), wire.now + 15000)
+        ack = b"\x00\x04\x00\x02"
+        now = wire.now + 16000
+        assert serve.receive(1 - gone, A, 3001 - gone, ack, 4, now) == 0
+        assert serve.receive(gone, A, 3000 + gone, ack, 4, now) == tftp.REJECT_STRANGER
+
+
 def test_refusal_comes_from_the_well_known_port_and_takes_no_slot():
     wire = Wire()
     tail = b"\x00octet\x00blksize\x001428\x00"

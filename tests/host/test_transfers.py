@@ -99,6 +99,35 @@ def test_windows_arrive_as_they_were_sent(upload, count):
         assert upload.poller.rx_datagrams == 5
 
 
+class Download(Machine):
+    length, mark = 0, 1
+    left = False
+
+    def receive(self, peer, port, buf, n, now):
+        self.came.append(port)
+        self.port.send(peer, port, bytearray(b"ack"), 3)
+
+    def gone(self):
+        self.left = True
+
+
+def test_download_hears_that_its_server_has_closed_the_port(upload):
+    port = ports.Port(upload.poller)
+    machine = port.hearer = Download()
+    machine.port = port
+    with Client() as server, Client() as slot:
+        port.send(PEER, server.number, bytearray(b"request"), 7)
+        where = server.recvfrom(99)[1]
+        slot.sendto(b"block", where)
+        turn(upload)
+        assert machine.came == [slot.number] and slot.recv(9) == b"ack"
+        slot.close()
+        port.send(PEER, machine.came[0], bytearray(b"ack"), 3)
+        turn(upload)
+    port.close()
+    assert machine.left
+
+
 def test_silence_after_a_window_sends_nothing(upload):
     with Client() as client:
         where = begin(upload, client)

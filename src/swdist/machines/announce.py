@@ -25,7 +25,7 @@ class Announce:
         self._queried_at = self._answered_at = None
         self._gap = self._gap_most = QUERY_GAP_US
         self._fired = True
-        self._said_at = 0
+        self.said_at = 0
         self._again = 0
         self.next_at = None
 
@@ -64,7 +64,7 @@ class Announce:
         self._gap = QUERY_GAP_US
         if release:
             self._again = AGAIN
-        at = max(now, self._said_at + NEWS_GAP_US)
+        at = max(now, self.said_at + NEWS_GAP_US)
         if not self._fired:
             at = min(at, self.next_at)
         self._begin(IMIN_US, now)
@@ -87,7 +87,7 @@ class Announce:
             return
         if not self._fired:
             if self._heard < K or self._again:
-                self._said_at = now
+                self.said_at = now
                 self._gap_most = QUERY_GAP_US << min(say() - 1, _LONG)
             if self._again:
                 self._again -= 1

@@ -10,6 +10,9 @@ from swdist.machines.tftpget import RUNNING
 # many bytes at a time; what is smaller waits for the end of its run.
 KEEP_BYTES = 8192
 PATIENCE_US = 1000000  # so long nothing may come before it is looked who else has the same
+# And so long where the neighbour has given nothing yet, twice as long after each fault: there may
+# be many who only say that they have it. Long enough for the request to be said twice.
+STRANGE_US = 400000
 
 MANIFEST = 1  # what a download works on; 0: nothing
 SIGNATURES = 2
@@ -34,7 +37,7 @@ class Download:
         self.peer = row.peer  # the row may be another's by the time that this has ended
         self.port = row.port()
         self.began_at = now
-        self.check_at = now + PATIENCE_US  # when to look whether it stalls
+        self.check_at = now + STRANGE_US  # when to look whether it stalls
         get = self.get
         get.small_blocks = now < row.small_until
         limit = sum(self.lengths) if what == RUN else _LIMITS[what]

@@ -7,7 +7,7 @@ next, `outcomes` what came of it; what the neighbours say that they have lies in
 
 from swdist.formats.bits import sooner
 from swdist.machines.agenda import Agenda
-from swdist.machines.download import KEEP_BYTES, PATIENCE_US, RUN, Download
+from swdist.machines.download import KEEP_BYTES, PATIENCE_US, RUN, STRANGE_US, Download
 from swdist.machines.outcomes import Outcomes
 from swdist.machines.sources import Sources
 from swdist.machines.suspicion import Suspicion
@@ -99,9 +99,13 @@ class Fetch:
     def _check(self, slot, now):
         """Another neighbour is asked, where there is one, if nothing comes, or a trickle. A stall
         counts like one that the transfer finds out itself, which only takes longer."""
-        slot.check_at = max(slot.get.progress_at, now - PATIENCE_US // 2) + PATIENCE_US
-        silent = now - slot.get.progress_at >= PATIENCE_US
-        little = slot.what != RUN or not slot.row.gave and slot.get.length < KEEP_BYTES
+        row = slot.row
+        patience_us = PATIENCE_US
+        if not row.gave:
+            patience_us = min(STRANGE_US << row.faults, PATIENCE_US)
+        slot.check_at = max(slot.get.progress_at, now - patience_us // 2) + patience_us
+        silent = now - slot.get.progress_at >= patience_us
+        little = slot.what != RUN or not row.gave and slot.get.length < KEEP_BYTES
         slow = little and now - slot.began_at >= SHORT_US
         if (silent or slow) and self.sources.elsewhere(slot, now):
             slot.get.give_up()

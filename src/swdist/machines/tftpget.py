@@ -1,7 +1,11 @@
 """One download: a TFTP client as a machine (RFC 1350, 2347, 2348, 2349, 7440).
 
 The whole file lands in one buffer. Who answers first from the asked address is the peer, and
-nobody else is heard after that. A stall, a trickle or a lie ends in FAILED with a reason.
+nobody else is heard after that. A stall, a trickle or a lie ends in FAILED with a reason. A lie in
+the bytes is not seen here: the owner checks digests, piece by piece, while it runs (`mark`).
+
+Numbers of blocks do not wrap, since no file is longer than a run (docs/protocol.md, section 4,
+rule 3); so `_next` counts on, and only what is sent and heard is cut to 16 bits.
 """
 
 from struct import pack_into
@@ -29,7 +33,8 @@ MAX_REASON = 60
 
 
 class Get:
-    """send(peer, port, buf, n). view[:length] is the file when state is DONE."""
+    """send(peer, port, buf, n). view[:length] is the file when state is DONE, and all of it that is
+    in order while it is RUNNING. Microseconds and bytes throughout."""
 
     def __init__(self, send, max_bytes):
         self._send = send
@@ -78,6 +83,7 @@ class Get:
 
     def _ask(self, now):
         """Asks, for the first time or with smaller blocks."""
+        # A new request is a new transfer (RFC 1350, section 4): the server takes another TID.
         self._port_before = self._port
         self._port = 0  # its TID, known with the first answer
         self._blksize = tftp.DEFAULT_BLKSIZE
@@ -97,6 +103,11 @@ class Get:
         """The server stalls: ends in FAILED."""
         self._fail("stalled", tftp.E_UNDEFINED)
 
+    def gone(self):
+        """Nobody is at the port of the transfer any more: the server has needed its slot."""
+        if self.state == RUNNING:
+            self._fail("busy", state=BUSY)
+
     def _transmit(self, now):
         """Sends the request, or the last acknowledgement, again or for the first time."""
         self._send(self._peer, self._port or self._server, self._out, self._out_bytes)
@@ -104,10 +115,12 @@ class Get:
         self._wait(now)
 
     def _wait(self, now):
+        # From the last packet on, not from the last ACK: a window may be long under way.
         self.next_at = min(now + self._timer.rto_us, self.progress_at + tftp.STALL_US)
 
     def _ack(self, now):
-        """Acknowledges all that came in order. The server's next window begins behind it."""
+        """Acknowledges all that came in order. The server's next window begins behind it (RFC
+        7440, section 4), whether the one before was whole or not."""
         pack_into("!HH", self._out, 0, tftp.ACK, self._next - 1 & 0xFFFF)
         self._out_bytes = tftp.HEAD_BYTES
         self._in_window = 0
@@ -129,6 +142,7 @@ class Get:
         if self.state != RUNNING or now < self.next_at:
             return
         self._tries += 1
+        # By time, for who is slow; by tries, for who is gone: other neighbours may have the piece.
         # A stock server may send no sooner than by its own timer, whatever we say.
         stock = self._port and not self._keeps
         if now - self.progress_at >= tftp.STALL_US or (self._tries > TRIES and not stock):
@@ -167,7 +181,7 @@ class Get:
         if op not in (tftp.DATA, tftp.OACK, tftp.ERROR):
             return tftp.REJECT_MALFORMED
         if self.state == DONE:
-            if op == tftp.DATA:  # our last ACK was lost
+            if op == tftp.DATA:  # our last ACK was lost, and the server's slot waits for it
                 self._send(self._peer, self._port, self._out, self._out_bytes)
             return tftp.REJECT_STALE
         if self.state != RUNNING:
@@ -191,6 +205,7 @@ class Get:
 
     def _receive_oack(self, buf, n, now):
         if self._agreed or self._next != 1:
+            # What was agreed is not changed any more: blocks may lie in place by that size.
             if self._next == 1 and self._overdue(now):
                 self._ack(now)  # ACK 0 was lost
             return tftp.REJECT_STALE
@@ -199,10 +214,12 @@ class Get:
         if options is None or len(options) * 2 != len(words):
             return self._fail("malformed options", tftp.E_OPTION)
         for name in options:
+            # RFC 2347: who is granted what it has not asked for ends it with ERROR 8.
             if name not in (b"blksize", b"windowsize", b"tsize", tftp.KEEP):
                 return self._fail("option that was not asked for", tftp.E_OPTION)
         blksize = options.get(b"blksize", tftp.DEFAULT_BLKSIZE)
         window = options.get(b"windowsize", 1)
+        # Less may be granted, never more (RFC 2348, 7440); larger blocks would go in fragments.
         if not tftp.MIN_BLKSIZE <= blksize <= ASK_BLKSIZE or not 1 <= window <= ASK_WINDOW:
             return self._fail("option larger than asked for", tftp.E_OPTION)
         if options.get(b"tsize", 0) > self._limit:
@@ -218,11 +235,13 @@ class Get:
         return 0
 
     def _overdue(self, now):
-        """Can what comes now be the answer to our last transmission?"""
+        """Can what comes now be the answer to our last transmission? What comes earlier was on its
+        way before; to answer that too would double the traffic on a link that is full."""
         return now - self._sent_at >= self._timer.shortest_us()
 
     def _measure(self, now):
-        """The first that comes after a transmission is a sample of the round trip."""
+        """The first that comes after a transmission is a sample of the round trip; not if that was
+        one of several, for nobody knows which of them it answers (Karn; RFC 6298, section 3)."""
         if self._fresh:
             self._fresh = False
             if self._tries == 0:
@@ -252,6 +271,7 @@ class Get:
         if size > self._blksize:
             self._fail("block larger than agreed", tftp.E_ILLEGAL)
             return tftp.REJECT_MALFORMED
+        # A short block is the last (RFC 1350, section 6), but some behind it are here already.
         if size < self._blksize and self._kept:
             return self._fail("blocks behind the last", tftp.E_ILLEGAL)
         self._whole = tftp.HEAD_BYTES + self._blksize
@@ -276,6 +296,7 @@ class Get:
         if filled:
             self._ahead = 0
         if self._kept:
+            # The gap is filled: what was kept behind it counts now, up to the next gap.
             self._kept >>= 1
             while self._kept & 1:
                 self._next += 1
@@ -288,6 +309,7 @@ class Get:
             self.state = DONE
             self._whole = -1
             self.next_at = None
+        # Each block in time, and yet no end: a slot of ours would be held for hours.
         elif now >= self._slow_at and tftp.too_slow(now - self._began_at, self.length):
             self._fail("too slow", tftp.E_UNDEFINED)
         elif self._in_window >= self._window or (filled and self._keeps):

@@ -149,7 +149,7 @@ class Serve:
                 same += 1
                 if not s.heard and age > HALF_OPEN_US:
                     own = s
-                elif s.finishing(now):
+                elif s.finishing(now) and (ended is None or s.progress_at < ended.progress_at):
                     ended = s
         if same >= PER_PEER:
             # One more while one seems to have ended: its peer may be asking for a lost block yet.

@@ -37,9 +37,12 @@ class Port:
         """Hands over what has come, until something is sent: then it is the neighbour's turn."""
         poller = self._poller
         sent = poller.tx_datagrams
-        for _ in range(BURST):
+        for i in range(BURST):
             got = self.socket.recv()
             if got is None:
+                # Ready, and nothing there: the kernel was told that the neighbour's port is closed.
+                if not i and self._slot is None and self.socket.tied:
+                    self.hearer.gone()
                 return
             data, peer, port = got
             n = len(data)

@@ -37,7 +37,7 @@ class Speech:
 
     def start(self, now):
         self._beacon_at = now + self._rand(500000)  # a street's power comes back at once
-        self._query_at = now
+        self._query_at = self._asked_at = now
         self._query_gap = QUERY_FIRST_US
         self.set_changed()
         self.announce.start(now)
@@ -113,8 +113,10 @@ class Speech:
     # --- queries
 
     def _query_by(self, at):
+        """But not within a second of the last one: who makes up neighbours, each with another set,
+        would have us ask as often as it likes, and all others answer."""
         self._query_gap = QUERY_FIRST_US
-        self._query_at = min(self._query_at, at)
+        self._query_at = min(self._query_at, max(at, self._asked_at + QUERY_FIRST_US))
 
     def _query(self):
         self.writer.query()
@@ -130,8 +132,9 @@ class Speech:
                 ask = True
         if ask:
             fetch.wake()
+            self._asked_at = now
             self._query()
-            if self._wants:
+            if self._wants and now - self.announce.said_at >= QUERY_FIRST_US:
                 self.announce.again(now)  # what we want is remembered for a while only
         self._query_at = now + self._query_gap + self._rand(self._query_gap // 4)
         self._query_gap = min(self._query_gap * 2, QUERY_LAST_US)
