@@ -24,7 +24,7 @@ import networkx
 from arguments import count
 
 from swdist.machines import clock as device
-from swdist.machines import leash
+from swdist.machines import leash, readings
 from swdist_host.sim import topology
 
 S = 1000000
@@ -545,17 +545,15 @@ def forward(seed):
 
 def before(commit):
     """The clock of a commit, with the modules of that commit that it imports."""
-    found = {}
-    for name in ("leash", "clock"):
+    kept = dict(sys.modules)
+    for name in ("leash", "readings", "clock"):
         path = f"{commit}:src/swdist/machines/{name}.py"
         text = subprocess.run(["git", "show", path], capture_output=True, text=True).stdout
         if text:
-            found[name] = types.ModuleType(f"swdist.machines.{name}")
-            kept = sys.modules.get("swdist.machines.leash")
-            sys.modules["swdist.machines.leash"] = found.get("leash", kept)
-            exec(compile(text, path, "exec"), found[name].__dict__)
-            sys.modules["swdist.machines.leash"] = kept
-    return found["clock"].Clock
+            module = sys.modules[f"swdist.machines.{name}"] = types.ModuleType(name)
+            exec(compile(text, path, "exec"), module.__dict__)
+    sys.modules.update(kept)
+    return module.Clock
 
 
 def rows(nodes, hours, seed, full):
@@ -607,7 +605,7 @@ def main():
     parser.add_argument("--seed", type=int, nargs="+", default=[1])
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument(
-        "--set", action="append", default=[], help="CLIP_US=250: of clock.py, leash.py"
+        "--set", action="append", default=[], help="CLIP_US=250: of clock.py, leash.py, readings.py"
     )
     parser.add_argument("--against", metavar="COMMIT", help="whose clock is the rival `before`")
     parser.add_argument("--wander", type=float, default=WANDER_PPM_DAY, help="ppm a day")
@@ -618,9 +616,10 @@ def main():
     if options.against:
         RIVALS["before"] = before(options.against)
     for name, value in (s.split("=") for s in options.set):
-        module = leash if hasattr(leash, name) else device
-        getattr(module, name)  # a wrong name is an error
-        setattr(module, name, int(value))
+        having = [m for m in (device, leash, readings) if hasattr(m, name)]
+        assert having, f"{name} is no constant of them"
+        for module in having:
+            setattr(module, name, int(value))
     print(f"{GRAPH}, at most {ROWS} neighbours")
     todo = [
         (seed, function, arguments)

@@ -22,6 +22,7 @@ EXTRA = {
     ("config", "platform"),  # the configuration makes the clock and the log that it describes
     ("tftpserve", "upload"),
     ("clock", "leash"),
+    ("clock", "readings"),  # what is known of each neighbour's clock
     ("clock", "neighbours"),  # of whom it keeps as many as the table has
     ("fetch", "sources"),  # whom to ask, what is wanted next, what came of it
     ("fetch", "agenda"),
@@ -39,7 +40,11 @@ EXTRA = {
     ("agenda", "payloads"),  # which asks for runs of pieces as they lie there
     ("agenda", "reuse"),  # and for none that another payload has
     ("switcher", "choosing"),  # what is to run, for who takes the steps
+    ("switcher", "preparing"),
     ("switcher", "trial"),
+    ("switcher", "pace"),  # how often, and how soon again
+    ("preparing", "pace"),
+    ("trial", "pace"),
     ("node", "hearing"),  # who is heard, and what is said
     ("node", "speech"),
 }

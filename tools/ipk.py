@@ -116,7 +116,7 @@ def squeeze(data):
         file.write(data)
         file.flush()
         return subprocess.run(
-            ["zopfli", "-c", file.name], stdout=subprocess.PIPE, check=True
+            ["zopfli", "--i100", "-c", file.name], stdout=subprocess.PIPE, check=True
         ).stdout
 
 

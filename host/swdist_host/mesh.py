@@ -137,10 +137,12 @@ class Neighbour:
 
     def beacon(self, buf, n, now, our_nonce):
         """The rows of its census, as bytes."""
-        f = unpack_from(datagram.BEACON_FORM, buf, datagram.HEADER_BYTES)
-        self.version, self.revision, self.state = f[5:8], f[8], f[9]
-        self.tftp_port, self.digest, self.offset = f[11], f[12], f[2]
-        self._into.append(now - f[1])
+        (
+            _, counter, self.offset, _, _, *version, self.revision, self.state, _,
+            self.tftp_port, self.digest,
+        ) = unpack_from(datagram.BEACON_FORM, buf, datagram.HEADER_BYTES)  # fmt: skip
+        self.version = tuple(version)
+        self._into.append(now - counter)
         self.pending = None
         rows = b""
         for tlv, at in _tlvs(buf, n):
@@ -149,8 +151,9 @@ class Neighbour:
                 if nonce == our_nonce:
                     self._out.append(sample)
             elif tlv == datagram.TLV_PENDING:
-                p = unpack_from(datagram.PENDING_FORM, buf, at)
-                self.pending = (p[0:3], p[3], now + p[4] * 1_000_000, min(p[5], 100))
+                *version, revision, left_s, percent, _ = unpack_from(datagram.PENDING_FORM, buf, at)
+                due = now + left_s * 1_000_000
+                self.pending = (tuple(version), revision, due, min(percent, 100))
             elif tlv == datagram.TLV_CENSUS:
                 end = datagram.next_tlv(buf, at - 3)
                 self.node = bytes(buf[at + 4 : at + 8]).hex()

@@ -15,6 +15,7 @@ from swdist.crypto.ucryptolib import sha256
 from swdist.formats import ipc, usign
 from swdist.formats.bits import from_hex, plain, to_hex, version_text
 from swdist.formats.manifest import MAX_BYTES
+from swdist.machines.pace import Pace
 from swdist.machines.rendezvous import Rendezvous
 from swdist.machines.switcher import Switcher
 from swdist.shell import libc, native, net, platform, unixsock
@@ -51,7 +52,7 @@ class Switchd:
         # change what runs. Of each version the highest revision is kept.
         self._held = {}  # {release id: Release}
         self._seen = []  # ids of the last that were checked
-        self._checked_until = 0  # how far the time for checks is spent
+        self._checks = Pace(CHECK_US, CHECKS)
         if install:
             install.flashed(fs, conf)
         self.slots = Slots(fs, conf.store, conf.state)
@@ -61,9 +62,8 @@ class Switchd:
             platform.number(fs, conf.state + "/time"), conf.confirm_s * 1000000, self._hook,
             self._record, log, conf.hold,
         )  # fmt: skip
-        self.flash = None
-        if install:
-            self.flash = install.Flash(fs, conf, platform.rand, self.switcher, self._hook, log)
+        flash = install and install.Flash(fs, conf, platform.rand, self.switcher, self._hook, log)
+        self.flash = flash
         # RUN belongs to the network side's user, who could put a link in the place of what root is
         # about to open or chown there, or a folder. So the socket lies beside it, and files are
         # made there, and renamed into it.
@@ -72,9 +72,8 @@ class Switchd:
         self.ipc = unixsock.Unix(sock)
         every_us = conf.rendezvous_every_s * 1000000
         self.rendezvous = conf.rendezvous and Rendezvous(every_us, counter.counter_us())
-        self._own = None
-        if hasattr(install, "ownflash"):  # an older package has none
-            self._own = install.ownflash.Giver(fs, conf, self._put, self.ipc)
+        own = getattr(install, "ownflash", None)  # an older package has none
+        self._own = own and own.Giver(fs, conf, self._put, self.ipc)
         fs.chmod(sock, 0o600)
         ids = platform.user_ids(conf.user) if conf.user else None
         if ids is not None:
@@ -98,50 +97,55 @@ class Switchd:
         stop = platform.stop_fd()
         if stop is not None:
             self.poller.register(stop)
-        switcher = self.switcher
-        now = self.counter.counter_us()
+        now = self.counter.counter_us
+        self.begin(now())
+        self.log.info("up, running %s" % self.switcher.active.name())
+        ready = ()
+        while stop not in ready:
+            if self.ipc in ready:
+                self._take()
+            wake = self.turn(now())
+            if wake is None:
+                break
+            ready = self._wait(wake, now())
+        self._hand_over(now())
+        self._down()
+        self.log.info("stopped")
+
+    def begin(self, now):
+        """Up to the first turn. The simulator does this, and each turn, as the daemon does."""
         while self._look(now):
             pass
         self._take_over(now)
-        switcher.start(now)
+        self.switcher.start(now)
         self._down()
-        tell_at = now
-        look_at = now + LOOK_US
-        told = None
-        self.log.info("up, running %s" % switcher.active.name())
-        while True:
-            now = self.counter.counter_us()
-            switcher.tick(now)
-            if switcher.over:
-                self._hand_over(now)
-                break
-            if now >= look_at:
-                look_at = switcher.change_at
-                if not switcher.quiet(now):
-                    libc.rank(False)
-                    look_at = now if self._look(now) else now + LOOK_US
-                    if self.conf.set_clock and switcher.synced:
-                        self._set_clock(now)
-            state = (switcher.active.rid, len(self.slots.failed()))
-            if now >= tell_at or state != told:
-                tell_at = switcher.change_at
-                if not switcher.quiet(now):
-                    told, tell_at = state, now + TELL_US
-                    self._tell()
-            self._meet(self.counter.counter_us())
-            now = self.counter.counter_us()
-            wake = min(switcher.next_at, tell_at, look_at)
-            if self.flash:
-                self.flash.tick(now)
-                wake = min(wake, self.flash.next_at)
-            ready = self._wait(wake, now)
-            if stop is not None and stop in ready:
-                self._hand_over(self.counter.counter_us())
-                break
-            if self.ipc in ready and self._take():
-                look_at = self.counter.counter_us()
-        self._down()
-        self.log.info("stopped")
+        self._tell_at, self._look_at, self._told = now, now + LOOK_US, None
+
+    def turn(self, now):
+        """Does what is due: when the next turn is, by the counter; None when other code is due."""
+        switcher = self.switcher
+        switcher.tick(now)
+        if switcher.restart_due:
+            return None
+        if now >= self._look_at:
+            self._look_at = switcher.change_at
+            if not switcher.quiet(now):
+                libc.rank(False)
+                self._look_at = now if self._look(now) else now + LOOK_US
+                if self.conf.set_clock and switcher.synced:
+                    self._set_clock(now)
+        state = (switcher.active.rid, len(self.slots.failed()))
+        if now >= self._tell_at or state != self._told:
+            self._tell_at = switcher.change_at
+            if not switcher.quiet(now):
+                self._told, self._tell_at = state, now + TELL_US
+                self._tell()
+        self._meet(self.counter.counter_us())
+        wake = min(switcher.next_at, self._tell_at, self._look_at)
+        if self.flash:
+            self.flash.tick(self.counter.counter_us())
+            wake = min(wake, self.flash.next_at)
+        return wake
 
     def _wait(self, wake, now):
         """What is ready at `wake` or before. The last part of the way to a change it sleeps: what
@@ -170,28 +174,25 @@ class Switchd:
             self.switcher.set_time(*message[1:], now)
 
     def _take(self):
-        """Reads messages. True when the store is to be looked at."""
-        look = False
+        """Reads messages; what they lead to is done by the next turn."""
         own = None
         for _ in range(BURST):
             data = self.ipc.recv()
             if data is None:
                 break
-            message = ipc.parse(data)
-            if message is not None and message[0] == ipc.TIME:
+            message = ipc.parse(data) or (None,)
+            if message[0] == ipc.TIME:
                 self.switcher.set_time(*message[1:], self.counter.counter_us())
-            elif message is not None and message[0] == ipc.STORE:
-                look = True
-            elif message is not None and message[0] == ipc.OWN:
+            elif message[0] == ipc.STORE:
+                self._look_at = 0
+            elif message[0] == ipc.OWN:
                 own = message
         # One answer a turn, and none when a switch is near: it reads flash, and hashes.
         if own is not None and self._own and not self.switcher.quiet(self.counter.counter_us()):
             self._own.give(*own)
-        return look
 
     def _look(self, now):
-        """Reads the store, up to the first release that is not known yet and checks that one, so
-        that a turn takes no longer than one check. True while there are more."""
+        """Reads the store up to the first unknown release, and checks it. True: there are more."""
         store = self.conf.store + "/releases"
         for name in self.fs.listdir(store):
             rid = from_hex(name, 32)
@@ -201,11 +202,13 @@ class Switchd:
             # Not there yet, or no file: whose size is 0 is not opened, for it may be a pipe.
             if not self.fs.size(path + "/manifest") or not self.fs.size(path + "/signatures"):
                 continue
-            if self._checked_until - now > CHECKS * CHECK_US:
+            if not self._checks.free(now):
                 break
-            self._checked_until = max(self._checked_until, now) + CHECK_US
+            self._checks.spend(now)
             self._check(rid, path)
             return True
+        if self._checks.until <= now:
+            self._seen = []  # what was refused may be mended by now
         self.switcher.set_releases(list(self._held.values()), now)
         return False
 
@@ -241,8 +244,7 @@ class Switchd:
             if why:
                 return why
         hooks = [(path + "/hooks/", name)] if name in ("activate", "health") else []
-        hooks += self._operators("confirm" if name == "health" else name)
-        return self._ask(hooks, path)
+        return self._ask(hooks + self._operators("confirm" if name == "health" else name), path)
 
     def _operators(self, name):
         folder = name + ".d/"
@@ -312,11 +314,11 @@ class Switchd:
             self.log.warn("system clock not set")
 
     def _tell(self):
-        r = self.switcher.active
+        s = self.switcher
+        r, failed = s.active, self.slots.failed()
         m = r.manifest
         message = ipc.pack_active(
-            r.rid, m.version, m.revision, m.experimental, self.slots.failed(),
-            self.conf.hold, self.here.lot,
+            r.rid, m.version, m.revision, m.experimental, failed, self.conf.hold, self.here.lot,
         )  # fmt: skip
         self.ipc.send_to(self.conf.run + "/net.sock", message)
         status = {
@@ -327,14 +329,12 @@ class Switchd:
                 "experimental": m.experimental,
             },
             "confirmed": to_hex(self.slots.confirmed()),
-            "failed": [to_hex(f) for f in self.slots.failed()],
+            "failed": [to_hex(rid) for rid in failed],
             "why": self.slots.reasons(),
-            "prepared": [
-                to_hex(x.rid) for x in self.switcher.choosing.releases if self.slots.prepared(x.rid)
-            ],
+            "prepared": [to_hex(x.rid) for x in s.choosing.releases if self.slots.prepared(x.rid)],
             "hold": bool(self.conf.hold),
             "flash": self.flash and self.flash.planned(),
-            "synced": self.switcher.synced,
+            "synced": s.synced,
             "counter_us": self.counter.counter_us(),
             "swdist": VERSION,
         }

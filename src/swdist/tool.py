@@ -13,7 +13,8 @@ from swdist.commands.asked import Refused, absolute, process, said
 from swdist.commands.texts import ms, peer_text, utc
 from swdist.crypto import ucryptolib
 from swdist.formats.bits import to_hex
-from swdist.machines.clock import STEP_US, UNKNOWN
+from swdist.machines.clock import UNKNOWN
+from swdist.machines.readings import STEP_US
 from swdist.shell import native, platform
 from swdist.storage import inject
 from swdist.trust import verify
@@ -223,7 +224,7 @@ def show_status(f):
     if f["board"]:
         error = "" if f["error_us"] is None else ", within " + ms(f["error_us"])
         agreed = "synchronised" if f["synced"] else "NOT synchronised"
-        print("this is %s, with %d neighbours" % (f["board"], f["neighbours"]))
+        print("this is %s; neighbours: %d" % (f["board"], f["neighbours"]))
         print("time %s, %s%s" % (f["mesh_time"], agreed, error))
     if "releases" in f:
         show_releases(f)

@@ -170,7 +170,7 @@ class Node:
         if busy or self.turns % 4 == 0:
             self.tell_time()
         wake = self.switch.turn(self.now)
-        if self.switch.switcher.over:
+        if self.switch.switcher.restart_due:
             self.restart()
             wake = self.now
         self.now = min(max(wake, self.now + S), self.now + 10 * S)

@@ -6,6 +6,7 @@ from struct import pack
 from swdist.formats.datagram import ECHO_FORM
 from swdist.machines.clock import TIME_MAX_US, UNKNOWN, Clock
 from swdist.machines.leash import LOOK_US, Leash
+from swdist.machines.neighbours import Neighbours
 
 S = 1000000
 HOUR = 3600 * S
@@ -584,3 +585,28 @@ def test_step_said_in_a_neighbours_name_is_not_its_word_while_it_says_otherwise(
     for k in range(40, 49):  # what it goes on saying is
         word(clock, k * S, -50 * S)
     assert clock.seen(0, k * S)[0] < -49 * S
+
+
+def test_first_word_in_a_neighbour_s_name_does_not_make_a_cold_boot_of_a_join():
+    """Somebody who speaks in the name of the only neighbour says first that it is not synchronised,
+    and then a time 70 s ahead, as often as it says its own."""
+    new = Clock(0, HORIZON, 4 * S)
+    new.start(0, 0)
+    new.floor(TRUTH - HOUR, 0)
+    new.sample(0, 1, 1000 * S, 0, TRUTH - 1000 * S, False, 0)
+    for t in range(1 * S, 400 * S, S):
+        ahead = 0 if t % (4 * S) else 70 * S
+        counter = t + 1000 * S
+        new.sample(0, 1, counter, t + 2000, TRUTH - 1000 * S + ahead, True, t + 2000)
+        new.echo(0, 1000 * S + 2000, counter + 2000, t + 2000)
+        new.tick(t + 2000)
+    assert new.synced and abs(new.mesh_us(t) - TRUTH - t) < 100000
+
+
+def test_clock_has_room_for_each_row_of_the_table_of_neighbours():
+    clock = Clock(0, HORIZON, 4 * S)
+    clock.start(0, TRUTH)
+    rows = range(len(Neighbours().rows))
+    for i in rows:
+        clock.sample(i, i, 1000 * S, i, TRUTH - 1000 * S, True, i)
+    assert [clock.echo_of(i, S)[1] for i in rows] == list(rows)

@@ -5,7 +5,7 @@ from logs import Log
 from swdist.crypto.ucryptolib import sha256
 from swdist.formats.bits import to_hex
 from swdist.formats.manifest import Payload
-from swdist.machines import switcher
+from swdist.machines import pace, switcher
 from swdist.trust import choose, verify
 from swdist.trust.choose import FACTORY
 from swdist.trust.dates import Dates
@@ -543,14 +543,14 @@ def test_code_that_is_no_longer_due_makes_the_process_end():
     w.add(3, 1200)
     w.disk.with_code = [b.rid]
     w.run(1010)
-    assert w.s.active is a and not w.s.over
+    assert w.s.active is a and not w.s.restart_due
     w.run(1101)
-    assert w.s.active is b and w.s.over and w.hooks[-1] == (2, "activate", 1100)
+    assert w.s.active is b and w.s.restart_due and w.hooks[-1] == (2, "activate", 1100)
     w.boot()
     w.run(1150)
-    assert w.disk.sure == b.rid and not w.s.over
+    assert w.disk.sure == b.rid and not w.s.restart_due
     w.run(1201)
-    assert w.s.active.manifest.version == (1, 3, 0) and w.s.over
+    assert w.s.active.manifest.version == (1, 3, 0) and w.s.restart_due
 
 
 def test_what_the_launcher_has_left_is_left_with_a_record_and_the_hook_by_the_code_before():
@@ -562,14 +562,14 @@ def test_what_the_launcher_has_left_is_left_with_a_record_and_the_hook_by_the_co
         w.disk.with_code = [a.rid, b.rid] if with_code else [b.rid]
         w.boot()  # with the code of a, or the image's
         w.run(1021)
-        assert w.s.active is b and w.s.over
+        assert w.s.active is b and w.s.restart_due
         w.disk.bad.append(b.rid)  # the launcher: b's switchd does not start
         del w.told[:]
         w.synced = False
         w.boot(floor_s=1020)
         assert w.told == [(2, "rollback", 1021)] and w.hooks[-1][0] == 2
         w.run(1022)
-        assert w.disk.pointer == w.disk.sure == a.rid and not w.s.over
+        assert w.disk.pointer == w.disk.sure == a.rid and not w.s.restart_due
         assert w.story()[-1] == ("1", 1021, "rollback") and not w.records[-1]["synced"]
         assert w.records[-1]["from"] == "1.2.0-r0" and w.hooks[-1] == (1, "activate", 1021)
         w.boot(floor_s=1020)
@@ -579,7 +579,7 @@ def test_what_the_launcher_has_left_is_left_with_a_record_and_the_hook_by_the_co
         c = w.add(3, 1040)
         w.synced = True
         w.run(1045)
-        assert w.s.active is c and w.s.over == with_code
+        assert w.s.active is c and w.s.restart_due == with_code
 
 
 def test_what_the_launcher_has_left_for_other_code_than_is_due_by_now_ends_the_process():
@@ -594,7 +594,7 @@ def test_what_the_launcher_has_left_for_other_code_than_is_due_by_now_ends_the_p
     w.add(1, 1005, revision=1, none=True)  # a, meanwhile withdrawn
     w.boot()
     w.run(1022)
-    assert w.s.active.rid == FACTORY and w.s.over
+    assert w.s.active.rid == FACTORY and w.s.restart_due
 
 
 def test_time_goes_on_in_the_next_process():
@@ -905,3 +905,32 @@ def test_who_is_not_invited_switches_not_and_waits_for_the_next_change_of_others
     w.s.set_releases(w.releases, w.now)
     w.run(1200)
     assert w.story() == [("1", 1100, "late")]
+
+
+def test_pause_after_what_can_not_be_prepared_is_short_again_after_a_success():
+    w = World()
+    w.add(1, 1100).manifest.payloads[0].kind = "ipk"
+    w.status[(1, "prepare")] = "not now: opkg: it exited with 255"
+    w.run(5000)
+    w.status = {}
+    w.run(9000)
+    assert w.s.active.manifest.version == (1, 1, 0)
+    w.status[(2, "prepare")] = "not now: opkg: it exited with 255"
+    w.add(2, 9000).manifest.payloads[0].kind = "ipk"
+    w.run(9200)
+    at = tries(w, 2, "prepare")
+    assert at[1] - at[0] in (60, 61), at
+
+
+def test_pace_is_so_many_at_once_and_then_one_each_time_also_after_a_long_rest():
+    p = pace.Pace(300 * S, 12)
+    for now in (5000 * S, 90000 * S):
+        done = []
+        while now < 5000000 * S and len(done) < 14:
+            if p.free(now):
+                p.spend(now)
+                done.append(now)
+            else:
+                now += S
+        assert done[:12] == [done[0]] * 12
+        assert [b - a for a, b in zip(done[11:], done[12:])] == [300 * S] * 2

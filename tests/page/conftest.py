@@ -37,7 +37,7 @@ class Said:
         script.chmod(0o755)
         self.web = Web(folder, script, listen())
         self.say(crowded(folder))
-        (folder / "status").write_text("this is a <board>, with 16 neighbours\n")
+        (folder / "status").write_text("this is a <board>; neighbours: 16\n")
 
     def say(self, document):
         self.document = document

@@ -26,7 +26,7 @@ def median(values):
 @dataclass
 class Neighbour:
     nonce: bytes
-    was_synchronised: bool  # when first heard
+    was_synchronised: bool = False  # by one of its first three samples
     samples: list = field(default_factory=list)  # (sample, own counter), the last 8
     odd: int = 0  # samples in a row that do not go with the one before
     offset_us: int = 0
@@ -117,8 +117,9 @@ class Clock:
             if 0 < n.odd < 3:
                 return
         if not n or n.odd:
-            n = self.neighbours[key] = Neighbour(beacon.nonce, beacon.state.synchronised)
+            n = self.neighbours[key] = Neighbour(beacon.nonce)
         n.samples = [*n.samples, (sample, now_us)][-8:]
+        n.was_synchronised |= len(n.samples) <= 3 and beacon.state.synchronised
         n.heard_us = now_us
         if len(n.samples) == 1 or abs(beacon.offset_us - n.offset_us) <= GROUP_US:
             n.repeated_us = now_us

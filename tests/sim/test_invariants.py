@@ -2,8 +2,16 @@
 
 import pytest
 
+from swdist import switchd
+from swdist.crypto.ucryptolib import sha256
+from swdist.formats.index import DIGEST_BYTES
+from swdist.formats.manifest import parse
+from swdist.storage.chunks import Chunks
+from swdist.trust import verify
 from swdist_host.sim import disk, record, runner, scenario, simulation, station, swarm, topology
+from swdist_host.sim.besiegers import KINDS
 from swdist_host.sim.invariants import Violation
+from swdist_host.sim.traitors import Spoiler
 
 
 def mesh(nodes=3, **settings):
@@ -299,10 +307,88 @@ def test_integers_that_nobody_bounds_are_noticed(monkeypatch):
     assert beside("extremes").violation.rule in ("crash", "floor")
 
 
-def test_switches_back_and_forth_without_end_are_noticed(monkeypatch):
-    assert beside("turncoat", 60, "10d").ok
+@pytest.mark.parametrize("kind", ("turncoat", "babbler"))
+def test_switches_back_and_forth_without_end_are_noticed(monkeypatch, kind):
+    assert beside(kind, 60, "10d").ok
     monkeypatch.setattr("swdist.machines.switcher.Pace.free", lambda *_: True)
-    assert beside("turncoat", 60, "10d").violation.rule == "pace"
+    assert beside(kind, 60, "10d").violation.rule == "pace"
+
+
+def test_message_between_the_two_sides_that_is_not_parsed_is_noticed(monkeypatch):
+    from struct import unpack_from
+
+    monkeypatch.setattr("swdist.formats.ipc.parse", lambda data: unpack_from("!BQqIBB", data))
+    assert beside("babbler", 60).violation.rule == "crash"
+
+
+@pytest.fixture
+def spoils(monkeypatch):
+    """Spoilers do that alone, in a run that is over before they are honest."""
+
+    def run(how):
+        def boot(self):
+            Spoiler.__mro__[1].boot(self)
+            self._ways = [getattr(self, how)]
+
+        monkeypatch.setattr(Spoiler, "_junk", 0, raising=False)
+        monkeypatch.setattr(Spoiler, "boot", boot)
+        return beside("spoiler", 200)
+
+    return run
+
+
+def test_release_that_only_the_network_side_has_checked_is_noticed(monkeypatch, spoils):
+    assert spoils("_forge").ok
+
+    def check(self, rid, path):
+        self.trust.check, checked = credulous, self.trust.check
+        known(self, rid, path)
+        self.trust.check = checked
+
+    def credulous(manifest, signatures):
+        return verify.Release(parse(manifest)[0]), None
+
+    known = switchd.Switchd._check
+    monkeypatch.setattr(switchd.Switchd, "_check", check)
+    done = spoils("_forge")
+    assert done.violation.rule == "unverified" and "runs" in done.violation.text
+
+
+def test_names_in_the_store_without_end_are_noticed(monkeypatch, spoils):
+    assert spoils("_fill").ok
+    monkeypatch.setattr(disk.Fs.listdir, "__defaults__", (1 << 30,))
+    done = spoils("_fill")
+    assert done.violation.rule == "bounds" and "at once" in done.violation.text
+
+
+def test_looks_at_what_nobody_has_signed_without_end_are_noticed(monkeypatch, spoils):
+    monkeypatch.setattr(switchd, "CHECKS", 1 << 30)
+    done = spoils("_fill")
+    assert done.violation.rule == "bounds" and "looked at" in done.violation.text
+
+
+def test_bytes_that_are_not_read_again_are_noticed(monkeypatch, spoils):
+    assert spoils("rot").ok
+
+    def chunk(self, digest, sent, *more):
+        view = self._read("/payload", self._chunks_end, sent)
+        return known(self, sha256(view)[:DIGEST_BYTES], sent, *more)
+
+    known = Chunks._chunk
+    monkeypatch.setattr(Chunks, "_chunk", chunk)
+    monkeypatch.setattr(Chunks, "_end", lambda self: setattr(self, "view", None))
+    assert spoils("rot").violation.rule == "unverified"
+
+
+def test_neighbours_behind_an_interface_that_is_gone_are_not_reached(monkeypatch):
+    sim = mesh()
+    sim.stations[1].renew()
+    sim.checks.changed()
+    assert sim.world.radio.whom(1, sim.stations[0].peer) is None
+    covered(sim)
+    sim.stations[1].deliver = lambda *_: None
+    sim.inject(0, sim.release("1.2.0", size=40000))
+    broken(sim, "liveness", 4000)
 
 
 def test_siege_that_takes_too_long_is_noticed(monkeypatch):
@@ -346,6 +432,14 @@ def test_violation_prints_seed_event_and_history():
     text = runner.story(runner.run(s))
     assert "'expected' with seed 1 after 80.0" in text
     assert "injected at node 0" in text and "holds manifest" in text
+
+
+def test_swarm_draws_each_attacker_and_each_fault():
+    drawn = [swarm.draw(seed) for seed in range(500)]
+    assert {a["kind"] for data in drawn for a in data["attacker"]} == set(KINDS)
+    done = {a["what"] for data in drawn for a in data["do"]}
+    assert done == set(scenario._WHAT)
+    assert any(data["radio"].get("mtu_share") for data in drawn)
 
 
 def test_shrinking_keeps_the_rule_and_makes_the_scenario_smaller():

@@ -2,8 +2,8 @@
 worked once against a node. `Siege` does all of it at once.
 """
 
-from swdist.formats import datagram, ipc, manifest, tftp, usign
-from swdist_host.sim import attackers
+from swdist.formats import datagram, manifest, tftp, usign
+from swdist_host.sim import attackers, traitors
 from swdist_host.sim.attackers import Attacker, Lie
 from swdist_host.sim.authority import EPOCH_S
 from swdist_host.sim.station import TFTP_PORT, address
@@ -312,22 +312,17 @@ class TrickledIds(Besieger):
         return self._next_t - self.world.now
 
 
-class Turncoat(Attacker):
-    """Its own network side was taken over, and tells the switch side the time back and forth."""
+class Twin(Attacker):
+    """Has one address with all others of its kind, as routers have whose flash was copied: what is
+    sent there comes to who spoke last."""
 
-    gap_us = SECOND // 20
-    _later = False
+    def __init__(self, *args, **more):
+        super().__init__(*args, **more)
+        self.peer = address(1 << 43)
 
-    def attack(self):
-        self._later = not self._later
-        self.tell_switch(None)
-
-    def _messages(self, now):
-        true = EPOCH_S * SECOND + self.world.now - now
-        pipe = self.switch.ipc.waiting
-        offset = true + (30 * attackers.DAY_US if self._later else 0)
-        pipe.append(ipc.pack_time(now, offset, 1000, True, 4))
-        pipe.append(ipc.pack_store())
+    def broadcast(self, buf, n):
+        self.world.addresses[self.peer] = self.number
+        super().broadcast(buf, n)
 
 
 class Siege(SlotHolder, SmallBlocks, FalseOffers, FalsePort, FalseBeacons, Newcomers, Superseded,
@@ -360,4 +355,4 @@ BESIEGERS = {
     "extremes": Extremes,
     "trickled-ids": TrickledIds,
 }
-KINDS = {**attackers.KINDS, **BESIEGERS, "siege": Siege, "turncoat": Turncoat}
+KINDS = {**attackers.KINDS, **BESIEGERS, **traitors.KINDS, "siege": Siege, "twin": Twin}

@@ -4,6 +4,7 @@ import networkx as nx
 import numpy as np
 
 from swdist.machines.agenda import RUN_BYTES
+from swdist.wiring.node import SCRUB_US
 from swdist_host.sim import transfer
 from swdist_host.sim.world import SECOND
 
@@ -11,6 +12,7 @@ SHORTEST_US = 300 * SECOND
 FACTOR = 60  # times the lower bound; measured are 2 to 20, see bench/coverage.py
 PER_HOP_US = 30 * SECOND  # for the news, with announcements lost
 WISH_US = 30 * SECOND  # more, until a neighbour of another board helps
+AGAIN_US = 900 * SECOND  # who has given what is wrong is asked for it again by then
 MAX_ITEMS = 10000  # measured: 1,300 to 3,600, under attack
 
 
@@ -83,7 +85,18 @@ def spread_us(sim, size, hops):
     bound = FACTOR * (lower + cpu_us) + (hops + 1) * hop_us
     attackers = sum(1 for other in sim.stations if not other.honest)
     bound += attackers * 600 * SECOND
-    return SHORTEST_US + int(bound / (1 - loss) ** 2)
+    return SHORTEST_US + int(bound / (1 - loss) ** 2) + mend_us(sim)
+
+
+def mend_us(sim):
+    """More, where flash has forgotten something: until the only one who has a payload has read it
+    all again, and is asked again."""
+    if not any(s.rotten for s in sim.stations):
+        return 0
+    pieces = max(
+        sum(h.held for h in s.store.payloads.held.values()) for s in sim.honest() if s.node
+    )
+    return pieces * SCRUB_US + AGAIN_US
 
 
 def items(*roots):

@@ -111,6 +111,7 @@ class Handle:
         size = left if size < 0 else min(size, left)
         data = inode.piece(self._at, size) if size else b""
         self._at += size
+        self._fs.read_bytes += size
         return data
 
     def readinto(self, view):
@@ -150,6 +151,7 @@ class Fs(platform.Fs):
         self._log = []  # how to undo the changes of names since the last flush, oldest first
         self._dirty = {}  # inodes with content not flushed: {inode: None}
         self.spent_us = 0
+        self.read_bytes = 0  # also of names
         self.written = 0
         self.cut_after = None
 
@@ -235,7 +237,10 @@ class Fs(platform.Fs):
 
     def read(self, path, limit):
         inode = self.files.get(path)
-        return None if inode is None or inode.size > limit else inode.piece(0, inode.size)
+        if inode is None or inode.size > limit:
+            return None
+        self.read_bytes += inode.size
+        return inode.piece(0, inode.size)
 
     def sync(self, f):
         self.step()
@@ -309,7 +314,9 @@ class Fs(platform.Fs):
                 table[b + path[len(a) :]] = table.pop(path)
 
     def listdir(self, path, most=platform.MAX_NAMES):
-        return sorted(self.dirs.get(path, ()))[:most]
+        names = sorted(self.dirs.get(path, ()))[:most]
+        self.read_bytes += sum(map(len, names))
+        return names
 
     def is_dir(self, path):
         return path.rstrip("/") in self.dirs

@@ -35,6 +35,8 @@ BURSTS_US = 60 * SECOND  # counted over that
 SPARE_BYTES = 16384  # of a release's signatures, that a node can't check
 SPARE = 8  # and in all such a part of its room for payloads
 SWITCHES, SWITCH_US = 12, 300 * SECOND  # at once; then one in that time
+LOOKS, LOOK_US = 98, 10 * SECOND  # at releases in the store that it does not know, in the same way
+TURN_BYTES = 98304  # that the switch side reads in one turn
 FREE = ("rollback", "end")  # what has failed or ended is left without counting
 SMALL_BYTES = 100000  # what an acknowledged transfer may cost before it is compared with what came
 UNASKED_BYTES = 100000  # per node: what comes late, to a port that was closed, is no attack
@@ -62,6 +64,7 @@ class _Seen:
         self.steps = None
         self.before = None  # what was durable when the power went
         self.told = (0, 0)  # when its announcements were counted last, and how many there were
+        self.settled_t = 0  # until when it may run another release than it would by itself
         self.gained_t = 0  # when it last got anything new
 
 
@@ -275,8 +278,8 @@ class Checks:
     # --- the switch side
 
     def after_switch(self, s, now):
-        if not s.honest:
-            return
+        """Also where the network side is hostile: nothing that it does may concern this one."""
+        self._reading(s)
         switcher = s.switch.switcher
         active = switcher.active
         seen = self.seen(s)
@@ -295,6 +298,15 @@ class Checks:
                 self.fail("experiment", s, f"runs {truth.name} without a synchronised clock")
             if switcher.now_s(now) >= truth.end_s + END_SLACK_S:
                 self.fail("experiment", s, f"runs {truth.name} after its end")
+
+    def _reading(self, s):
+        """Whatever lies in the store, what the switch side reads of it is bounded."""
+        if s.turn_read_bytes > TURN_BYTES:
+            self.fail("bounds", s, f"its switch side has read {s.turn_read_bytes} bytes at once")
+        most = LOOKS + (self._sim.world.now - s.booted_t) // LOOK_US
+        if s.switch.looks > most:
+            text = f"its switch side has looked at {s.switch.looks} releases; allowed are {most}"
+            self.fail("bounds", s, text)
 
     def _slot(self, s, rid):
         """What has become active is what the CA has signed, file by file."""
@@ -340,7 +352,7 @@ class Checks:
         if not s.honest:
             return
         held = {r.rid: None for r in s.store.releases}
-        pieces = {pid: h.held for pid, h in s.store.payloads.held.items()}
+        pieces = {} if s.rotten else {p: h.held for p, h in s.store.payloads.held.items()}
         active = s.switch.switcher.active.rid if hasattr(s, "switch") else FACTORY
         self.seen(s).before = (held, active, s.in_switch, pieces)
         self._say(s, "down")
@@ -372,6 +384,15 @@ class Checks:
                 self._dropped(s, seen)
         if rid != active and not in_switch and active in (FACTORY, *now_held):
             self.fail("durable", s, f"came up with {to_hex(rid[:4])}, not {to_hex(active[:4])}")
+
+    def reformed(self, s):
+        """Its network side is honest again. Looks and switches that the other one has spent cost it
+        time."""
+        self.changed()
+        now = self._sim.world.now
+        spent_us = s.switch.looks * LOOK_US - (now - s.booted_t)
+        self.seen(s).settled_t = now + max(2 * SWITCH_US, spent_us + SETTLE_US)
+        self._say(s, "honest")
 
     def changed(self):
         """A node or link has come or gone."""
@@ -476,11 +497,16 @@ class Checks:
             seen = self.seen(s)
             if not s.up or s.fails or s.hold or sim.world.now - seen.changed_t < SETTLE_US:
                 continue
+            if sim.world.now < seen.settled_t:
+                continue
             now = s.counter(sim.world.now)
             switcher = s.switch.switcher
             if switcher.change_at is not None and switcher.change_at - now < SETTLE_US:
                 continue
-            held = {r.rid: self.has(s, r.rid) for r in s.store.releases}
+            held = {
+                r.rid: self.has(s, r.rid) or s.fs.is_dir(s.switch.slots.path(r.rid))
+                for r in s.store.releases
+            }
             if any(self._changing(rid, switcher.now_s(now)) for rid in held):
                 continue
             wanted = reference(

@@ -203,11 +203,17 @@ class Radio:
 
     # --- unicast
 
+    def whom(self, a, peer):
+        """The node at an address; None where a's interface is another one by now."""
+        if peer[-1] != self.stations[a].interface:
+            return None
+        return self._world.addresses.get(peer[:-1] + b"\1")
+
     def unicast(self, a, peer, sport, port, data, source=None):
         self.sent[a] += 1
         self.sent_bytes[a] += len(data)
         self._world.trace.note(self._world.now, a, UNICAST, crc32(data))
-        b = self._world.addresses.get(peer)
+        b = self.whom(a, peer)
         if b is not None and b in self.links[a]:
             source = source or self.stations[a].peer
             self.enqueue(a, b, self._unicast, a, b, sport, port, data, source)

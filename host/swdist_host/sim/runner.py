@@ -132,6 +132,10 @@ class Runner:
         elif what == "hook-fails":
             for n in self._chosen(action.get("nodes", "10%")):
                 sim.stations[n].fails = True
+        elif what in ("renew", "rot"):
+            for n in self._chosen(action.get("nodes", "10%")):
+                getattr(sim.stations[n], what)()
+            sim.checks.changed()
         elif what == "hold":
             for n in self._chosen(action.get("nodes", "10%")):
                 sim.stations[n].set_hold()

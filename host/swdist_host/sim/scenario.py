@@ -27,6 +27,8 @@ _WHAT = {  # action: its keys
     "join": {"count", "links"},
     "hook-fails": {"nodes"},
     "hold": {"nodes"},
+    "renew": {"nodes"},
+    "rot": {"nodes"},
 }
 _RELEASE = {
     "name",

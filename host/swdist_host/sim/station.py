@@ -13,6 +13,7 @@ from swdist import switchd
 from swdist.formats import ipc
 from swdist.formats.datagram import ANNOUNCE, PORT
 from swdist.machines.clock import Clock
+from swdist.shell import platform
 from swdist.storage.room import Room
 from swdist.storage.store import Store
 from swdist.trust import choose
@@ -23,6 +24,7 @@ from swdist_host.sim.world import BOOT, DOWN, SWITCH
 TFTP_PORT = 27183
 LOG_LINES = 40
 SOCKETS_HOLD = 128  # datagrams that wait unread; more are dropped
+PIPE_HOLDS = 64  # the same, between the two sides
 GROUP = "testers"
 STORE = "/store"
 STATE = "/state"
@@ -94,6 +96,10 @@ class _Pipe:
         self.waiting = deque()
         self.station = None
 
+    def put(self, *messages):
+        """Sent by the network side."""
+        self.waiting.extend(messages[: PIPE_HOLDS - len(self.waiting)])
+
     def recv(self):
         return self.waiting.popleft() if self.waiting else None
 
@@ -141,6 +147,7 @@ class Switch(switchd.Switchd):
         station.fs.mkdirs(STATE)
         station.fs.open(RUN + ".switchd", "ab")
         self._station = station
+        self.looks = 0  # at releases that were not known
         super().__init__(Conf(station), station.log, station.fs, trust, Counter(station))
         self.ipc.station = station
 
@@ -150,33 +157,15 @@ class Switch(switchd.Switchd):
             self.fs.write_atomic(LOT, self._station.lot)
         return super()._lot()
 
-    def begin(self, now):
-        """As Switchd.run up to its loop."""
-        while self._look(now):
-            pass
-        self.switcher.start(now)
-        self._down()
-        self._tell_at = now
-        self._look_at = now + switchd.LOOK_US
-        self._told = None
-
     def turn(self, now):
-        """One turn of the loop of Switchd.run. When it wants the next one, by the counter."""
-        switcher = self.switcher
-        if self._take():
-            self._look_at = now
-        switcher.tick(now)
-        if now >= self._look_at:
-            self._look_at = switcher.change_at
-            if not switcher.quiet(now):
-                self._look_at = now if self._look(now) else now + switchd.LOOK_US
-        state = (switcher.active.rid, len(self.slots.failed()))
-        if now >= self._tell_at or state != self._told:
-            self._told = state
-            self._tell_at = now + switchd.TELL_US
-            self._tell()
-        self._meet(now)
-        return min(switcher.next_at, self._tell_at, self._look_at)
+        """What has come, and a turn."""
+        self._take()
+        wake = super().turn(now)
+        return now if self.ipc.waiting else wake
+
+    def _check(self, rid, path):
+        self.looks += 1
+        super()._check(rid, path)
 
     def _tell(self):
         r = self.switcher.active
@@ -214,7 +203,7 @@ class Station:
         self._new_trust = trust
         self.ppb = ppb
         self.peer = address(number)
-        self.peers = [self.peer]
+        self.interface = 1  # all have one; made anew, it has another number
         self.epoch = 0
         self.up = False
         self.in_switch = False  # is the switch side at work? A cut may come in the midst of it
@@ -227,9 +216,11 @@ class Station:
         self.fails = False  # does hooks/health of what it switches to fail?
         self.on_fallback = False  # which is one channel for all
         self.unasked_bytes = 0  # that came to ports where nobody had asked for anything
+        self.rotten = False  # has its flash ever forgotten anything?
         self.in_vain = 0  # signatures that were checked since the start, and brought no release
         self.bursts = 0  # of announcements
         self._told_t = -1
+        self.turn_read_bytes = 0  # by the last turn of the switch side
         self.switches = []
         self.log = Log(self)
         self.rng = rng
@@ -287,29 +278,8 @@ class Station:
         self.booted_t = world.now
         self._base = 5000000 + self.rng.randrange(20000000)
         now = self._base
-        s = self.settings
         try:
-            self.fs.mkdirs(STORE)
-            self.trust = self._new_trust()
-            here = choose.Here(self.board, ("slot",), self.groups)
-            quotas = s.quota_kib * 1024, s.relay_kib * 1024
-            room = Room(here, s.factory_version, *quotas)
-            self.store = Store(self.fs, STORE, self.trust, self.log, room)
-            self.store.load()
-            self._watch_checks()
-            self.transfer = transfer.SIDES[s.fidelity](self)
-            self.nonce = self.rng.getrandbits(64)
-            self.clock = Clock(self._saved_us(), s.boot_horizon_s * 1000000, 4000000)
-            self.node = Node(
-                self.trust.network, self.nonce,
-                choose.factory(s.factory_version), self.store, self.clock, self.transfer.gets,
-                self.broadcast, self.rand, self.log, s.beacon_ms * 1000,
-            )  # fmt: skip
-            self.offers = [row.offers for row in self.node.neighbours.rows]
-            self.serve = self.transfer.serve
-            if self.tap is not None:
-                self.tap.boot(self, now)
-            self.node.start(now, now, TFTP_PORT)
+            self._begin(now)
             self.switch = Switch(self, self._new_trust())
             self.switch.begin(now)
         except disk.PowerCut:
@@ -320,6 +290,43 @@ class Station:
         self._wake(world.now)
         self._plan_switch(world.now)
         self._run_switch(self._switch_t, self.epoch)
+
+    def _begin(self, now):
+        """The start of the network side."""
+        s = self.settings
+        self.fs.mkdirs(STORE)
+        self.trust = self._new_trust()
+        here = choose.Here(self.board, ("slot",), self.groups)
+        quotas = s.quota_kib * 1024, s.relay_kib * 1024
+        room = Room(here, s.factory_version, *quotas)
+        self.store = Store(self.fs, STORE, self.trust, self.log, room)
+        self.store.load()
+        self._watch_checks()
+        self.transfer = transfer.SIDES[s.fidelity](self)
+        self.nonce = self.rng.getrandbits(64)
+        self.clock = Clock(self._saved_us(), s.boot_horizon_s * 1000000, 4000000)
+        self.node = Node(
+            self.trust.network, self.nonce,
+            choose.factory(s.factory_version), self.store, self.clock, self.transfer.gets,
+            self.broadcast, self.rand, self.log, s.beacon_ms * 1000,
+        )  # fmt: skip
+        self.offers = [row.offers for row in self.node.neighbours.rows]
+        self.serve = self.transfer.serve
+        if self.tap is not None:
+            self.tap.boot(self, now)
+        self.node.start(now, now, TFTP_PORT)
+
+    def restart(self):
+        """The network side ends, and begins anew; switch side and counter go on."""
+        self.epoch += 1
+        self._clear()
+        try:
+            self._begin(self.counter(self.world.now))
+        except disk.PowerCut:
+            self.down()
+            return
+        self._wake(self.world.now)
+        self._plan_switch(self.world.now)
 
     def _watch_checks(self):
         """Counts what a neighbour may make a node compute for nothing."""
@@ -340,8 +347,7 @@ class Station:
         self.trust.check, self.store.add = counted, weighed
 
     def _saved_us(self):
-        text = self.fs.read(STORE + "/time", 20) or b"0"
-        return int(text) if text.isdigit() else 0
+        return platform.number(self.fs, STORE + "/time")
 
     def down(self, cut=True):
         """The power goes; with cut False it was shut down in peace."""
@@ -383,6 +389,8 @@ class Station:
 
     def deliver(self, epoch, peer, sport, port, data):
         """A datagram has arrived."""
+        if self.interface != 1:
+            peer = peer[:-1] + bytes((self.interface,))
         self._when_idle(epoch, self._receive, peer, sport, port, data)
 
     def ask(self, client, get, token, name):
@@ -498,10 +506,8 @@ class Station:
     def _messages(self, now):
         clock = self.clock
         fresh = self.node.speech.fresh(now)
-        pipe = self.switch.ipc.waiting
-        offset = clock.offset_at(now)
-        pipe.append(ipc.pack_time(now, offset, clock.error_us, clock.synced, fresh))
-        pipe.append(ipc.pack_store())
+        told = ipc.pack_time(now, clock.offset_at(now), clock.error_us, clock.synced, fresh)
+        self.switch.ipc.put(told, ipc.pack_store())
 
     def _plan_switch(self, t):
         t = max(t, self._switch_blocked_until)
@@ -514,7 +520,7 @@ class Station:
             return
         self._switch_t = None
         now = self.counter(self.world.now)
-        spent = self.fs.spent_us
+        spent, read = self.fs.spent_us, self.fs.read_bytes
         try:
             if self._told_news:
                 self._told_news = False
@@ -527,6 +533,7 @@ class Station:
             return
         self._switch_blocked_until = self.world.now + 100 + self.fs.spent_us - spent
         self.fs.spent_us = spent
+        self.turn_read_bytes = self.fs.read_bytes - read
         self._plan_switch(max(self.when(wake), self.world.now + 100))
         self.world.checks.after_switch(self, now)
 
@@ -536,6 +543,21 @@ class Station:
             if self.tap is not None:
                 self.tap.active(now, message[1:])
             self.node.set_active(now, *message[1:])
+
+    def rot(self):
+        """Flash forgets: a bit of what it holds of a payload is another one."""
+        held = [p for p in self.fs.files if p.startswith(STORE) and p.endswith("/payload")]
+        inode = self.fs.files[held[self.rand(len(held))]] if held else disk.Inode()
+        if inode.size:
+            data = bytearray(inode.whole())
+            data[self.rand(len(data))] ^= 1 << self.rand(8)
+            inode.set(bytes(data))
+            inode.sync()
+            self.rotten = True
+
+    def renew(self):
+        """Its interface is deleted and made again: who was heard there was heard on another."""
+        self.interface = self.interface % 255 + 1
 
     def set_hold(self):
         """Its owner wants no switch, from now on."""

@@ -22,6 +22,9 @@ BOARDS_SHARE = 0.3
 KEYS_SHARE = 0.25  # of the scenarios with a change of keys
 SIEGE_SHARE = 0.1  # of the scenarios with one victim, one honest neighbour and one attacker
 MTU_SHARE = 0.2  # of the scenarios with links that swallow large frames
+TRAITOR_SHARE = 0.25
+FAULT_SHARE = 0.2  # of those with interfaces that are made anew, and with flash that forgets
+TRAITORS = ("babbler", "spoiler", "twin")
 TIME_LIARS = ("time-constant", "time-drift", "time-two-faced")
 
 
@@ -81,6 +84,7 @@ def draw(seed):
     _keys(random.Random(f"swarm keys {seed}"), data, minutes * 60)
     _boards(random.Random(f"swarm boards {seed}"), data)
     _links(random.Random(f"swarm links {seed}"), data)
+    _traitors(random.Random(f"swarm traitors {seed}"), data, minutes * 60)
     return data
 
 
@@ -114,6 +118,20 @@ def _links(rand, data):
     if rand.random() < MTU_SHARE and data["node"]["fidelity"] == "packet":
         data["radio"]["mtu_share"] = rand.choice((0.2, 1.0))
         data["radio"]["mtu_bytes"] = rand.choice((1280, 1400))
+
+
+def _traitors(rand, data, end_s):
+    """In some a network side is taken over, or nodes have one address; interfaces are made anew, or
+    flash forgets."""
+    if rand.random() < TRAITOR_SHARE and data["topology"]["nodes"] >= 5:
+        kind = rand.choice(TRAITORS)
+        data["attacker"].append({"kind": kind, "nodes": 2 if kind == "twin" else 1})
+        data["node"]["boot_horizon_s"] = 60
+    for what in ("renew", "rot"):
+        if rand.random() < FAULT_SHARE:
+            for _ in range(rand.choice((1, 2, 8))):
+                data["do"].append({"at": f"{rand.randrange(10, end_s)}s", "what": what,
+                                   "nodes": rand.choice(("10%", "100%"))})  # fmt: skip
 
 
 def _one_attacker(rand, data):
@@ -215,7 +233,7 @@ def _events(rand, data, end_s):
 def _attackers(rand, data, nodes):
     kinds = []
     if nodes >= 5 and rand.random() < 0.6:
-        often = sorted(set(besiegers.KINDS) - {"thief"}) + ["forger", "garbage"] * 2
+        often = sorted(set(besiegers.KINDS) - {"thief", *TRAITORS}) + ["forger", "garbage"] * 2
         kinds = [rand.choice(often) for _ in range(rand.choice((1, 1, 2)))]
         data["node"]["boot_horizon_s"] = 60
     for kind in kinds:

@@ -10,8 +10,6 @@ import networkx as nx
 from swdist_host import maps
 from swdist_host.errors import BadValue
 
-MAX_DEGREE = 16  # more neighbours than a node keeps is legal, but no honest test of it
-
 
 def line(n, **_):
     return nx.path_graph(n)

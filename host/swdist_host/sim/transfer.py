@@ -83,8 +83,10 @@ class Packet:
             station.node.next_at = now
         elif side == "s":
             self.serve.receive(i, peer, sport, buf, n, now)
-        elif station.world.stations[station.world.addresses[peer]].honest:
-            station.unasked_bytes += n
+        else:
+            b = station.world.radio.whom(station.number, peer)
+            if b is not None and station.world.stations[b].honest:
+                station.unasked_bytes += n
 
     def _close(self, key):
         there = self._open.pop(key, None)
@@ -138,7 +140,7 @@ class ChunkGet:
         self.next_at = now + tftp.STALL_US
         self._stuck_at = None
         world = station.world
-        b = world.addresses.get(peer)
+        b = world.radio.whom(station.number, peer)
         link = world.radio.links[station.number].get(b)
         if link is None:
             self._stuck_at = now

@@ -93,7 +93,7 @@ def parse(data):
     m.rid = sha256(data)
     lists = [_values(fields, prefix) for prefix in _NUMBERED]
     if sum([len(values) for values in lists]) != numbered:
-        return None, "manifest: Payload-, CA-Key- or CA-Keep-N is not counted from 1 without a gap"
+        return None, "manifest: Payload-, CA-Key- or CA-Keep-N is not counted from 1"
     why = _head(m, fields) or _what(m, fields, *lists)
     return (None, "manifest: " + why) if why else (m, None)
 

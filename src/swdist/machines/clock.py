@@ -2,10 +2,10 @@
 
 A quorum decides on steps, a mean on fine corrections, in which one that is more than FAR_US off
 counts for nothing, and once hardened none weighs more than CLIP_US (docs/decisions/0003-clock.md).
-All times and offsets are microseconds, rates parts per billion. Counters are monotonic and never
-step, so the difference between two counters is filtered over many beacons (the minimum-delay idea
-of RFC 5905, section 10), while of a neighbour's announced offset only the latest value counts. What
-is echoed is the sample that was chosen, so that both ends judge by the same two.
+A plain mean follows any liar; a majority alone leaves as they are all that differ by less.
+All times and offsets are microseconds, rates parts per billion, and integers: floats would round
+otherwise on each port. What a neighbour says and how far ahead it is `readings` has; `leash` bounds
+how fast those that are near can lead a hardened clock away.
 
 Who uses a Clock sets .beacon_us to the present beacon period, and calls sample and echo for each
 beacon heard, drop when a row has a new owner, floor with signed evidence, reference where there is
@@ -14,61 +14,42 @@ one, and tick at next_at. offset_at, rate_ppb, error_us, synced and echo_of go i
 
 from swdist.machines.leash import LOOK_US, Leash, within
 from swdist.machines.neighbours import MAX_NEIGHBOURS
+from swdist.machines.readings import (
+    FRESH_PERIODS,
+    RATE_MAX_PPB,
+    ROUND_TRIP_MAX_US,
+    STEP_US,
+    Readings,
+)
 
-SAMPLES = 8
-STEP_US = 30000  # whose time differs by less is near, and averaged
-HOLD_US = 240000000  # a quorum must hold that long to move a synchronised clock
-MAJORITY_US = 60000000  # a majority of later ones must last that long
-BOOT_US = 3600000000  # the horizon of a cold boot ends so long after the first neighbour agreed
+# A quorum must hold that long to move a synchronised clock, and a majority of later ones so long:
+# while a step goes through a mesh, hop by hop, those at its front look like either for a moment.
+HOLD_US = 240000000
+MAJORITY_US = 60000000
+# The horizon of a cold boot ends so long after the first neighbour agreed. Without an end who comes
+# late, and lies, could spend what is left of it at any time.
+BOOT_US = 3600000000
+# What a majority of liars can win: so much at once, and then 1.7 s a day. Without it, any distance.
 BUDGET_CAP_US = 900000000
 REFILL_PPM = 20
-RATE_MAX_PPB = 200000
 SPARSE = 4  # times the dense period
-FRESH_PERIODS = 6  # sparse ones, as the next
-PERIODS = 4  # to listen at first, and to agree in a row
+PERIODS = 4  # to listen at first, and to agree in a row: the first beacon may be a liar's
 FREE_PERIODS = 10  # sparse ones: who hears nobody for so long runs free
-SAMPLE_PERIODS = 16  # and older samples are not used
-ECHO_PERIODS = 22  # nor echoes, which are a sample that was as old when it was sent
-ACQUIRE_US = 7200000000  # so long after it was synchronised a clock hardens
-CLIP_US = 1000  # what a near neighbour weighs at most when hardened
+ACQUIRE_US = 7200000000  # so long after it was synchronised a clock hardens: rates are even by then
+# What a near neighbour weighs at most when hardened. Less would bound liars better, but a part of a
+# mesh may hang on one link, which must hold it: 1 ms held 32 nodes for a day, half of that did not.
+CLIP_US = 1000
 FAR_US = 8000  # who is further off has no say; if most are, we are the one that is off
 ANCHOR = 8  # so many others weighs, without that limit, a reference that was never so far for 2 h
-PULL_PPM = 2
+PULL_PPM = 2  # so fast we then go to where most are: apart we would stay; liars win 0.17 s a day
 ACQUIRE_PPM = 250  # the same before it is hardened: more than what two rates may differ by at first
 # What a mean of 1 us during a period of 1 us adds to the rate, ppb: to the part that fades, a 64th
-# each period, and to the part that is kept, in 1024ths; when hardened a tenth of that.
+# each period, and to the part that is kept, in 1024ths (small means would else be rounded away);
+# when hardened a tenth of that.
 FADING = 20000000
 KEPT = 10000000 << 10
-ROUND_TRIP_MAX_US = 1000000
-HELD_PERIODS = 2  # sparse ones: a step of its time is not its word while it also says otherwise
-ODD = 3  # impossible samples in a row: the ones before were the others
 TIME_MAX_US = 4102444800000000  # the year 2100: what is later is not a time
-UNKNOWN = 0xFFFFFFFF
-
-
-class _Peer:
-    def __init__(self):
-        self.at = [0] * SAMPLES  # our counter when a beacon came
-        self.diff = [0] * SAMPLES  # and by how much more that is than its counter at sending
-        self.clear()
-
-    def clear(self):
-        self.nonce = self.sent = None
-        self.count = self.offset = self.rate = self.round_trip = self.odd = self.stepped = 0
-        self.elder = False  # was it synchronised when first heard?
-        self.anchor = self.near_since = None  # says it that it has a reference? and near since when
-        self.mark = None  # its counter against ours, when last looked at,
-        self.slope = self.mean = None  # and since, and as it was of late
-
-    def into(self, now, rate, oldest):
-        """The least of the differences, each grown by `rate` since then; None without samples."""
-        least = self.chosen = None
-        for i in range(min(self.count, SAMPLES)):
-            age = now - self.at[i]
-            diff = self.diff[i] + age * rate // 1000000000
-            if age <= oldest and (least is None or diff < least):
-                least, self.chosen = diff, (self.diff[i], self.at[i])
-        return least
+UNKNOWN = 0xFFFFFFFF  # error_us before anything can be said of it
 
 
 class Clock:
@@ -80,7 +61,8 @@ class Clock:
         self._slow_us = beacon_us * SPARSE  # what a neighbour's period may be
         self._soft_start = soft_start_us
         self._horizon = horizon_us
-        self._peers = [_Peer() for _ in range(MAX_NEIGHBOURS)]  # by the rows of the table
+        # By the rows of the table: who has none there has no say here.
+        self._peers = [Readings(self._slow_us) for _ in range(MAX_NEIGHBOURS)]
         self._floor = self.rate_ppb = self.stepped = self._fading = self._kept = 0
         self.start(0, 0)
 
@@ -116,7 +98,7 @@ class Clock:
         if self._reference is None or now - self._reference[2] > FRESH_PERIODS * self._slow_us:
             self._reference = None
             return False
-        self._leash.cut()
+        self._leash.cut()  # it was led by a clock that is trusted: nothing of that is to be undone
         offset, error_us, at = self._reference
         a = offset + (now - at) * self.rate_ppb // 1000000000 - self.offset_at(now)
         if -STEP_US <= a <= STEP_US:
@@ -136,9 +118,11 @@ class Clock:
         return self._told
 
     def _add(self, change, now):
-        """Moves the clock; the time so far is settled before the rate may change."""
+        """Moves the clock; the time so far is settled before the rate may change, or the new rate
+        would count for the past as well."""
         self.offset_us = max(self.offset_at(now) + change, self._floor - now)
         self._ref = now
+        # Further back than a second it is a step: to stand still for hours would be worse.
         if self._told - now - self.offset_us >= 1000000:
             self._told = now + self.offset_us
 
@@ -183,63 +167,29 @@ class Clock:
         themselves synchronised, few liars could capture a mesh at a cold boot."""
         if not 0 <= counter < TIME_MAX_US or not 0 <= counter + offset < TIME_MAX_US:
             return  # no counter, or no time; and what falls must not take the neighbour with it
-        p = self._peers[n]
-        diff = rx_counter - counter
-        # A counter never steps: what is that far from the last sample is another's, in its name.
-        odd = p.count and abs(diff - p.diff[(p.count - 1) % SAMPLES]) > ROUND_TRIP_MAX_US
-        p.odd = p.odd + 1 if odd else 0
-        if p.nonce == nonce and 0 < p.odd < ODD:
-            return
-        if p.nonce != nonce or odd:
-            p.clear()
-            p.nonce = nonce
-            p.elder = synced
-        i = p.count % SAMPLES
-        p.at[i] = p.heard = rx_counter
-        p.diff[i] = diff
-        p.count += 1
-        step = p.count > 1 and abs(offset - p.offset) > 2 * STEP_US
-        if step and now >= (self._boot_until or 0):
-            p.stepped = p.stepped or now
-            if now - p.stepped < HELD_PERIODS * self._slow_us:
-                return
-        p.stepped = 0
-        p.offset, p.rate, p.anchor = offset, within(RATE_MAX_PPB, rate), anchor
+        sure = now >= (self._boot_until or 0)
+        rate = within(RATE_MAX_PPB, rate)
+        self._peers[n].take(nonce, counter, rx_counter, offset, synced, rate, anchor, now, sure)
 
     def echo(self, n, d_us, their_rx_counter, now):
-        p = self._peers[n]
-        sent = their_rx_counter - d_us  # by our counter
-        if p.nonce is not None and now - ECHO_PERIODS * self._slow_us <= sent <= now:
-            p.sent, p.out = sent, d_us
+        self._peers[n].echoed(d_us, their_rx_counter, now)
 
     def drop(self, n):
         self._peers[n].clear()
 
     def echo_of(self, n, now):
-        self._into(self._peers[n], now)
-        return self._peers[n].chosen
-
-    def _into(self, p, now):
-        return p.into(now, p.rate - self.rate_ppb, SAMPLE_PERIODS * self._slow_us)
+        p = self._peers[n]
+        p.into(now, p.rate - self.rate_ppb)
+        return p.chosen
 
     def _raw(self, p, now):
         """The same by its measured rate, which it can't bend by telling another one."""
-        rate = p.rate - self.rate_ppb if p.slope is None else p.slope
-        return p.into(now, rate, SAMPLE_PERIODS * self._slow_us)
+        return p.into(now, p.rate - self.rate_ppb if p.slope is None else p.slope)
 
     def _ahead(self, p, now):
         """How far the neighbour's mesh time is ahead of ours; None if it is silent or one-way."""
-        if p.count == 0 or now - p.heard > FRESH_PERIODS * self._slow_us:
-            return None
-        into = self._into(p, now)
-        if into is None or p.sent is None or now - p.sent > ECHO_PERIODS * self._slow_us:
-            return None
-        out = p.out - (now - p.sent) * (p.rate - self.rate_ppb) // 1000000000
-        if not -STEP_US < into + out < ROUND_TRIP_MAX_US:
-            return None
-        p.round_trip = max(0, into + out)
-        theirs = p.offset + (now - p.heard) * p.rate // 1000000000
-        return (out - into) // 2 + theirs - self.offset_at(now)
+        theirs = p.ahead(now, self.rate_ppb)
+        return None if theirs is None else theirs - self.offset_at(now)
 
     def seen(self, i, now):
         """By how many us neighbour i is ahead, None if unknown; the round trip in us."""
@@ -251,6 +201,8 @@ class Clock:
         self.next_at = now + self.beacon_us
         if self._follow(now):
             return
+        # lone: the latest of them, whom at a cold boot we follow alone; elders: how many were there
+        # before us.
         aheads, later, near, lone, elders = [], [], [], 0, 0
         self._anchors = []
         boot = self._boot(now)
@@ -259,7 +211,7 @@ class Clock:
             if a is None or not p.anchor or not -FAR_US <= a <= FAR_US:
                 p.near_since = None
             else:
-                p.near_since = p.near_since or now
+                p.near_since = p.near_since or now  # a flag alone gains nothing: it must prove near
                 if now - p.near_since >= ACQUIRE_US:
                     self._anchors.append(a)
             if a is not None:
@@ -268,7 +220,7 @@ class Clock:
                 if -STEP_US <= a <= STEP_US:
                     near.append(a)
             if a is None or not STEP_US < a <= self._budget:
-                continue
+                continue  # and beyond the budget only a quorum goes
             later.append(a)
             if boot:
                 lone = max(lone, a)
@@ -301,13 +253,14 @@ class Clock:
         else:
             self._majority_since = self._majority_since or now
             if now - self._majority_since >= MAJORITY_US:
-                lone = later[-1 - f]
+                lone = later[-1 - f]  # if the f latest lie, an honest one is as late as this
         if lone:
             self._budget -= lone
             self._step(lone, now)
             return True
         # Before we are synchronised a majority moves us, but only forward: a clock without battery
         # is never ahead of the truth, so at a cold boot the later ones are to be waited for.
+        # Synchronised, all but f: so f liars can't keep it from us, and have no say in where.
         need = max(2, m - f) if self.synced else m // 2 + 1 + bool(near)
         a = _window(aheads, need)
         if a is None or -STEP_US <= a <= STEP_US or now + self.offset_at(now) + a < self._floor:
@@ -325,6 +278,7 @@ class Clock:
         if near:
             hard = now - self._locked_at >= ACQUIRE_US
             mean = self._mean(near, hard, now) if self.synced else sum(near) // len(near)
+            # By then the rate is right, and what is still learned is mostly the noise of delays.
             self._steer(mean, KEPT // 10 if hard else KEPT, now)
             if now - self._leash.looked >= LOOK_US:
                 self._leash.look(self._peers, [self._raw(p, now) for p in self._peers], now)
@@ -340,6 +294,7 @@ class Clock:
 
     def _mean(self, near, hard, now):
         n, most = len(near), CLIP_US if hard else FAR_US
+        # Both in the middle are far off on one side: so it is we, or most of them lie.
         if near[(n - 1) // 2] > FAR_US or near[n // 2] < -FAR_US:
             pull = self.beacon_us * (PULL_PPM if hard else ACQUIRE_PPM) // 1000000
             self._add(within(pull, near[n // 2]), now)
@@ -348,11 +303,13 @@ class Clock:
 
     def _set_error(self, near, now):
         if near:
+            # Half of a round trip is what one way may be longer; the rest is how they disagree.
             trips = [p.round_trip for p in self._peers if p.count and p.sent is not None]
             self._last_good = now
             self._good_error = min(trips) // 2 + near[-1] - near[0] + max(near[-1], -near[0])
         self.error_us = UNKNOWN
         if self.synced and self._last_good is not None:
+            # From then on both counters may have drifted as far as rates go.
             drift = (now - self._last_good + self.beacon_us) * RATE_MAX_PPB // 1000000000
             self.error_us = min(UNKNOWN - 1, self._good_error + drift)
 

@@ -24,10 +24,10 @@ class Fetch:
         self.slots = [Download(get) for get in gets]
         self._rows = rows = neighbours.rows
         self._store = store
-        self._suspicion = Suspicion()
-        self.sources = Sources(self.slots, rows, store, rand, self._suspicion)
+        self.suspicion = Suspicion()
+        self.sources = Sources(self.slots, rows, store, rand, self.suspicion)
         self._agenda = Agenda(self.slots, store, self.sources)
-        self.outcomes = Outcomes(rows, store, self._suspicion, self._agenda, rand, log)
+        self.outcomes = Outcomes(rows, store, self.suspicion, self._agenda, rand, log)
         self._may_start = True  # may there be something to start?
         self._start_at = None  # counter at which there may be, else
 
@@ -41,7 +41,7 @@ class Fetch:
         """The neighbour of row i has a release that we don't hold; alone: see Neighbour.offer. True
         if it will be asked for it."""
         row = self._rows[i]
-        if self._suspicion.refused(row.peer, rid) or not row.offer(rid, alone):
+        if self.suspicion.refused(row.peer, rid) or not row.offer(rid, alone):
             return False
         self._may_start = True
         return True
@@ -50,7 +50,7 @@ class Fetch:
         """A neighbour holds the index of a payload, and `count` pieces; we hold `ours`, or -1: not
         even the index."""
         row = self._rows[i]
-        if row.pieces.get(pid) == count or self._suspicion.refused(row.peer, pid):
+        if row.pieces.get(pid) == count or self.suspicion.refused(row.peer, pid):
             return
         if row.has(pid, count, self._store.needs.wanted) and count > ours:
             self._may_start = True

@@ -62,8 +62,6 @@ class Relay:
         wanted = set()
         starved = set()
         for row in self._rows:
-            if row.peer is None:
-                continue
             for pid, (hungry, at) in row.wants.items():
                 if pid in lines and pid not in own and now - at < WANT_US:
                     wanted.add(pid)

@@ -47,7 +47,7 @@ class Sources:
                 if self._store.catalogue.get(rid) is not None:
                     row.offers.remove(rid)
             order = not row.gave, row.once, row.faults, row.since
-            if row.offers and self._free(row, now) and (best is None or order < least):
+            if row.offers and self._free(row, now) and (not best or order < least):
                 best, least = row, order
         if best is None or not best.gave and now < self._strange_at and self._store.needs.wanted():
             return None
@@ -103,7 +103,7 @@ class Sources:
                 cost += _LATER
             elif not row.gave and now < self._try_at:
                 cost += 2 * _LATER
-            if best is None or cost < least:
+            if not best or cost < least:
                 best, least = row, cost
         return best if best is not None and best.wait_until <= now else None
 

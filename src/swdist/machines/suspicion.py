@@ -18,12 +18,12 @@ class Suspicion:
         self.forgive()
 
     def forgive(self):
-        """The keys have changed, so what was refused may be good now."""
+        """The keys have changed, or time has passed: what was refused may be good now."""
         self._refused = [None] * REFUSED
         self._bad = [None] * BAD
 
     def refused(self, peer, key):
-        """Has this neighbour lied about a release or payload before?"""
+        """Has this neighbour lied about a release or payload of late?"""
         return (peer, key) in self._refused
 
     def refuse(self, peer, key):

@@ -1,41 +1,39 @@
-"""Prepare, activate, confirm, roll back: which release runs, and from which microsecond.
+"""Which release runs, and from which microsecond on.
 
 A machine: it is told the verified releases and the mesh time, acts through `slots` and `hook`, and
-says in next_at when it wants to be woken, exactly at the next start or end. What is to run
-`choosing` knows, and whether it is to stay `trial`.
+says in next_at when it wants to be woken, exactly at the next start or end. What is to run is known
+to `choosing`; `preparing` makes its slot before its time, and `trial` sees whether it is to stay.
+Here is the time of it all, and the one switch.
+
+The order of a switch: the pointer is written, then the record, then the hook runs. A power cut
+before the pointer leaves all as it was; after it, the next start runs the hook (docs/decisions/
+0010-self-update.md).
 """
 
-from swdist.formats.bits import to_hex
+from swdist.formats.bits import sooner, to_hex
 from swdist.machines.choosing import Choosing
-from swdist.machines.trial import Trial
+from swdist.machines.pace import PACE_US, Pace
+from swdist.machines.preparing import Preparing
+from swdist.machines.trial import RETRY_US, Trial
 from swdist.trust import choose
 from swdist.trust.choose import FACTORY
 
-FAULT_US = 10000000  # pause after a fault of the disk
-RETRY_US = 60000000  # what can't be prepared is tried again,
-RETRY_MAX_US = 3600000000  # but ever more rarely, down to once an hour: flash wears out
-HOLD_US = 900000000  # the time outlives a restart of the network side by so much
-JUMP_US = 1000000  # a correction that is smaller never turns the mesh time back
-QUIET_US = 2000000  # nothing slow is begun so shortly before a start or end
-PACE_US = 300000000  # whatever time it is told, it switches and prepares so often on average;
-SWITCHES, PREPARES = 12, 64  # but so many times at once
+FAULT_US = 10000000  # pause after a fault of the disk, else a full one is written to in a loop
+# The time outlives the network side by so much. One that has just started hears nobody for some
+# seconds, and says that it is not synchronised: at that word all nodes would leave an experiment.
+HOLD_US = 900000000
+# A correction that is smaller never turns the mesh time back (docs/protocol.md, section 8: neither
+# does the clock), else what begins in this second would end and begin again. A larger one is a
+# step: the clock was wrong before, and to stand still for hours would be worse.
+JUMP_US = 1000000
+# Nothing slow is begun so shortly before a start or end: a hook, or a step of an archive, may take
+# a small router longer than any two nodes are to be apart (docs/architecture.md, section 6).
+QUIET_US = 2000000
+SWITCHES = 12  # at once; what has failed or ended is left without asking
 CALM_US = 3600000000  # who runs that long has power; what failed may have failed for want of it
-POWER = b" not confirmed in 5 boots"  # the launcher's words; for the next five it has others
-
-
-class Pace:
-    """How often something may be done: once in each_us on average, but at_once times at once."""
-
-    def __init__(self, each_us, at_once):
-        self._each_us = each_us
-        self._ahead_us = each_us * (at_once - 1)
-        self.until = 0  # how far the time for it is spent
-
-    def free(self, now):
-        return self.until - now <= self._ahead_us
-
-    def spend(self, now):
-        self.until = max(self.until, now) + self._each_us
+# The launcher's words (files/usr/lib/swdist/functions.sh) for its first five boots; for the next
+# five it has others, which nothing forgives. tests/package/test_launcher.py compares them.
+POWER = b" not confirmed in 5 boots"
 
 
 class Switcher:
@@ -47,56 +45,45 @@ class Switcher:
     def __init__(self, slots, here, factory, floor_s, confirm_us, hook, record, log, on_hold=False):
         self._slots = slots
         self.choosing = Choosing(slots, here, factory, on_hold)
-        self._trial = Trial(confirm_us)
+        self._trial = Trial(slots, hook, self.remember, log, confirm_us)
         self.pace = Pace(PACE_US, SWITCHES)
-        self._prepares = Pace(PACE_US, PREPARES)
+        self._preparing = Preparing(slots, self.choosing, hook, self.remember, log)
         self._too_often = False
         self._hook = hook
         self._record = record
         self._log = log
-        self._floor_s = floor_s
+        self._floor_s = floor_s  # mesh time at the last switch: what `now` is without a clock
         self._offset_us = 0
         self._error_us = 0xFFFFFFFF
         self._told_us = 0  # mesh time of the last tick
         self.synced = False
-        self._synced_at = 0
-        self._prepare = None
-        self._retry_at = 0
-        self._retry_us = RETRY_US
         self._fault_until = 0
-        self._again_at, self._again_us = None, RETRY_US  # when packages are tried again
         self.active = factory
         self.change_at = None  # counter of the next start or end
-        self.over = False  # other code is due: the launcher starts it when this process ends
-        self._calm_at = None
-        self._code = FACTORY  # the release whose swdist may be running here
-        self.next_at = 0
+        self.restart_due = False  # by the launcher, when this process ends: with other code
 
     def start(self, now):
         """After set_releases: finds the slot that was active before, and runs its hook again: a
         power cut may have come between the two. Also confirmed releases begin so after a boot."""
-        rid = self._code = self._slots.active()
+        rid = self._code = self._slots.active()  # whose swdist may be running here
         self.next_at = now
         self._calm_at = now + CALM_US
-        if rid == FACTORY:
-            self._enter(now)
-            return
-        for r in self.choosing.releases:
-            if r.rid == rid:
-                self.active = r
-        if self.active.rid != rid:
-            self.active = choose.lost(rid)
-            return  # the first tick switches
-        if self._slots.confirmed() != rid:
-            if rid in self.choosing.failed:  # the launcher has left it: this is code of another
-                self._code = self._slots.confirmed()
+        if rid != FACTORY:
+            for r in self.choosing.releases:
+                if r.rid == rid:
+                    self.active = r
+            if self.active.rid != rid:
+                self.active = choose.lost(rid)
+                return  # the first tick switches
+            sure = self._slots.confirmed()
+            if rid != sure and rid in self.choosing.failed:
+                self._code = sure  # the launcher has left it: this is code of another
                 self._hook(self.active, "rollback")
                 return
-            self._trial.company = self._slots.company()
-            self._trial.begin(now)
-        self._enter(now)
+        self._trial.begin(self.active, now)
 
     def set_releases(self, releases, now):
+        # Alone nobody can tell a wrong date from a night in a drawer (decision 18).
         if self.synced and self._trial.neighbours > 0:
             self._slots.dates.doubt(releases, self.now_s(now), self._log)
         self.choosing.set_releases(releases)
@@ -155,13 +142,12 @@ class Switcher:
                 self.set_releases(self.choosing.releases, now)
             self._switch(now)
             if not self.quiet(now):
-                self._confirm(now)
-                self._prepare_next(now)
+                self.next_at = sooner(self.next_at, self._trial.turn(self.active, now))
+                self.next_at = sooner(self.next_at, self._preparing.turn(self.now_s(now), now))
         except OSError as e:
             self._disk(e)
             self._fault_until = self.next_at = now + FAULT_US
-        if self.change_at is not None:
-            self.next_at = min(self.next_at, self.change_at)
+        self.next_at = sooner(self.next_at, self.change_at)
 
     def quiet(self, now):
         """Is a start or end so near that nothing slow may begin?"""
@@ -189,18 +175,13 @@ class Switcher:
             self._too_often = True
             return
         self._too_often = False
-        self._again_at, self._again_us = None, RETRY_US
-        self._trial.company = self._trial.neighbours > 0
-        self._slots.activate(chosen.rid, self._trial.company)
+        self._slots.activate(chosen.rid, self._trial.neighbours > 0)
         if not free:
             self.pace.spend(now)
         self.active = chosen
-        self.over = chosen.rid != self._code and (
+        self.restart_due = chosen.rid != self._code and (
             self._slots.has_code(self._code) or self._slots.has_code(chosen.rid)
         )
-        self._trial.end()
-        if chosen.rid not in (FACTORY, self._slots.confirmed()):
-            self._trial.begin(now)
         reason = choose.reason(old, chosen, now_s, old.rid in self.choosing.failed)
         if self.synced:
             self._floor_s = now_s
@@ -220,50 +201,7 @@ class Switcher:
             )
         except OSError as e:
             self._disk(e)
-        self._enter(now)
-
-    def _enter(self, now):
-        why = self._hook(self.active, "activate")
-        self._again_at = now + self._again_us if str(why).startswith("not now") else None
-        if self._again_at is not None:
-            self._log.warn("release %s waits: %s" % (self.active.name(), why))
-            self._again_us = min(2 * self._again_us, RETRY_MAX_US)
-            return
-        if self._trial.on():
-            self._trial.begin(now)
-        if why:
-            self._fail(why, now)
-
-    # --- confirm, or roll back
-
-    def _confirm(self, now):
-        if self._again_at is not None and now >= self._again_at:
-            self._enter(now)
-        trial = self._trial
-        if not trial.on() or self._again_at is not None:
-            return
-        why = trial.verdict(now, self._health)
-        if why == 0:
-            self._slots.confirm(self.active.rid)
-            trial.end()
-            self._log.info("confirmed release %s" % self.active.name())
-        elif why is not None:
-            self._fail(why, now)
-        else:
-            self.next_at = min(self.next_at, trial.next_at(now))
-
-    def _health(self):
-        return self._hook(self.active, "health")
-
-    def _fail(self, why, now):
-        """On trial, the next tick leaves it, at once. What was confirmed before stays: there is
-        nothing better to go to."""
-        self._log.error("release %s failed: %s" % (self.active.name(), why))
-        if self._trial.on():
-            self._trial.end()
-            self.next_at = now
-            self.remember(self.active, why)
-            self._hook(self.active, "rollback")
+        self.next_at = sooner(self.next_at, self._trial.begin(chosen, now))
 
     def remember(self, release, why):
         self.choosing.failed.add(release.rid)
@@ -271,38 +209,3 @@ class Switcher:
             self._slots.fail(release.rid, why)
         except OSError as e:
             self._disk(e)
-
-    # --- prepare
-
-    def _prepare_next(self, now):
-        if now >= self._retry_at:
-            self.choosing.bad = []
-        if self._prepare is None:
-            wanted = self.choosing.wanted(self.now_s(now))
-            self._slots.collect([r.rid for r in wanted])
-            best = self.choosing.to_prepare(wanted)
-            if best is None or not self._prepares.free(now):
-                return
-            self._prepares.spend(now)
-            self._prepare = self._slots.prepare(*best)
-        self.next_at = now
-        if self._prepare.step():
-            return
-        release, why = self._prepare.release, self._prepare.why
-        for_good, kind = self._prepare.for_good, self._prepare.payload.kind
-        self._prepare = None
-        if why is None:
-            status = self._hook(release, "prepare")
-            if kind in ("ipk", "apk") and status:
-                why = str(status)
-                for_good = not why.startswith("not now")
-        if why is None:
-            self._retry_us = RETRY_US
-            self._log.info("prepared release %s" % release.name())
-            return
-        self._log.error("release %s failed: %s" % (release.name(), why))
-        self.choosing.bad = self.choosing.bad[-63:] + [release.rid]
-        self._retry_at = now + self._retry_us
-        self._retry_us = min(2 * self._retry_us, RETRY_MAX_US)
-        if for_good:
-            self.remember(release, why)

@@ -136,20 +136,20 @@ class Serve:
         same = brisk = 0
         for s in self._slots:
             if s.file is None:
-                if free is None or s.last_peer == peer:  # which knows the round trip
+                if not free or s.last_peer == peer:  # which knows the round trip
                     free = s
                 continue
             age = now - s.began_at
             idle = now - s.gained_at > (IDLE_US if s.heard else HALF_OPEN_US)
             brisk += s.heard and not idle and age <= LONG_US
             if idle or age > LONG_US:
-                if oldest is None or s.began_at < oldest.began_at:
+                if not oldest or s.began_at < oldest.began_at:
                     oldest = s
             if s.peer == peer:
                 same += 1
                 if not s.heard and age > HALF_OPEN_US:
                     own = s
-                elif s.finishing(now) and (ended is None or s.progress_at < ended.progress_at):
+                elif s.finishing(now) and (not ended or s.progress_at < ended.progress_at):
                     ended = s
         if same >= PER_PEER:
             # One more while one seems to have ended: its peer may be asking for a lost block yet.

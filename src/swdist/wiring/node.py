@@ -91,6 +91,7 @@ class Node:
         if now >= self._scrub_at:  # which is worth no waking of its own: a beacon is never far
             self._scrub_at = now + SCRUB_US
             self.store.scrub()
+            self.fetch.suspicion.forgive()  # what a neighbour had wrong it may have mended so, too
         at = min(self.speech.next_at(), self.relay.next_at)
         self.next_at = max(sooner(sooner(at, clock.next_at), self.fetch.next_at()), now)
         return news

@@ -128,7 +128,7 @@ class Speech:
         fetch = self._node.fetch
         ask = fetch.starved()
         for row in self._node.neighbours.rows:  # 0: it has not said yet what it holds
-            if row.peer is not None and row.digest not in (0, self.digest):
+            if row.digest not in (0, self.digest):
                 ask = True
         if ask:
             fetch.wake()
@@ -158,7 +158,7 @@ class Speech:
             node.tftp_port, self.digest,
         )  # fmt: skip
         for i, row in enumerate(node.neighbours.rows):
-            if row.peer is not None and now - row.heard_at < FRESH_BEACONS * period:
+            if now - row.heard_at < FRESH_BEACONS * period:
                 echo = clock.echo_of(i, now)
                 if echo is not None:
                     w.echo(row.nonce, echo[0], echo[1])
