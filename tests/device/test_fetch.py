@@ -493,6 +493,25 @@ def test_table_after_a_start_is_not_theirs_who_make_up_names():
     assert met[0] - began < 3 * S and len(met) >= 97
 
 
+def test_another_nonce_takes_no_merit_and_nothing_that_is_to_be_had():
+    """Said often enough in a neighbour's name it is taken for a new start of it."""
+    row = Neighbours().rows[0]
+    row.take(b"a" * 20, 1, S)
+    row.offer(b"r" * 32, False)
+    row.has(b"p" * 32, 5, list)
+    row.praise(90000, 32768, 27183)
+    row.blame(S, 1, 8)
+    known = row.offers[:], dict(row.pieces), row.gave, row.pace_ms, row.since, row.wait_until
+    for nonce in (2, 3):
+        while not row.replaces(b"a" * 20, nonce):
+            pass
+        row.take(b"a" * 20, nonce, 9 * S)
+        kept = row.offers, row.pieces, row.gave, row.pace_ms, row.since, row.wait_until
+        assert row.nonce == nonce and kept == known
+    row.take(b"b" * 20, 4, 9 * S)
+    assert (row.offers, row.pieces, row.gave, row.pace_ms) == ([], {}, False, 0)
+
+
 def test_who_has_given_something_is_not_left_for_strangers():
     w = fetching(16, has=100)
     sources = w.f.sources

@@ -17,38 +17,39 @@ class Neighbour:
     pieces: {payload id: how many it holds}; wants: {payload id: (starved, when it said so)}."""
 
     def __init__(self):
-        self.offers = []
-        self.pieces = {}
         self.wants = {}
-        self.peer = None
-        self.twice = self.faults = self.wait_until = 0
+        self.peer = b""
+        self.twice = 0
         self.take(None, 0, 0)
 
     def take(self, peer, nonce, now):
         # Times that another nonce was heard between two of its own, or in its place.
         self.twice = self.twice + 1 if peer == self.peer else 0
-        if peer != self.peer:  # a new nonce clears no guilt
+        if peer != self.peer:
+            # A new nonce clears no guilt, no merit, and nothing of what there is to be had: it may
+            # be another's word, in its name.
             self.faults = 0  # failures that count against it; each success halves them
             self.wait_until = now  # nothing is fetched from it before
+            self.since = now
+            self.once = True  # not heard again yet?
+            self.small_until = now  # the link to it swallows large frames
+            self.offers = []
+            self.pieces = {}
+            self.pace_ms = 0  # what 16 KiB from it take, on average; 0: unknown
+            self.gave = False  # anything that was right?
         self.peer = peer
         self.nonce = nonce
         self.anew = 0
-        self.heard_at = self.since = now
-        self.once = True  # not heard again yet?
+        self.heard_at = now
         self.tftp_port = 0  # as it was said last
         self.good_port = 0  # the last that answered
         self._second = self._unsure = False
-        self.small_until = now  # the link to it swallows large frames
         self.digest = 0
         self.node = None  # who it is in the census, by its own word
         self.version = (0, 0, 0)
         self.revision = 0
         self.state = 0
-        self.offers = []
-        self.pieces.clear()
         self.wants.clear()
-        self.pace_ms = 0  # what 16 KiB from it take, on average; 0: unknown
-        self.gave = False  # anything that was right?
         self.news_at = now  # another set digest of it is no news before
 
     def offer(self, rid, alone):
