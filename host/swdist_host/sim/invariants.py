@@ -503,6 +503,8 @@ class Checks:
             switcher = s.switch.switcher
             if switcher.change_at is not None and switcher.change_at - now < SETTLE_US:
                 continue
+            if s.rotten and switcher.choosing.bad:
+                continue  # what it holds is not whole before it has been read again, and fetched
             held = {
                 r.rid: self.has(s, r.rid) or s.fs.is_dir(s.switch.slots.path(r.rid))
                 for r in s.store.releases
