@@ -1,10 +1,12 @@
 """What nodes tell of themselves (docs/protocol.md, section 3.6): how true the counts are, and what
 they cost. The real table on a map of links, one beacon each 16 s; no clocks, no transfers. All know
-of all at the beginning, and each node has told at some time of the last hour."""
+of all at the beginning, and each node has told at some time of the last hour. With each beacon a
+liar speaks for an honest node, and invents one."""
 
 import argparse
 import heapq
 import random
+from statistics import median
 
 from arguments import count, share
 
@@ -23,6 +25,8 @@ SETTLED_S = 300
 END_S = CHANGE_S + SPREAD_S + SETTLED_S + 600
 REBOOTS = 0.01  # of the nodes in five minutes, which forget all but who they are
 ASKED = 20  # nodes that are asked each minute
+LIAR = "liar"  # the name in what liars say of others
+LIES = ("spoken for", "renamed", "invented", "missing")  # nodes
 
 
 class Mesh:
@@ -40,7 +44,9 @@ class Mesh:
         self.ready_at = {n: CHANGE_S + self.random.random() * SPREAD_S for n in everyone}
         self.up_since = dict.fromkeys(everyone, NOW_S)
         self.bytes = 0
+        self.names = {"%04x%04x" % self.ids[n] for n in everyone}
         self.worst = []  # each minute from the change on
+        self.lied = []  # of each answer, as in LIES
 
     def empty(self, n):
         return Census(rollcall.SLOTS, self.ids[n])
@@ -67,7 +73,7 @@ class Mesh:
             (self.random.randrange(1, 65536), self.random.randrange(65536)),
         ):
             forged = Census(2, who)
-            forged.tell(t, words.FAILED, 0, 7, (6, 6, 6), 0, 0, b"liar")
+            forged.tell(t, words.FAILED, 0, 7, (6, 6, 6), 0, 0, LIAR.encode())
             row = forged.table(t, 999)
             self.tables[n].take(bytes(HEAD_BYTES) + row, 0, HEAD_BYTES + len(row), t)
 
@@ -93,6 +99,11 @@ class Mesh:
         for n in asked:
             rows = rollcall.read(self.tables[n].table(t, rollcall.MAX_BYTES), t)
             found.append(abs(sum(1 for r in rows if r["state"] == "ready") - truth))
+            true = [r for r in rows if r["node"] in self.names]
+            failed = sum(1 for r in true if r["state"] == words.STATES[words.FAILED])
+            renamed = sum(1 for r in true if r["name"] == LIAR)
+            missing = len(self.names) - len(true)
+            self.lied.append((failed, renamed, len(rows) - len(true), missing))
         return found
 
     def run(self):
@@ -143,6 +154,9 @@ def main():
                 f" worst each minute: {mesh.worst}",
                 flush=True,
             )
+            if liars:
+                for what, each in zip(LIES, zip(*mesh.lied, strict=True), strict=True):
+                    print(f"  nodes {what}: median {median(each):.0f}, worst {max(each)}")
 
 
 if __name__ == "__main__":

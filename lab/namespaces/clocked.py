@@ -1,6 +1,6 @@
 """A program of the device whose clock is wrong. Also runs on MicroPython:
 
-python lab/clocked.py OFFSET_US PPM_MILLI (-m MODULE | lab/loopback.py MODULE ...) [FLAG...]
+python lab/clocked.py OFFSET_US PPM_MILLI (-m MODULE | lab/loopback.py -m MODULE ...) [FLAG...]
 
 The system's clock seems shifted, the counter drifts by so many thousandths of a part per million.
 """
@@ -25,14 +25,14 @@ def wrong(offset_us, ppm_milli):
     return Clock
 
 
-def main(offset_us, ppm_milli, how, module, *words):
+def main(offset_us, ppm_milli, how, *words):
     platform.Clock = wrong(int(offset_us), int(ppm_milli))
     if how == "-m":
-        return __import__(module, None, None, ["main"]).main(list(words))
+        return __import__(words[0], None, None, ["main"]).main(list(words[1:]))
     sys.path.insert(0, how.rsplit("/", 1)[0])
     import loopback
 
-    return loopback.main(module, *words)
+    return loopback.main(*words[1:])
 
 
 if __name__ == "__main__":

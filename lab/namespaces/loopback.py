@@ -1,6 +1,6 @@
 """Nodes over loopback, where network namespaces are not allowed. Also runs on MicroPython:
 
-python lab/loopback.py MODULE OWN NEIGHBOURS LOSS FILE [FLAG...]
+python lab/loopback.py -m MODULE OWN NEIGHBOURS LOSS FILE [FLAG...]
 
 runs the module's main with a shell whose sockets are bound to the address OWN, hear nothing but the
 NEIGHBOURS (addresses with commas), and lose LOSS percent of what they send. A broadcast is a
@@ -91,4 +91,4 @@ def main(module, own, neighbours, loss_percent, path, *flags):
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(*sys.argv[2:]))  # behind -m, by which the launcher knows its daemons

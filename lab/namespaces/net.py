@@ -131,7 +131,7 @@ class Loopback:
         neighbours = ",".join(self._neighbours[name])
         file = self._folder / f"loss-{name}"
         around = [self._addresses[name], neighbours, str(self.loss_percent), str(file)]
-        return self.inside(name, [*python, LOOPBACK, module, *around])
+        return self.inside(name, [*python, LOOPBACK, "-m", module, *around])
 
     def inside(self, name, words):
         """The kernel ends the process with the lab, however that ends; also if it has ended before

@@ -27,6 +27,7 @@ scrape_configs:
   static_configs: [{targets: ['127.0.0.1:%d']}]
 """
 UP_S = 30
+SWITCHES = 'sum(changes(swdist_switches{instance=~"$node"}[1h]))'
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_dashboard_asks_for_what_is_said(text):
             assert set(group.split(", ")) <= labels, query
     assert "label_values(swdist_up, instance)" in json.dumps(DASHBOARD)
     for name in """mesh_nodes node_info release_held_ratio next_switch_seconds release_info
-            clock_error_seconds last_switch_seconds rollbacks""".split():
+            clock_error_seconds switches rollbacks""".split():
         assert f"swdist_{name}" in asked
 
 
@@ -86,12 +87,17 @@ def test_each_query_has_an_answer_from_a_real_prometheus(text, tmp_path):
     if not shutil.which("prometheus"):
         pytest.skip("prometheus is not here: apt-get install --no-install-recommends prometheus")
 
+    never = re.sub(r"^swdist_last_switch_seconds .*\n", "", text, flags=re.M)
+    never = re.sub(r"^swdist_switches .*", "swdist_switches 0", never, flags=re.M)
+    says = [never, text]  # one that switches for the first time
+
     class Exporter(BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
             self.end_headers()
-            self.wfile.write(text.encode())
+            self.wfile.write(says[0].encode())
+            del says[:-1]
 
         def log_message(self, *_):
             pass
@@ -125,6 +131,7 @@ def test_each_query_has_an_answer_from_a_real_prometheus(text, tmp_path):
             time.sleep(0.2)
         for query in QUERIES:
             assert bool(ask(query)) != all(word in query for word in EMPTY), query
+        assert SWITCHES in QUERIES and ask(SWITCHES)[0]["value"][1] == "1"
         (failed,) = ask('swdist_release_info{state="failed here"}')
         assert failed["metric"]["why"] == "<script>alert(1)</script>"
     finally:

@@ -103,7 +103,7 @@ def test_without_scripts_the_essentials_are_there(said, browser):
     assert said.web.url + "/cgi-bin/swdist?text" in browser.asked
     assert "Asking" not in browser.text() and "the essentials" in browser.text()
     browser.open(said.web.url + "/cgi-bin/swdist?text")
-    assert browser.text().strip() == "this is a <board>, with 16 neighbours"
+    assert browser.text().strip() == "this is a <board>; neighbours: 16"
 
 
 @pytest.mark.slow

@@ -24,6 +24,8 @@ def shows(mesh, browser, words, seconds, **more):
 def test_real_node_through_spreading_switch_and_the_way_back(mesh, browser):
     text = shows(mesh, browser, ["Runs 1.0.0-r0", "agreed with the neighbours"], UP_S)
     assert "Nothing yet." in text and "127." in text and "heard of" in text
+    browser.open(mesh.web.url + "/cgi-bin/swdist?text", ready="document.body.innerText")
+    assert browser.text().count(": running (") == 2, browser.text()
     mesh.hand_in("1.1.0", 1_000_000, in_s=25)
     shows(mesh, browser, ["fetching", "sends to here"], SPREAD_S)
     assert browser.run("document.querySelectorAll('.flow').length") == 1

@@ -21,7 +21,7 @@ TEXT_BYTES = 24  # its name and board; longer ones are cut
 SLOT_BYTES = 48  # a row, its text, and how often it is owed
 OWED = 47  # in a slot: the number, and BRIEF
 BRIEF = 128  # who hears this row knows its text already
-HEAD_BYTES = 8  # nodes known, and their sum: alike in two that know the same; the sender
+HEAD_BYTES = 8  # nodes known by name, and their sum: alike in two that know the same; the sender
 ERROR_MS = 4  # unit of an error; 255 of them: more, or not known
 STAMP_S = 64  # a stamp is the mesh time in these, 16 bits of it
 FORGET = 6750  # stamps, 5 days: then a row is no more
@@ -29,7 +29,7 @@ AGAIN = 56  # stamps, an hour: so often each node tells, also where nothing is n
 AHEAD = 2  # stamps that a row may be in the future
 PROBES = 64  # slots looked at for a node, so that a full table costs little
 RECENT = 10  # stamps: what was told so long ago is what a neighbour most likely lacks
-ECHO = 2  # such rows in each beacon, in turn, whatever else: for what was lost
+ECHO = 16  # such rows, in turn, for a neighbour that knows other words of the same nodes
 SHARE = 2  # rows of any age, in turn, for a neighbour that knows of other nodes;
 ALL = 99  # as many as there is room for, if it knows of fewer: it has just started
 FORWARD = 2  # times that a new row is owed; once, if others say it too
@@ -67,6 +67,7 @@ class Census:
         self._sum = 0
         self._at = 0  # the slot looked at next
         self._share = 0  # rows of any age for a neighbour that knows of other nodes
+        self._echo = 0  # rows told lately for one that knows other words of the same
         self._n = 0  # bytes of the beacon that is being made
         self._told = bytearray(ROW_BYTES + TEXT_BYTES)
 
@@ -154,8 +155,10 @@ class Census:
         known, total = unpack_from("!HH", buf, at)
         if known < self.known * 31 // 32:
             self._share = ALL
-        elif known != self.known or total != self._sum:
+        elif known != self.known:
             self._share = max(self._share, SHARE)
+        elif total != self._sum:
+            self._echo = ECHO
         at += HEAD_BYTES
         rest = -1
         while at + SHORT_BYTES <= end:
@@ -168,13 +171,20 @@ class Census:
             if (a, b) != self.node:
                 if a or b:
                     self._put(buf, at, rest, now)
-            elif newer(stamp, unpack_from("!H", self._told, 4)[0]):
-                self._told[4:6] = b"\0\0"  # of an earlier life of ours, or a liar's: tell it anew
+            elif (
+                not newer(unpack_from("!H", self._told, 4)[0], stamp)
+                and buf[at + 4 : at + 7] != self._told[4:7]
+            ):
+                # Of an earlier life of ours, or a liar's: tell it anew, with its text.
+                self._told[6] = NO_TEXT  # a word that there is not
+                slot = self._find(a, b, now)
+                if slot >= 0:
+                    self._slots[slot + FORM] = 0
             at += size
 
     def say(self, writer, mesh_s):
-        """Adds to a beacon what is owed, then what was told lately, then for a neighbour that knows
-        of other nodes some of all, each in turn."""
+        """Adds to a beacon what is owed; for a neighbour that knows other words of the same nodes
+        what was told lately, for one that knows of other nodes some of all, each in turn."""
         now = stamp_of(mesh_s)
         slots = self._slots
         self._n = writer.n + 3 + HEAD_BYTES
@@ -189,23 +199,25 @@ class Census:
             a, b, stamp = unpack_from("!HHH", slots, at)
             if not (a or b) or self._old(stamp, now):
                 continue
-            known += 1
-            total = (total + a * 29 + b) & 0xFFFF
+            if slots[at + FORM]:  # else its name and board are to come
+                known += 1
+                total = (total + a * 29 + b + stamp) & 0xFFFF
             owed = slots[at + OWED] & ~BRIEF
             if owed == FORWARD:  # said by nobody here yet: before all else
                 self._pay(writer.buf, at)
             elif owed:
                 half.append(at)
-            elif len(recent) < ECHO and (now - stamp) & 0xFFFF < RECENT:
+            elif len(recent) < self._echo and (now - stamp) & 0xFFFF < RECENT:
                 recent.append(at)
             elif len(others) < share:
                 others.append(at)
         for at in half:
             self._pay(writer.buf, at)
         for at in recent + others:
-            if self._add(writer.buf, at, 0):
+            if self._add(writer.buf, at, BRIEF if at in recent else 0):
                 self._at = at + SLOT_BYTES
-        self.known, self._sum, self._share = known, total, 0
+        self.known, self._sum = known, total
+        self._share = self._echo = 0
         if self._n <= len(writer.buf):
             a, b = self.node
             size = self._n - writer.n - 3
