@@ -26,7 +26,7 @@ def test_real_node_through_spreading_switch_and_the_way_back(mesh, browser):
     assert "Nothing yet." in text and "127." in text and "heard of" in text
     browser.open(mesh.web.url + "/cgi-bin/swdist?text", ready="document.body.innerText")
     assert browser.text().count(": running (") == 2, browser.text()
-    mesh.hand_in("1.1.0", 1_000_000, in_s=25)
+    mesh.hand_in("1.1.0", 1_000_000, in_s=40)
     shows(mesh, browser, ["fetching", "sends to here"], SPREAD_S)
     assert browser.run("document.querySelectorAll('.flow').length") == 1
     assert 0 < browser.run("document.querySelector('progress').value") < 100
