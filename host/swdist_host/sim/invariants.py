@@ -12,7 +12,7 @@ from collections import deque
 import networkx as nx
 
 from swdist.formats import usign
-from swdist.formats.bits import time_s, to_hex
+from swdist.formats.bits import time_s, to_hex, version_text
 from swdist.machines.neighbours import MAX_NEIGHBOURS, MAX_OFFERS, MAX_PAYLOADS
 from swdist.machines.relay import MAX_RELAYED
 from swdist.storage.catalogue import MAX_VERSIONS
@@ -332,11 +332,18 @@ class Checks:
     def switched(self, s, record):
         self._pace(s)
         if s.honest:
-            if s.hold and record["reason"] in ("start", "late"):
+            asked_for = record["reason"] in ("start", "late")
+            if s.hold and asked_for and self._may_go_on(s, record["from"]):
                 self.fail("hold", s, f"switches to {record['to']} against its owner's wish")
             seen = self.seen(s)
             seen.changed_t = self._sim.world.now
             self._say(s, f"switched from {record['from']} to {record['to']}: {record['reason']}")
+
+    def _may_go_on(self, s, name):
+        """Does it hold no higher revision of what runs there, by the name of that?"""
+        version, _, revision = name.rpartition("-r")
+        held = [r.manifest for r in s.store.releases if version_text(r.manifest.version) == version]
+        return all(m.revision <= int(revision) for m in held)
 
     def _pace(self, s):
         """Whatever time the network side tells it, it switches at a bounded rate."""
