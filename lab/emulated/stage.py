@@ -142,7 +142,8 @@ class Stage(stage.Stage):
             interfaces=interfaces, quota_kib=self.setting.quota_kib, store=STORE, state=STATE
         )
         router.run(f"cat >/etc/config/swdist <<'EOF'\n{text}EOF\n")
-        router.run("/usr/bin/swdist restart")
+        # Until here the daemons may have said, and rightly, that no interface is set.
+        router.run("logger -t lab configured; /usr/bin/swdist restart")
         self.counters[router] = time.monotonic(), router.counter()[0]
         self.say(f"{router.name} up after {took:.1f} s, packages installed")
         return before

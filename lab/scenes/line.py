@@ -55,7 +55,8 @@ def play(stage):
         stage.figure(f"{router.name} sees its neighbours' clocks ahead by", seen)
     stage.memory(first, before[first], "at the end")
     for router in stage.routers:
-        log = router.run("logread | grep swdist- | grep -v 'daemon.info' || true")
+        log = router.run("logread | grep -e swdist- -e ' lab: ' | grep -v daemon.info || true")
+        log = log.rpartition("lab: configured")[2].strip()
         stage.expect(f"{router.name} has nothing to complain of", not log, log)
 
 
