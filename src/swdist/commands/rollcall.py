@@ -5,7 +5,7 @@ from struct import unpack_from
 
 from swdist.commands import words
 from swdist.crypto.ucryptolib import sha256
-from swdist.formats.bits import printable, to_hex
+from swdist.formats.bits import to_hex
 from swdist.machines.census import (
     AGAIN,
     ERROR_MS,
@@ -39,7 +39,7 @@ def plain(data):
     """Text of what strangers have written. Most is plain, and one by one takes routers seconds."""
     if data and min(data) >= 32 and max(data) < 127:
         return str(data, "ascii")
-    return printable(data)
+    return "".join([chr(c) if 32 <= c < 127 else "?" for c in data])
 
 
 class Rollcall:

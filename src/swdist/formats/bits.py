@@ -2,7 +2,7 @@
 
 from binascii import hexlify, unhexlify
 
-_HEX = b"0123456789abcdef"
+_HEX = "0123456789abcdef"
 _DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
@@ -18,22 +18,24 @@ def to_hex(data):
 
 
 def plain(data):
-    """What a program says, as one line of ASCII that can do nothing to a terminal or a log."""
+    """What a program or a stranger says, as one line of ASCII that harms no terminal and no log."""
     return "".join([chr(c) for c in data if 32 <= c < 127])
 
 
-def printable(data):
-    """What a stranger wrote, safe for a log line."""
-    return "".join([chr(c) if 0x20 <= c < 0x7F else "?" for c in data])
+def made_of(text, longest, chars):
+    """Is it 1..longest characters, all of them among chars?"""
+    if not 0 < len(text) <= longest:
+        return False
+    for c in text:
+        if c not in chars:
+            return False
+    return True
 
 
 def from_hex(text, size):
     """The bytes of exactly 2 * size lower-case hex digits, or None."""
-    if len(text) != 2 * size:
+    if len(text) != 2 * size or not made_of(text, 2 * size, _HEX):
         return None
-    for c in text.encode():
-        if c not in _HEX:
-            return None
     return unhexlify(text)
 
 

@@ -2,7 +2,7 @@
 
 from swdist.crypto.ed25519 import sound
 from swdist.crypto.ucryptolib import sha256
-from swdist.formats.bits import from_hex, number, time_s, version
+from swdist.formats.bits import from_hex, made_of, number, time_s, version
 from swdist.formats.usign import public_key
 
 MAX_BYTES = 4096
@@ -18,10 +18,10 @@ MAX_HORIZON_S = 43200
 FORMAT = b"Format: swdist-release 1\n"
 UNPACKED = ("slot", "ipk", "apk")  # kinds of payloads that are archives, and become slots
 
-_KEY_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-"
 _WORD_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789-"
-_BOARD_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789,._-"
-_GROUP_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789_-"
+_KEY_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + _WORD_CHARS
+_GROUP_CHARS = _WORD_CHARS + "_"
+_BOARD_CHARS = _GROUP_CHARS + ",."
 _REQUIRED = ("Network", "Version", "Revision", "Channel", "Signed-At", "Start")
 _KNOWN = _REQUIRED + ("Format", "End", "Window", "Groups", "Share", "Withdrawn", "CA-Threshold")
 _KNOWN += ("Description", "Padding", "Clock-Horizon")
@@ -74,7 +74,7 @@ def parse(data):
     for i in range(len(lines)):
         key, colon, value = lines[i].partition(": ")
         name = key[1:] if key[:1] == "!" else key
-        if not colon or not _word(name, 32, _KEY_CHARS):
+        if not colon or not made_of(name, 32, _KEY_CHARS):
             return None, "manifest: line %d is not 'Key: value'" % (i + 1)
         if not 0 < len(value) <= 512 or value[0] == " " or value[-1] == " ":
             return None, "manifest: value of %s is empty, too long or padded" % name
@@ -113,28 +113,19 @@ def _values(fields, prefix):
     return found
 
 
-def _word(text, longest, chars):
-    if not 0 < len(text) <= longest:
-        return False
-    for c in text:
-        if c not in chars:
-            return False
-    return True
-
-
 def _names(text, most, longest, chars):
     """The names of a list, separated by one space, as a tuple; None if it is not of that form."""
     names = tuple(text.split(" "))
     if len(names) > most or len(set(names)) != len(names):
         return None
     for name in names:
-        if not _word(name, longest, chars):
+        if not made_of(name, longest, chars):
             return None
     return names
 
 
 def is_group(name):
-    return _word(name, 32, _GROUP_CHARS)
+    return made_of(name, 32, _GROUP_CHARS)
 
 
 def _head(m, fields):
@@ -222,7 +213,7 @@ def _window(m, fields):
 def _payload(text):
     """Of one line's value, or None."""
     words = text.split(" ", 4)
-    if len(words) != 5 or not _word(words[0], 16, _WORD_CHARS):
+    if len(words) != 5 or not made_of(words[0], 16, _WORD_CHARS):
         return None
     p = Payload()
     p.kind = words[0]
@@ -266,8 +257,8 @@ def _keys(m, fields, keys, keep):
     if m.threshold is None:
         return "CA-Threshold is not a number 1..%d" % len(keys)
     for text in keep:
-        for word in text.split(" "):
-            rid = from_hex(word, 32)
+        for name in text.split(" "):
+            rid = from_hex(name, 32)
             if rid is None:
                 return "CA-Keep is not a list of ids"
             m.keep.append(rid)

@@ -1,5 +1,7 @@
 """UCI configuration files, as libuci reads them: config, option, list, package, comments."""
 
+from swdist.formats.bits import made_of
+
 MAX_BYTES = 65536
 MAX_SECTIONS = 64
 MAX_OPTIONS = 128  # keys of one section type
@@ -94,13 +96,6 @@ def _commands(text):
         yield first, "a quote is not closed"
 
 
-def _is_name(text):
-    for c in text:
-        if c not in _NAME_CHARS:
-            return False
-    return 0 < len(text) <= 64
-
-
 def _section(words, types, names):
     """Returns what is wrong, or None."""
     kind = words[1] if 2 <= len(words) <= 3 else ""
@@ -108,7 +103,7 @@ def _section(words, types, names):
     for c in kind:
         if not "!" <= c <= "~":
             kind = ""
-    if not 0 < len(kind) <= 64 or name and not _is_name(name):
+    if not 0 < len(kind) <= 64 or name and not made_of(name, 64, _NAME_CHARS):
         return "not of the form: config TYPE ['NAME'], the name of letters, digits and _"
     if name and names.setdefault(name, kind) != kind:
         return "'%s' is a section of type %s already" % (name, names[name])
@@ -120,7 +115,7 @@ def _option(words, section):
     """Returns what is wrong, or None."""
     if section is None:
         return "%s before the first config" % words[0]
-    if not 2 <= len(words) <= 3 or not _is_name(words[1]):
+    if not 2 <= len(words) <= 3 or not made_of(words[1], 64, _NAME_CHARS):
         return "not of the form: %s KEY 'VALUE', KEY of letters, digits and _" % words[0]
     key, value = words[1], words[2] if len(words) == 3 else ""
     held = section.get(key)

@@ -13,6 +13,10 @@ def _unpacked(r, p):
     return p.kind in UNPACKED
 
 
+def _none(r, p):
+    return False
+
+
 class Choosing:
     """releases: those that are verified; failed: ids of those that failed here; bad: of those that
     can't be prepared, or not now; on_hold: the node's owner wants no switch."""
@@ -35,39 +39,31 @@ class Choosing:
     def next_change_s(self, now_s):
         return choose.next_change_s(self.releases, now_s, self.here)
 
-    def _best(self, now_s, synced, ready):
-        def fine(r, p):
-            return r.rid not in self.failed and ready(r, p)
-
-        return choose.choose(self.releases, now_s, synced, self.here, self.factory, fine)
-
-    def prepared(self, r, p):
-        """For choose: may it be activated at once?"""
-        return r.rid not in self.bad and self._slots.prepared(r.rid)
-
-    def best_if(self, has, now_s, synced):
+    def best_if(self, has, now_s, synced, begun=None):
         """What would be chosen, were all of those prepared too of which has(release, payload) says
-        so."""
+        so. begun: of experiments only that one, by its id, or all."""
 
         def ready(r, p):
-            return r.rid not in self.bad and (self._slots.prepared(r.rid) or has(r, p))
+            if r.rid in self.failed or r.rid in self.bad:
+                return False
+            if begun and r.manifest.experimental and r.rid != begun:
+                return False
+            return self._slots.prepared(r.rid) or has(r, p)
 
-        return self._best(now_s, synced, ready)
+        return choose.choose(self.releases, now_s, synced, self.here, self.factory, ready)
 
     def _offered(self, r, p):
         return self._slots.offered(p)
 
-    def best(self, active, now_s, synced):
-        """An experiment begins only where what comes after it is prepared."""
-
-        def begun(r, p):
-            """Is it prepared, and no experiment that has yet to begin?"""
-            return self.prepared(r, p) and (not r.manifest.experimental or r.rid == active.rid)
-
-        best = self._best(now_s, synced, self.prepared)
+    def best(self, active, now_s, synced, has=_none):
+        """The same, and an experiment begins only where what comes after it is prepared, or there
+        by has()."""
+        best = self.best_if(has, now_s, synced)
         if best.manifest.experimental and best.rid != active.rid:
-            if not self._slots.prepared(self.best_if(_unpacked, now_s, False).rid):
-                return self._best(now_s, synced, begun)
+            after = self.best_if(lambda r, p: _unpacked(r, p) or has(r, p), now_s, False)
+            p = self.here.takes(after.manifest)
+            if not self._slots.prepared(after.rid) and not has(after, p):
+                return self.best_if(has, now_s, synced, active.rid)
         return best
 
     def stays(self, old, new, now_s, synced):

@@ -17,6 +17,7 @@ STRANGE_MS = 800  # of one that has given nothing at all: anybody can say that i
 TRY_US = 4000000  # between two that are asked for a piece, or a release, nevertheless
 SOON_US = 1000000  # who has given something is waited for so long rather than that,
 LOYAL_US = 4000000  # and where it stalls: a radio may be deaf for seconds
+VAIN_US = 16000000  # who says for so long that it has pieces, and gives none, has none to give
 _LATER = 1 << 20  # of the cost: only if there is nobody else
 
 
@@ -24,6 +25,8 @@ class Sources:
     def __init__(self, slots, rows, store, rand, suspicion):
         self._strange_at = 0  # no stranger is asked for a release before, while pieces are wanted
         self._try_at = 0  # nor for a piece, where another has it
+        self._asked_at = 0
+        self.vain_at = 0  # when pieces will have been asked for in vain for too long; 0: one came
         self._slots = slots
         self._rows = rows
         self._store = store
@@ -56,11 +59,14 @@ class Sources:
     def asked(self, slot, now):
         """A download has begun. The turn of those who have given nothing is spent here and not
         where they are looked for: who was found need not have been asked."""
-        if not slot.row.gave:
-            if slot.what == MANIFEST:
-                self._strange_at = now + TRY_US
-            else:
+        gave = slot.row.gave
+        if slot.what != MANIFEST:
+            self._asked_at = now
+            self.vain_at = self.vain_at or now + VAIN_US
+            if not gave:
                 self._try_at = now + TRY_US
+        elif not gave:
+            self._strange_at = now + TRY_US
 
     def elsewhere(self, slot, now):
         """Has another neighbour, that could be asked now, what a slot waits for? Who has given
@@ -108,7 +114,9 @@ class Sources:
         return best if best is not None and best.wait_until <= now else None
 
     def offered(self, pid):
-        """Does a neighbour say that it has what we lack of a payload?"""
+        """Does a neighbour say, and can it be true, that it has what we lack of a payload?"""
+        if 0 < self.vain_at < self._asked_at:
+            return False
         h = self._store.held(pid)
         held = h.held if h is not None else -1
         for row in self._rows:

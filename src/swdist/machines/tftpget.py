@@ -11,7 +11,7 @@ rule 3); so `_next` counts on, and only what is sent and heard is cut to 16 bits
 from struct import pack_into
 
 from swdist.formats import tftp
-from swdist.formats.bits import printable
+from swdist.formats.bits import plain
 
 IDLE = 0
 RUNNING = 1
@@ -200,7 +200,7 @@ class Get:
         words = tftp.strings(buf, tftp.HEAD_BYTES, n)
         if words and tftp.block_of(buf) == tftp.E_UNDEFINED and words[0] == tftp.BUSY:
             return self._fail("busy", state=BUSY)
-        text = printable(words[0][:MAX_REASON]) if words else ""
+        text = plain(words[0][:MAX_REASON]) if words else ""
         return self._fail("refused, error %d %s" % (tftp.block_of(buf), text), state=REFUSED)
 
     def _receive_oack(self, buf, n, now):

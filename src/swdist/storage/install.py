@@ -87,7 +87,7 @@ class Flash:
             self.next_at = min(self.next_at, s.change_at + 1)
         if s.quiet(now):
             return
-        r = s.choosing.best_if(self._here, s.now_s(now), True)
+        r = s.choosing.best(s.active, s.now_s(now), True, self._here)
         held_back = s.choosing.held_back(s.active, r, s.now_s(now))
         if not s.synced or self._kind(r) != "image" or held_back:
             self._image = None

@@ -4,7 +4,7 @@ import sys
 
 from swdist import VERSION
 from swdist.formats import manifest, uci
-from swdist.formats.bits import number, version
+from swdist.formats.bits import made_of, number, version
 from swdist.shell import platform
 
 DEFAULT_FILE = "/etc/config/swdist"
@@ -14,7 +14,7 @@ MAX_INTERFACES = 8
 OPKG = ("/bin/opkg", "/usr/bin/opkg", "/bin/ipkg", "/usr/bin/ipkg")
 APK = "/usr/bin/apk"
 
-_INTERFACE_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+_NAME_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 _PATHS = {
     "store": "/usr/share/swdist/store",
     "state": "/usr/share/swdist/state",
@@ -201,9 +201,8 @@ def _take_special(conf, key, value, fs):
         return None if value is None else _interfaces(conf, [value])  # the others come later
     else:
         conf.user = {None: "swdist", "root": ""}.get(value, value)
-        for c in conf.user:
-            if c not in _INTERFACE_CHARS:
-                return "option user is '%s'; give a user's name, root to stay root" % value
+        if conf.user and not made_of(conf.user, 32, _NAME_CHARS):
+            return "option user is '%s'; give a user's name, root to stay root" % value
     return None
 
 
@@ -213,10 +212,7 @@ def _interfaces(conf, names):
     if not names:
         return "no interface is set; add list interface 'NAME' under config swdist"
     for name in names:
-        ok = 0 < len(name) <= 15 and name not in (".", "..")
-        for c in name:
-            ok = ok and c in _INTERFACE_CHARS
-        if not ok:
+        if not made_of(name, 15, _NAME_CHARS) or name in (".", ".."):
             return "interface '%s' is not a name; give 1..15 of A-Za-z0-9._-" % name
     conf.interfaces = []
     for name in names:
