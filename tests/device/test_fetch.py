@@ -3,7 +3,7 @@
 from logs import Log
 
 from swdist.crypto.ucryptolib import sha256
-from swdist.machines import agenda, download, fetch, outcomes, suspicion
+from swdist.machines import agenda, download, fetch, outcomes, sources, suspicion
 from swdist.machines.neighbours import Neighbours
 from swdist.machines.tftpget import BUSY, DONE, FAILED, IDLE, REFUSED, RUNNING
 
@@ -562,6 +562,27 @@ def test_strangers_releases_wait_for_what_is_wanted():
         w.tick()
         w.now += S // 10
     assert asked in (3, 4), asked
+
+
+def test_who_only_says_that_it_has_pieces_is_not_said_to_have_them_for_ever():
+    for how in (FAILED, REFUSED, BUSY):
+        w = fetching(1, slots=1)
+        begun = w.now
+        while w.f.sources.offered(PID):
+            assert w.now - begun < 40 * S, how
+            if w.gets[0].state == RUNNING:
+                w.gets[0].fail("whatever it is called", how)
+            w.now += S // 10
+            w.tick()
+            w.f.has(0, PID, 101, 1)
+        assert w.now - begun > sources.VAIN_US
+        while w.gets[0].state != RUNNING:
+            w.now += S // 10
+            w.tick()
+        w.gets[0].bring(w.gets[0].run()[: CHUNK + 5])
+        w.gets[0].fail("it breaks off", FAILED)
+        w.tick()
+        assert w.f.sources.offered(PID)  # for it has given some after all
 
 
 def test_false_offers_in_a_neighbours_name_leave_no_time_to_strangers():

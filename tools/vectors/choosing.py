@@ -330,6 +330,16 @@ def image_cases():
             "image, the highest of two", "5.4", {"i": i, "j": one("2.0.1")},
             (0, FACTORY, drawn("j", 60, 660)),
         ),
+        case(
+            "image, below an experiment that can't begin", "5.4",
+            {"i": i, "x": Release("2.1.0", end=9999), "s": Release("2.2.0")},
+            (10, FACTORY, drawn("i", 70, 670)), ready=[("i", 1), ("x", 1)],
+        ),
+        case(
+            "image, below an experiment that could begin if it counted", "5.4",
+            {"a": a, "i": i, "x": Release("2.1.0", end=9999)}, (10, FACTORY),
+            ready=[("i", 1), ("x", 1)],
+        ),
         case("image, below a slot", "5.4", {"s": Release("3.0.0"), "i": i}, (0, "s")),
         case("factory version, image", "5.2", {"i": one("1.0.0")}, (0, FACTORY)),
         case("factory version, image of a revision", "5.2", {"i": one("1.0.0", revision=9)},

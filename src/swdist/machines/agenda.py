@@ -98,7 +98,6 @@ class Agenda:
 
     def gave(self, slot):
         """A run has come, and was right."""
-        self._sources.vain_at = 0
         self._giver = slot.row, slot.peer, slot.id
         self._probe_us = max(PROBE_US, slot.get.took_us * 2)
         self.probe_at = None

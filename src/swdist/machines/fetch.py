@@ -89,6 +89,7 @@ class Fetch:
                 self._start_at = sooner(self._agenda.probe_at, self.sources.next_at(now))
                 break
         if news:
+            self.sources.vain_at = 0
             # What has come is told before more is written: neighbours wait for it, and a step of
             # reuse takes a router some 10 ms.
             self._may_start = True

@@ -26,7 +26,7 @@ class Sources:
         self._strange_at = 0  # no stranger is asked for a release before, while pieces are wanted
         self._try_at = 0  # nor for a piece, where another has it
         self._asked_at = 0
-        self.vain_at = 0  # when pieces will have been asked for in vain for too long; 0: one came
+        self.vain_at = 0  # pieces will have been asked for in vain for too long; 0: some came
         self._slots = slots
         self._rows = rows
         self._store = store
