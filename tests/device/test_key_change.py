@@ -12,6 +12,7 @@ from swdist.formats import manifest
 from swdist.formats.bits import to_hex
 from swdist.shell import platform
 from swdist.storage import inject
+from swdist.storage.catalogue import write_head
 from swdist.storage.room import Room
 from swdist.storage.store import Store
 from swdist.switchd import Switchd
@@ -55,6 +56,34 @@ def test_what_the_new_keys_do_not_vouch_for_is_dropped_and_what_they_sign_is_tak
         assert not FS.is_dir(path + "/releases/" + to_hex(manifest.parse(B[0])[0].rid))
         assert store.add(*C)[1] is None and store.add(*B)[1][1].startswith("signatures:")
         assert versions(store) == [(0, 0, 1), (1, 1, 0), (1, 3, 0)]
+
+
+class Filled:
+    """A file system whose folder of releases, filled by somebody, shows the key sets last."""
+
+    def __init__(self, first):
+        self._first = first
+
+    def __getattr__(self, name):
+        return getattr(FS, name)
+
+    def listdir(self, path):
+        if path.endswith("/releases") and self._first:
+            first, self._first = self._first, None
+            return first + ["junk%d" % n for n in range(300)]
+        return FS.listdir(path)
+
+
+def test_keys_that_a_filled_folder_shows_last_judge_what_it_showed_first():
+    with Folder() as path:
+        store = loaded(path)
+        assert store.add(*FIRST)[1] is None
+        rid = manifest.parse(B[0])[0].rid
+        write_head(FS, store.catalogue.folder(rid), *B)  # signed by the keys that were stolen
+        room = Room(choose.Here("b"), (1, 0, 0), 1 << 20, 0)
+        store = Store(Filled([to_hex(rid)]), path, founding(), Log(), room)
+        store.load()
+        assert versions(store) == [(0, 0, 1)] and not FS.is_dir(store.catalogue.folder(rid))
 
 
 def test_what_is_held_is_given_while_new_keys_judge_it():

@@ -101,7 +101,21 @@ class Catalogue:
                 names.append((m.version if m else (65536,), name))
         for _, name in sorted(names):  # keys come first: they are of versions 0.0.N
             if self._check(name, self.releases):
-                self._trust.adopt(self.releases[-1])
+                self._adopt(self.releases[-1])
+
+    def _adopt(self, release):
+        """Puts its keys, if it has any, in force; True if they are new. What they don't vouch for
+        goes: also at a start, where a folder that somebody has filled may show them last."""
+        if not self._trust.adopt(release):
+            return False
+        kept = []  # aside: while signatures are checked, neighbours ask for what is held
+        for r in self.releases:
+            if self._trust.trusts(r.rid):
+                kept.append(r)
+            else:
+                self._check(to_hex(r.rid), kept)
+        self.releases = kept
+        return True
 
     def _read(self, path):
         """(manifest, signatures), unverified."""
@@ -226,15 +240,8 @@ class Catalogue:
                 break
         self.releases.append(release)
         self.releases.sort(key=lambda r: r.sort_key())
-        if self._trust.adopt(release):
+        if self._adopt(release):
             self._log.info("CA keys changed by release %s" % release.name())
-            kept = []  # aside: while signatures are checked, neighbours ask for what is held
-            for r in self.releases:
-                if self._trust.trusts(r.rid):
-                    kept.append(r)
-                else:
-                    self._check(to_hex(r.rid), kept)
-            self.releases = kept
         self._trim(pinned)
         self._digest = None
         return release, None
