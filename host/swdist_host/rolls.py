@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 
+from swdist.commands.rollcall import SILENT_S
 from swdist.formats.bits import version as parse_version
 from swdist.formats.bits import version_text
 from swdist_host import files
@@ -13,9 +14,7 @@ from swdist_host.errors import BadValue
 MAX_BYTES = 1 << 23
 MAX_NODES = 10_000
 MAX_NAME = 64  # characters
-SILENT_S = 3 * 1800  # each node tells three times in it
 LEAST_BOARD = 4  # characters of a board's name that mean one, where it was cut on its way
-
 
 TOLD = {  # states as routers name them: what they mean for a release to come
     "no room": "have no room for what they are to fetch",

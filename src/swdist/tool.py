@@ -207,7 +207,8 @@ def roll(fs, conf):
 def show_mesh(f):
     counts = ", ".join(["%d %s" % (n, word) for word, n in sorted(f["words"].items())])
     about = f["names"].get(f["release"])
-    print("%d nodes heard of; %s: %s" % (f["nodes"], about or "no release", counts or "nobody"))
+    nodes = "1 node" if f["nodes"] == 1 else "%d nodes" % f["nodes"]
+    print("%s heard of; %s: %s" % (nodes, about or "no release", counts or "nobody"))
     if f["clock_error_ms"] is not None:
         print("clock error at most %d ms, as they say" % f["clock_error_ms"])
     if f["silent"]:
@@ -345,12 +346,15 @@ def main(argv):
         else:
             sys.stderr.write("swdist %s: %s\n" % (command, e))
             return 1
-    if as_json:
-        print(json.dumps(found))
-    elif command == "inject":
-        print("held by the network side: %s" % found["injected"])
-    else:
-        ASKED[command][1](found)
+    try:
+        if as_json:
+            print(json.dumps(found))
+        elif command == "inject":
+            print("held by the network side: %s" % found["injected"])
+        else:
+            ASKED[command][1](found)
+    except OSError:
+        pass  # who reads it has seen enough, as `head` has
     return 0
 
 

@@ -82,17 +82,29 @@ def test_latest_switches_are_told_in_words_and_half_lines_are_not():
 
 
 def test_mesh_rows_are_bounded_and_those_that_are_not_ready_come_first():
-    roll = b"".join([told(i, words.READY, b"a%d b" % i) for i in range(page.ROWS + 9)])
+    fine = words.READY, words.RUNS
+    roll = b"".join([told(i, fine[i % 2], b"a%d b" % i) for i in range(page.ROWS + 9)])
     roll += told(999, words.NO_ROOM, b"z<b>\xff\x00 board") + told(0x1234, words.FAILED, b"")
     with Folder() as path:
         found = document(path, roll=roll)["mesh"]
     assert found["nodes"] == page.ROWS + 11 and len(found["rows"]) == page.ROWS
-    assert found["words"] == {"ready": page.ROWS + 9, "no room": 1, "failed here": 1}
+    assert found["words"] == {"ready": 35, "runs here": 34, "no room": 1, "failed here": 1}
     assert [r["name"] for r in found["rows"][:3]] == ["12341234", "z<b>??", "a0"]
     assert found["rows"][1] == {
         "name": "z<b>??", "board": "board", "runs": "1.0.0-r0", "state": "no room", "percent": 100,
         "age_s": found["rows"][1]["age_s"],
     }  # fmt: skip
+
+
+def test_of_many_releases_the_highest_are_shown():
+    with Folder() as path:
+        rows = []
+        for n in range(64):
+            rows.append(dict(NET["releases"][0]))
+            rows[n]["version"] = "1.%d.0" % n
+        found = document(path, {"releases": rows})["releases"]
+        shown = ["1.%d.0" % n for n in range(64 - page.RELEASES, 64)]
+        assert [r["version"] for r in found] == shown
 
 
 def test_of_a_side_that_is_silent_nothing_old_is_shown():

@@ -117,7 +117,7 @@ def test_why_a_release_failed_is_told_to_people_and_to_machines():
         text = lines(path)
         line = 'release_info{id="%s",version="1.1.0",revision="0",state="failed here",why="%s"} 1'
         assert "swdist_" + line % (RID, 'health: olsrd \\"\\\\\\" down') in text, text
-        assert "swdist_releases_failed 2" in text
+        assert "swdist_releases_failed 1" in text
         # Of what failed and is held no more there is no other figure.
         assert not [x for x in text if "44" * 32 in x]
 
@@ -230,13 +230,14 @@ def test_each_state_has_its_word():
     for said, side, word, more in (
         ({}, {}, words.READY, None),
         ({}, {"hold": True}, words.HELD, None),
-        ({}, image, words.WINDOW, "flashes in 95 s"),
+        ({}, image, words.WINDOW, "flashes in 1 min 35 s"),
         ({"complete": False}, {}, words.FETCHING, "75 %"),
         ({"complete": False, "offered": False}, {}, words.NOBODY, "75 %"),
         ({"no_room": "needs 9 KB"}, {}, words.NO_ROOM, "needs 9 KB"),
         ({"experimental": True, "end_s": 5}, {}, words.ENDED, None),
         ({"invited": False}, {}, words.OTHERS, None),
         ({"fits": False}, {}, words.BOARD, None),
+        ({"fits": False, "version": "0.0.2"}, {}, words.RUNS, "keys in force"),
         ({}, {"failed": [RID], "why": ["health"]}, words.FAILED, "health"),
         ({"withdrawn": True}, {"failed": [RID], "why": ["health"]}, words.WITHDRAWN, None),
         ({}, {"active": SWITCH["active"]}, words.RUNS, None),

@@ -221,7 +221,7 @@ def test_whom_it_would_not_reach_by_what_the_mesh_says(folder):
     rows = [
         row("attic"), row("barn", board="linksys,wrt54"), row("cellar", board="z"),
         row("dome", version="1.2.0"), row("eaves", state="no room"),
-        row("farm", state="held by its owner"), row("gate", age_s=9000),
+        row("farm", state="held by its owner"), row("gate", age_s=11000),
         row("", state="clock not synchronised"),
     ]  # fmt: skip
     (folder / "mesh.json").write_text(json.dumps({"nodes": 8, "rows": rows}))

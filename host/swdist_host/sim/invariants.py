@@ -673,14 +673,17 @@ def reference(station, truths, held, failed, now_s, synced):
     newest = {}
     for t in sorted(truths, key=Truth.order):
         newest[t.version] = t
-    candidates = [
+    here = [
         t
         for t in newest.values()
         if t.fits(station.board)
         and t.invites(station)
-        and held[t.rid]
         and t.rid not in failed
         and t.start_s <= now_s
         and (not t.end_s or (synced and now_s < t.end_s))
     ]
+    stable = [t for t in here if not t.end_s]
+    begins = not stable or held[max(stable, key=Truth.order).rid]  # may an experiment? (5.3)
+    runs = station.switch.switcher.active.rid
+    candidates = [t for t in here if held[t.rid] and (begins or not t.end_s or t.rid == runs)]
     return max(candidates, key=Truth.order).rid if candidates else FACTORY

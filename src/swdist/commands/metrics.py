@@ -61,7 +61,6 @@ def of_switch(fs, conf, switch):
     rows = [
         ("active_release_info", "gauge", "The release that runs here.", info, 1),
         ("experimental", "gauge", "Is it experimental?", "", int(active["experimental"])),
-        ("releases_failed", "gauge", "Releases that failed here.", "", len(switch["failed"])),
     ]
     # The log keeps the latest hundreds only: no counters, then.
     log = fs.read(conf.state + "/switches", MAX_BYTES) or b""
@@ -83,6 +82,8 @@ def of_releases(net, switch):
          labels(("board", net["board"]), ("swdist", net["swdist"])), 1),
     ]  # fmt: skip
     now_s = net["mesh_us"] // 1000000
+    failed = len([r for r in net["releases"] if r["id"] in switch["failed"]])
+    found.append(("releases_failed", "gauge", "Releases that failed here.", "", failed))
     for r in net["releases"]:
         word, more = words.state(r, net["releases"], switch, now_s, net["synced"])
         mine = ("id", r["id"]), ("version", r["version"]), ("revision", str(r["revision"]))

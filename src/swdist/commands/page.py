@@ -7,7 +7,9 @@ from swdist.commands.asked import MAX_BYTES
 from swdist.commands.texts import peer_text, utc
 
 EVENTS = 12  # the last ones
-ROWS = 60  # of what all nodes tell: those that are not ready first
+ROWS = 60  # of what all nodes tell: those first that neither are ready nor run it
+RELEASES = 8  # the highest: page and document together stay under 24 KB
+FINE = words.STATES[words.READY], words.STATES[words.RUNS]
 RELEASE = (
     "id", "version", "revision", "experimental", "state", "why", "percent", "complete", "start",
     "end",
@@ -27,11 +29,11 @@ def document(fs, conf, net, status, mesh):
     found["name"] = rollcall.plain(rollcall.hostname())
     found["neighbours"] = [neighbour(net, n) for n in net["neighbours"]]
     if "releases" in found:
-        found["releases"] = [{k: r[k] for k in RELEASE} for r in found["releases"]]
+        found["releases"] = [{k: r[k] for k in RELEASE} for r in found["releases"][-RELEASES:]]
     # First what is shown, and then its order: routers sort a thousand for seconds.
     rows = []
-    for ready in (False, True):
-        these = [r for r in mesh["rows"] if (r["state"] == words.STATES[words.READY]) == ready]
+    for fine in (False, True):
+        these = [r for r in mesh["rows"] if (r["state"] in FINE) == fine]
         rows += sorted(these[: ROWS - len(rows)], key=lambda r: r["name"])
     found["mesh"] = dict(mesh)
     found["mesh"]["rows"] = [of_mesh(r) for r in rows]

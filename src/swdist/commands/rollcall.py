@@ -112,7 +112,8 @@ def summary(rows, releases):
             about = rid
     found = {"nodes": len(rows), "silent": len(rows) - len(heard), "release": about, "words": {}}
     for r in heard:
-        word = r["state"] if about and about.startswith(r["release"]) else "not heard of it"
+        same = about is None or about.startswith(r["release"])
+        word = r["state"] if same else "not heard of it"
         found["words"][word] = found["words"].get(word, 0) + 1
     errors = [r["error_ms"] for r in heard if r["error_ms"] is not None]
     found["clock_error_ms"] = max(errors) if errors else None

@@ -37,6 +37,8 @@ def state(r, others, switch, now_s, synced):
         return WITHDRAWN, None
     if r["id"] in why:
         return FAILED, why[r["id"]] or None
+    if version_order(r)[0][:2] == [0, 0]:
+        return RUNS, "keys in force"
     if not r["fits"]:
         return BOARD, None
     if not r["invited"]:
@@ -53,7 +55,7 @@ def state(r, others, switch, now_s, synced):
         return (FETCHING if r["offered"] else NOBODY), has
     flash = switch.get("flash")
     if flash and flash[0] == r["id"]:
-        return WINDOW, "flashes in %d s" % max((flash[1] - switch["counter_us"]) // 1000000, 0)
+        return WINDOW, "flashes in " + span((flash[1] - switch["counter_us"]) // 1000000)
     if switch["hold"]:
         return HELD, None
     if not synced and (r["experimental"] or r["start_s"] > now_s):
