@@ -167,6 +167,7 @@ def _text(file, swd, now_s, sent, found, spreading, warnings, back):
     m = swd.parsed
     yield f"{file}: release {release_text.name(m)}, {release_text.what(m)}"
     if not (m.is_keys or m.withdrawn):
+        yield _row("for", release_text.audience(m))
         yield _row("start", f"{both(m.start_s)}, {_in(m.start_s - now_s)}")
     yield _row("then", plan.after_it(m))
     for n, (line, size) in enumerate(zip(m.payloads, sent, strict=True), 1):
@@ -229,6 +230,7 @@ def _facts(file, swd, now_s, sent, found, spreading, warnings, back):
         "id": swd.rid.hex(),
         "version": version_text(m.version),
         "revision": m.revision,
+        "for": None if m.is_keys else release_text.audience(m),
         "starts_in_s": m.start_s - now_s,
         "then": plan.after_it(m),
         "sent": sent,

@@ -95,11 +95,13 @@ def after_it(m):
     """What its end means, in words."""
     if m.is_keys:
         return "a change of keys counts on a node from the moment it arrives, and never ends"
+    if m.horizon_s:
+        return "for an hour nodes follow a neighbour that is later; nothing else comes of it"
     if m.withdrawn:
         return "it stays withdrawn until a higher revision or version comes"
     if not m.experimental:
         return "it has no end: it stays until a higher version or revision comes, or it fails"
     return (
-        f"after {span(m.end_s - m.start_s)} all nodes go back in the same second, to the highest "
-        "other release that they hold and that has begun, at last to their image"
+        f"after {span(m.end_s - m.start_s)} all that run it go back in the same second, to the "
+        "highest other release that they hold and that has begun, at last to their image"
     )

@@ -89,7 +89,7 @@ def text(swd, file, zone=None):
         keys = ", ".join(k.hex() for k in m.keys)
         rows.append(("keys", f"{m.threshold} of the keys {keys} must sign from then on"))
     else:
-        rows.append(("for", _audience(m)))
+        rows.append(("for", audience(m)))
     first = {}  # {payload id: number of the line that has it first}
     for n, line in enumerate(m.payloads, 1):
         rows.append((f"payload {n}", f"{line.kind}, for {boards(line)}: {line.size:,} bytes"))
@@ -118,7 +118,7 @@ def what(m, zone=None):
     return f"{channel}, from {both(m.start_s, zone)}{until}{never}"
 
 
-def _audience(m):
+def audience(m):
     """Whom of its boards' nodes a release is for."""
     parts = []
     if m.groups:

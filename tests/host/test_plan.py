@@ -198,9 +198,10 @@ def test_withdrawals_and_experiments(folder):
     said = good("release plan w.swd --map map.json", cwd=folder)
     assert "it stays withdrawn" in said and not (folder / "no-w.swd").exists()
     words = "release build -o e.swd --ca ca --version 1.2.0 --payload tree --experimental"
-    good(f"{words} --start +1h --end +3h", cwd=folder)
+    good(f"{words} --start +1h --end +3h --group testers --share 50", cwd=folder)
     said = good("release plan e.swd", cwd=folder)
-    assert "after 2 h 00 min all nodes go back in the same second" in said
+    assert "after 2 h 00 min all that run it go back in the same second" in said
+    assert "for        nodes of the groups testers, and 5 % of all nodes" in said
     (folder / "no-e.swd").rename(folder / "no-1.1.0.swd")
     assert "exists already" in refused("release plan 1.1.0.swd", cwd=folder)
 

@@ -13,6 +13,8 @@ def test_a_word_on_time_says_what_a_liar_can_win_and_is_signed(tmp_path):
     good("release verify t.swd --ca ca", cwd=tmp_path)
     shown = good("release show t.swd", cwd=tmp_path)
     assert "15 min 00 s at most; A LIAR CAN WIN AS MUCH, ONCE" in shown
+    planned = good("release plan t.swd --no-withdrawal", cwd=tmp_path)
+    assert "then       for an hour nodes follow a neighbour that is later" in planned
     facts = json.loads(good("release show t.swd --json", cwd=tmp_path))
     assert (facts["clock_horizon_s"], facts["withdrawn"]) == (900, True)
     assert facts["version"] == "65535.0.0" and facts["revision"] > 1000
