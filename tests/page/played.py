@@ -15,7 +15,7 @@ from swdist_host import payload, release
 
 ROOT = Path(__file__).resolve().parents[2]
 MICROPYTHON = ROOT / "build/runtime/bin/micropython"
-LOSS_PERCENT = 10
+LOSS_PERCENT = 20
 PICTURES = ROOT / "build/page"
 READY = "!document.querySelector('section').hidden"  # there is something to be seen
 
