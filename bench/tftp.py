@@ -26,12 +26,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from arguments import count
-
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = map(str, (ROOT, ROOT / "bench", ROOT / "tests"))  # in the namespace a module
 
 import peers  # noqa: E402
+from arguments import count  # noqa: E402
 
 from lab.namespaces import net  # noqa: E402
 
