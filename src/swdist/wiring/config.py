@@ -60,7 +60,8 @@ def _say(text):
 
 
 def _fail(tag, where, what):
-    sys.stderr.write("%s: %s: %s\n" % (tag, where, what))
+    # One line in the log, also where a value has several.
+    sys.stderr.write(" ".join(("%s: %s: %s" % (tag, where, what)).split()) + "\n")
     raise SystemExit(2)
 
 
