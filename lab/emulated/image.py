@@ -183,9 +183,11 @@ def root_image(malta, packages, room, out):
         (root / "etc/init.d/rcS").chmod(0o755)
         shutil.copy(rootfs.OPKG, root / "bin/opkg.sh")
         run("busybox", "sh", rootfs.OPKG, "-o", root, "install", packages["swdist-runtime"])
-        (root / "packages").mkdir()
+        (root / "packages/later").mkdir(parents=True)
         for name in ("swdist", "swdist-keyring"):
             shutil.copy(packages[name], root / f"packages/{name}.ipk")
+        if "swdist-utils" in packages:  # --old: before there was such a package
+            shutil.copy(packages["swdist-utils"], root / "packages/later/swdist-utils.ipk")
         run(
             "mksquashfs",
             root,

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from bench.bytes import Corpus
 from lab import community, stage
 from lab.emulated import image, vm, wire
+from swdist.machines.census import ROW_FORM, STAMP_S
 
 CLONE_NEWNET = 0x40000000
 CLONE_NEWNS = 0x00020000
@@ -50,6 +51,16 @@ CONFIG = """config swdist 'node'
 	option state '{state}'
 """
 HOOK = '#!/bin/sh\necho "SWITCH {version}" >/dev/ttyS1\n'
+# What a thousand nodes have told, as netd leaves it for the commands.
+THOUSAND = f"""import json, sys
+from struct import pack
+mesh_us = json.load(open("/var/run/swdist/net.json"))["mesh_us"]
+stamp = mesh_us // {STAMP_S * 1_000_000} & 0xFFFF
+for i in range(1, 1001):
+    text = ("roof-%03d linksys,wrt54gs" % i).encode()
+    row = pack("{ROW_FORM}", i, 1, stamp, i % 15, 50, len(text), 9, 1, 1, 1, 0, 0)
+    sys.stdout.buffer.write(row + text)
+"""
 WHEELS = image.ROOT / "build/bytes"
 RSS_BUDGET_KIB = 3 * 1024
 SAME_SECOND_S = 1.0
@@ -239,9 +250,10 @@ class Stage(stage.Stage):
                 self.expect(f"{router.name}'s counter runs as it should", False, f"{ppm:+.0f} ppm")
 
     def synced(self, routers):
+        told = "cat /var/run/swdist/net.json || true"  # not there yet after a restart
         self.until(
             "neighbours' clocks agree", 180,
-            lambda: all('"synced": true' in r.run("cat /var/run/swdist/net.json") for r in routers),
+            lambda: all(r.run(told).count('"synced": true') for r in routers),
         )  # fmt: skip
 
     def number(self, router, name, file):
@@ -268,6 +280,30 @@ class Stage(stage.Stage):
         now = self.number(router, "MemAvailable", "/proc/meminfo")
         what = f"{router.name} memory available before and {when}"
         self.figure(what, f"{before}, {now} KiB")
+
+    def page(self, router, before):
+        """What swdist-utils costs a router, and the page's document where a thousand nodes told."""
+        router.run("opkg.sh install /packages/later/*.ipk; /usr/bin/swdist restart")
+        self.synced([router])
+        self.memory(router, before, "with swdist-utils")
+        router.run(f"micropython -c '{THOUSAND}' >/tmp/mesh && mv /tmp/mesh /var/run/swdist/mesh")
+        said = router.run(
+            "read begin _ </proc/uptime; swdist page >/tmp/page; read end _ </proc/uptime; "
+            # The last look at a process before it ends: as much as ever was resident.
+            "swdist page >/tmp/page & pid=$!; "
+            "while kept=$(grep -s VmHWM /proc/$pid/status); do peak=$kept; done; "
+            "echo $begin $end ${peak##*:}; wc -c </tmp/page; "
+            "grep -c '\"nodes\": 1000,' /tmp/page; rm /tmp/page"
+        )
+        begin, end, kib, _, size, whole = said.split()
+        took_s = float(end) - float(begin)
+        self.used["page, KiB resident"] = int(kib)
+        self.figure(
+            f"{router.name}'s page of 1,000 nodes",
+            f"{size} bytes, {took_s:.1f} s, at most {kib} KiB resident",
+        )
+        self.expect("all of them are in it", whole == "1", said)
+        self.expect("a page within 3 MiB", int(kib) <= RSS_BUDGET_KIB, f"{kib} KiB")
 
     def flash(self, router, when):
         used = int(

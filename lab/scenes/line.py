@@ -58,6 +58,7 @@ def play(stage):
         log = router.run("logread | grep -e swdist- -e ' lab: ' | grep -v daemon.info || true")
         log = log.rpartition("lab: configured")[2].strip()
         stage.expect(f"{router.name} has nothing to complain of", not log, log)
+    stage.page(first, before[first])
 
 
 def slots(router):
