@@ -10,6 +10,7 @@ _DAD_FAILED = 0x08
 
 def lines(path):
     try:
+        os.stat(path)  # MicroPython 1.20 closes descriptor 0 for each file that can't be opened
         with open(path) as f:
             return f.read().split("\n")
     except OSError:

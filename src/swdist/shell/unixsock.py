@@ -16,7 +16,9 @@ def datagram_socket(family):
     this process has long been replaced by a new one. CPython's are always so."""
     if MICROPYTHON:
         try:
-            return socket.socket(family, socket.SOCK_DGRAM | SOCK_CLOEXEC)
+            s = socket.socket(family, socket.SOCK_DGRAM | SOCK_CLOEXEC)
+            # MicroPython 1.20 closes 0 for each file that can't be opened: a socket there is left.
+            return s if s.fileno() else datagram_socket(family)
         except OSError:
             pass  # a kernel before 2.6.27
     return socket.socket(family, socket.SOCK_DGRAM)
