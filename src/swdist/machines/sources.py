@@ -46,12 +46,13 @@ class Sources:
             if s.what in (MANIFEST, SIGNATURES):
                 return None
         for row in self._rows:
-            for rid in row.offers[:]:
-                if self._store.catalogue.get(rid) is not None:
-                    row.offers.remove(rid)
-            order = not row.gave, row.once, row.faults, row.since
-            if row.offers and self._free(row, now) and (not best or order < least):
-                best, least = row, order
+            if row.offers:
+                for rid in row.offers[:]:
+                    if self._store.catalogue.get(rid) is not None:
+                        row.offers.remove(rid)
+                order = not row.gave, row.once, row.faults, row.since
+                if row.offers and self._free(row, now) and (not best or order < least):
+                    best, least = row, order
         if best is None or not best.gave and now < self._strange_at and self._store.needs.wanted():
             return None
         return best.offers[0], best
