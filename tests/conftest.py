@@ -24,6 +24,7 @@ BY_THE_CLOCK = """
     package/test_kind_image package/test_kind_ipk package/test_launcher package/test_museum
     package/test_scripts package/test_self_update reference/test_interop
 """.split()
+PATIENT = 10  # niceness
 LIMIT_S = 120
 SLOW_LIMIT_S = 600
 
@@ -168,6 +169,19 @@ class Scheduler(LoadScopeScheduling):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     return Scheduler(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """What runs against the clock mostly waits: a process more than cores works meanwhile, at a
+    lower priority (see below), so that it never makes the clock's late."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
+def pytest_runtest_setup(item):
+    """A process that has no test against the clock (any more) gives way to the one that has."""
+    if "PYTEST_XDIST_WORKER" in os.environ and not by_the_clock(item.nodeid):
+        os.setpriority(os.PRIO_PROCESS, 0, PATIENT)
 
 
 def pytest_collection_modifyitems(items):
