@@ -8,7 +8,7 @@ from pathlib import Path
 
 from swdist.shell import platform
 from swdist.trust import verify
-from swdist_host import files
+from swdist_host import files, keys
 from swdist_host.errors import BadValue, Refused
 
 
@@ -25,11 +25,7 @@ def create(path, name, publics, threshold):
         raise files.exists(path)
     if not name.isascii() or not name.isprintable() or not 1 <= len(name) <= 64:
         raise BadValue("the network's name must be 1 to 64 printable ASCII characters")
-    count = len(publics)
-    if len({p.key for p in publics}) != count or len({p.key_id for p in publics}) != count:
-        raise BadValue("a key is given twice; give each once")
-    if not 1 <= threshold <= count <= verify.MAX_KEYS:
-        raise BadValue(f"threshold {threshold} with {count} keys; give 1 to {count}")
+    keys.check_set(publics, threshold)
     network = network_id(name, [p.key for p in publics])
     try:
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix="." + path.name))

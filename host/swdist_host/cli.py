@@ -12,6 +12,7 @@ from swdist_host import (
     commands_release,
     commands_sim,
     commands_time,
+    links,
     terminal,
 )
 from swdist_host.errors import BadValue, Refused
@@ -19,7 +20,21 @@ from swdist_host.errors import BadValue, Refused
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.group(context_settings=_SETTINGS, no_args_is_help=True)
+# What only a router's own command of that name can do.
+_ROUTERS = frozenset(("check", "clock", "inject", "log", "metrics", "releases"))
+
+
+class _Commands(click.Group):
+    def resolve_command(self, ctx, args):
+        if args and args[0] in _ROUTERS:
+            raise click.UsageError(
+                f"{args[0]} is a command of the router's swdist: ssh root@ROUTER swdist {args[0]}",
+                ctx,
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings=_SETTINGS, no_args_is_help=True)
 @click.version_option(VERSION, "--version", prog_name="swdist", message="%(prog)s %(version)s")
 def cli():
     """Software for a mesh of equal routers: make a release, sign it, hand it to any neighbour,
@@ -60,7 +75,7 @@ def run(argv=None):
         return 2
     except click.UsageError as e:
         command = e.ctx.command_path if e.ctx else "swdist"
-        return _fail(f"{e.format_message()} See: {command} --help", 2)
+        return _fail(f"{_typed(e)} See: {command} --help", 2)
     except BadValue as e:
         return _fail(e, 2)
     except (Refused, click.ClickException) as e:
@@ -74,6 +89,17 @@ def run(argv=None):
         return 1
     except OSError as e:
         return _fail(f"{e.filename or 'the system'}: {e.strerror or e}", 1)
+
+
+def _typed(e):
+    """What is wrong with what was typed, and what to do."""
+    parameter = getattr(e, "param", None)
+    if not isinstance(e, click.MissingParameter) or parameter.name != "interfaces":
+        return e.format_message().replace("is not a valid integer range", "is no whole number")
+    router = ""
+    if e.ctx.command.name == "status":
+        router = " The status of a router itself: ssh root@ROUTER swdist status."
+    return f"{e.format_message().rstrip('.')}; there are: {links.told()}.{router}"
 
 
 def _fail(why, status):

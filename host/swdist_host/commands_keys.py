@@ -6,12 +6,13 @@ import click
 
 from swdist_host import ca, files, keys, release_text, terminal
 from swdist_host import release as releases
+from swdist_host.amounts import count
 from swdist_host.errors import Refused
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
-@click.command()
+@click.command(short_help="Make a key pair, NAME.sec and NAME.pub.")
 @click.argument("name", type=click.Path(path_type=Path))
 @click.option(
     "--passphrase/--no-passphrase", default=True, help="Protect the secret key; the default."
@@ -77,7 +78,8 @@ def network_init(directory, name, key_files, threshold, as_json):
              "keys": [k.name for k in found], "directory": str(directory)}
         )  # fmt: skip
         return
-    terminal.say(f"network {network_id.hex()} ({name}), {threshold} of {len(found)} keys sign")
+    keys_told = count(len(found), "key")
+    terminal.say(f"network {network_id.hex()} ({name}), signed by {threshold} of {keys_told}")
     terminal.say(f"  {directory}  goes into every image as /etc/swdist/ca")
 
 
@@ -139,7 +141,7 @@ def rekey(directory, output, key_files, threshold, keep, description, as_json):
         )
 
 
-@network.command()
+@network.command(short_help="Take a signed change of keys into the CA.")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("file", metavar="FILE.swd", type=click.Path(path_type=Path))
 @as_json
@@ -162,4 +164,5 @@ def adopt(directory, file, as_json):
         terminal.print_json({"directory": str(directory), **release_text.facts(swd)})
     else:
         m = swd.parsed
-        terminal.say(f"key set 0.0.{n} is in force: {m.threshold} of {len(m.keys)} keys sign")
+        terminal.say(f"key set 0.0.{n} is in force: signed by {m.threshold} of "
+                     f"{count(len(m.keys), 'key')}")  # fmt: skip

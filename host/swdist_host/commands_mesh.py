@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from swdist_host import ca, dates, links, release, terminal, watch
+from swdist_host.amounts import count
 from swdist_host.commands_keys import as_json
 from swdist_host.errors import Refused
 from swdist_host.listen import Listener
@@ -29,7 +30,7 @@ _duration = click.option(
 )
 
 
-@click.command()
+@click.command(short_help="Offer a release, and show who has it.")
 @click.argument("file", metavar="FILE.swd", type=_PATH)
 @_interface
 @click.option(
@@ -66,24 +67,24 @@ def seed(file, interfaces, ca_dir, until_covered, duration, force, as_json):
         if as_json:
             terminal.print_json({"event": "up", "id": swd.rid.hex(), "interfaces": names})
         watch.follow(seeder, duration, as_json, _until(seeder, until_covered))
-        count, of = seeder.holders(), len(seeder.mesh.rows())
+        holders, of = seeder.holders(), len(seeder.mesh.rows())
         alone = seeder.left_alone()
     if as_json:
         terminal.print_json(
-            {"event": "end", "complete": count, "neighbours": of, "left_alone": alone}
+            {"event": "end", "complete": holders, "neighbours": of, "left_alone": alone}
         )
     else:
-        terminal.say(f"{count} of {of} neighbours have all of it that they want")
-    if count and alone:
+        terminal.say(f"{holders} of {count(of, 'neighbour')} have all of it that they want")
+    if holders and alone:
         terminal.note(
             f"no neighbour has payload {', '.join(alone)}: whose board needs it gets it from here "
             "alone; seed longer, or beside one of these"
         )
-    if until_covered is not None and count < until_covered:
+    if until_covered is not None and holders < until_covered:
         raise Refused(
-            f"{count} of the {until_covered} neighbours have it; seed longer, or from nearer"
+            f"{holders} of {count(until_covered, 'neighbour')} have it; seed longer, or from nearer"
         )
-    if duration is not None and not count:
+    if duration is not None and not holders:
         raise Refused(f"no neighbour has all of it after {duration} s; seed longer, or from nearer")
 
 
@@ -159,7 +160,7 @@ def _listener(interfaces, ca_dir, silent):
         listener.close()
 
 
-@click.command()
+@click.command(short_help="Show the neighbourhood once.")
 @_interface
 @_network
 @click.option(
@@ -188,10 +189,15 @@ def status(interfaces, ca_dir, wait, silent, as_json):
             console = terminal.console()
             console.print(watch.table(listener, console.width))
     if not rows:
-        raise Refused(
-            f"no node was heard on {', '.join(interfaces)} in {wait} s; is it the right interface"
-            f"{' and CA' if ca_dir else ''}, and does a firewall let UDP port 27182 in?"
-        )
+        raise _nobody(interfaces, ca_dir, wait)
+
+
+def _nobody(interfaces, ca_dir, seconds):
+    return Refused(
+        f"no node was heard on {', '.join(interfaces)} in {seconds} s; is it the right interface"
+        f"{' and CA' if ca_dir else ''}, and does a firewall let UDP port 27182 in? Nodes send "
+        "beacons every 4 to 16 s"
+    )
 
 
 @click.command("watch")
@@ -201,14 +207,24 @@ def status(interfaces, ca_dir, wait, silent, as_json):
 @_silent
 @as_json
 def watch_command(interfaces, ca_dir, duration, silent, as_json):
-    """Show the neighbourhood live, until Ctrl-C. With --json a line for each change.
+    """Show the neighbourhood live, until Ctrl-C. With --json a line for each change. Exit status 1
+    if a --duration is over and nobody was heard.
 
     \b
     Example:
       swdist watch --interface wlan0
     """
+    heard = False
+
+    def look():
+        nonlocal heard
+        heard = heard or bool(listener.mesh.rows())
+        return False
+
     with _listener(interfaces, ca_dir, silent) as listener:
-        watch.follow(listener, duration, as_json)
+        watch.follow(listener, duration, as_json, look)
+    if duration is not None and not heard:
+        raise _nobody(interfaces, ca_dir, duration)
 
 
 COMMANDS = (seed, status, watch_command)

@@ -20,6 +20,7 @@ from swdist_host import (
     spread,
     terminal,
 )
+from swdist_host.amounts import count
 from swdist_host.commands_keys import as_json
 from swdist_host.commands_sim import simulator
 from swdist_host.errors import BadValue, Refused
@@ -30,7 +31,7 @@ NAMES = 8  # of nodes that are told; --json has them all
 _FILE = click.Path(path_type=Path)
 
 
-@click.command("plan")
+@click.command("plan", short_help="Say what a release would do, and to whom.")
 @click.argument("file", metavar="FILE.swd", type=_FILE)
 @click.option("--ca", "ca_dir", metavar="DIR", type=_FILE, help="Verify it, too.")
 @click.option(
@@ -61,7 +62,8 @@ def plan_command(
     that would take it back is made beside it, ready to sign.
 
     With a map the nodes' own code runs on it in virtual time, on radios that are as good as the map
-    says: the mesh may be slower, so leave room.
+    says; with --mesh alone on a mesh drawn at random, of the nodes and boards that are heard, for
+    nodes tell nobody their links. The mesh may be slower, so leave room.
 
     \b
     Examples:
@@ -70,8 +72,10 @@ def plan_command(
       ssh root@router swdist status --mesh --json > mesh.json
       swdist release plan 1.1.0.swd --ca ca --mesh mesh.json
     """
-    if map_file is None and (at is not None or kbps is not None):
-        raise BadValue("--at and --kbps need a --map")
+    if map_file is None and at is not None:
+        raise BadValue("--at needs a --map")
+    if map_file is None and mesh_file is None and kbps is not None:
+        raise BadValue("--kbps needs a --map or --mesh")
     rows = [] if mesh_file is None else rolls.read(mesh_file)
     now_s = int(time.time())
     swd = release.load(file)
@@ -89,9 +93,13 @@ def plan_command(
             warnings.append(str(e))
     warnings += rolls.complaints(swd.parsed, rows, lambda names: release_text.some(names, NAMES))
     sent = _sent(swd, [old for _, old in earlier])
-    found = None if map_file is None else maps.read(map_file)
-    spreading = None if found is None else _spread(found, max(sent, default=0), at, kbps, as_json)
-    if spreading is not None:
+    if map_file is not None:
+        found, sizes, fits = maps.read(map_file), [max(sent, default=0)], None
+    else:
+        found, sizes, fits = _drawn(swd.parsed, rolls.heard(rows), sent)
+    spreading = None
+    if found is not None:
+        spreading = _spread(found, sizes, fits, at, kbps, as_json)
         warnings += _of_spread(swd.parsed, spreading, now_s)
     back = None if no_withdrawal else _withdrawal(swd, file, now_s)
     if as_json:
@@ -113,16 +121,36 @@ def _sent(swd, olds):
     return list(least.values())
 
 
-def _spread(found, size, at, kbps, as_json):
+def _drawn(m, heard, sent):
+    """What spread.simulate takes of nodes that tell no links: a maps.Map, sizes, fits; no map where
+    there is nobody to spread it to."""
+    sizes, fits = [0], None
+    if m.payloads:
+        fits = rolls.fits(m, heard)
+        pids = list(dict.fromkeys(fits.values()))
+        of = {line.pid: size for line, size in zip(m.payloads, sent, strict=True)}
+        sizes = [of[pid] for pid in pids]
+        fits = {str(n): pids.index(pid) for n, pid in fits.items()}
+    if len(heard) < 2 or fits == {}:
+        return None, sizes, fits
+    try:
+        (topology,) = simulator("topology")
+    except Refused as e:  # the rest of the plan is worth having
+        terminal.note(f"not simulated: {e}")
+        return None, sizes, fits
+    return spread.drawn(topology, [row.name for row in heard]), sizes, fits
+
+
+def _spread(found, sizes, fits, at, kbps, as_json):
     modules = simulator("topology", "radio", "station", "simulation")
     show = None
     if sys.stderr.isatty() and not as_json:
 
-        def show(count, of):
-            click.echo(f"\rsimulating: {count} of {of} nodes have it ", nl=False, err=True)
+        def show(have, of):
+            click.echo(f"\rsimulating: {have} of {of} nodes have it ", nl=False, err=True)
 
     try:
-        return spread.simulate(modules, found, max(size, 1), at, kbps, show)
+        return spread.simulate(modules, found, sizes, fits, at, kbps, show)
     finally:
         if show is not None:
             click.echo("\r" + " " * 60 + "\r", nl=False, err=True)
@@ -132,9 +160,9 @@ def _of_spread(m, spreading, now_s):
     """What the simulation has shown that looks wrong."""
     if len(spreading.seconds) < spreading.nodes:
         lacking = spreading.nodes - len(spreading.seconds)
-        yield f"{lacking} of {spreading.nodes} nodes did not get it in the simulation"
+        yield f"{lacking} of {count(spreading.nodes, 'node')} did not get it in the simulation"
     room_s = m.start_s - now_s
-    needed_s = max(plan.ROOM * spreading.seconds[-1], plan.LEAST_ROOM_S)
+    needed_s = max(plan.ROOM * spreading.last_s, plan.LEAST_ROOM_S)
     if not (m.is_keys or m.withdrawn) and 0 <= room_s < needed_s:
         yield (
             f"Start leaves {span(room_s)}; give {_up(needed_s)} at least, for a mesh is "
@@ -193,21 +221,34 @@ def _in(seconds):
 
 def _map_text(found, spreading, m, now_s):
     parts = found.parts()
-    yield _row("map", f"{len(found.names):,} nodes, {len(found.links):,} links")
+    if found.drawn:
+        nodes = f"the {count(len(found.names), 'node')} that are heard"
+        each = f"{spread.DEGREE} neighbours each on average (seed {spread.SEED}):"
+        yield _row("map", f"drawn: {nodes}, {each}")
+        yield _row("", "nodes tell nobody their links; give a --map to have it on the real ones")
+        at = "a far corner"
+    else:
+        nodes, links = (
+            count(len(found.names), "node"),
+            count(len(found.links), "link"),
+        )
+        yield _row("map", f"{nodes}, {links}")
+        at = found.names[spreading.node]
     for line in found.odd:
-        yield _row("", f"not understood: {line}")
+        yield _row("", line)
     others = [node for part in parts if spreading.node not in part for node in part]
     if others:
         names = [found.names[node] for node in others]
-        yield _row("", f"hand it in elsewhere, too: {len(others)} nodes have no link to the rest:")
+        have = f"{count(len(others), 'node')} {'has' if len(others) == 1 else 'have'}"
+        yield _row("", f"hand it in elsewhere, too: {have} no link to the rest:")
         yield _row("", release_text.some(names, NAMES))
-    of = f"{len(spreading.seconds)} of {spreading.nodes} nodes"
-    yield _row("handed in", f"at {found.names[spreading.node]}, as if it were done now:")
+    of = f"{len(spreading.seconds)} of {count(spreading.nodes, 'node')}"
+    yield _row("handed in", f"at {at}, as if it were done now:")
     half, most = (_after(spreading, share) for share in (0.5, 0.9))
-    last = _up(spreading.seconds[-1])
+    last = _up(spreading.last_s)
     yield _row("", f"half have it after {half}, nine tenths after {most}, {of} after {last}")
     if not (m.is_keys or m.withdrawn) and m.start_s >= now_s:
-        room_s = m.start_s - now_s - spreading.seconds[-1]
+        room_s = m.start_s - now_s - spreading.last_s
         yield _row("", f"that is {span(abs(room_s))} {'before' if room_s >= 0 else 'AFTER'} Start")
     yield _row("", f"{spreading.air_bytes:,} bytes cross the air in all")
     if spreading.simulated < max(spreading.size, 1):
@@ -243,9 +284,10 @@ def _facts(file, swd, now_s, sent, found, spreading, warnings, back):
         facts["map"] = {
             "nodes": len(found.names),
             "links": len(found.links),
-            "not_understood": found.odd,
+            "drawn": {"degree": spread.DEGREE, "seed": spread.SEED} if found.drawn else None,
+            "notes": found.odd,
             "not_linked": others,
-            "at": spreading.node,
+            "at": None if found.drawn else spreading.node,
             "seconds": [round(t, 1) for t in spreading.seconds],
             "could_get_it": spreading.nodes,
             "air_bytes": spreading.air_bytes,

@@ -29,7 +29,7 @@ _force = click.option("--force", is_flag=True, help="Only note times that make n
 
 @click.group(no_args_is_help=True)
 def release():
-    """Make, sign, show and verify releases (FILE.swd)."""
+    """Make, plan, sign, show and verify releases (FILE.swd)."""
 
 
 release.add_command(commands_build.build)
@@ -169,7 +169,7 @@ def show(file, manifest, as_json):
         terminal.say(swd.manifest.decode("ascii").rstrip())
 
 
-@release.command()
+@release.command(short_help="Make every check that a node makes.")
 @click.argument("file", metavar="FILE.swd", type=_FILE)
 @click.option("--ca", "ca_dir", metavar="DIR", type=_FILE, required=True)
 @_force

@@ -27,7 +27,7 @@ def simulator(*names):
         ) from e
 
 
-@click.command()
+@click.command(short_help="Run many nodes' code in virtual time.")
 @click.option(
     "--scenario", "name", metavar="FILE|NAME", help="A TOML file, or one that comes along."
 )
@@ -153,7 +153,7 @@ def _say(result, report):
         terminal.say(runner.story(result))
 
 
-@click.command()
+@click.command(short_help="Run random scenarios, as many as time allows.")
 @click.option("--time", "duration", metavar="TIME", help="Wall-clock time, like 90s or 8h.")
 @click.option("--seeds", metavar="A-B", help="Exactly these seeds.")
 @click.option("--jobs", metavar="N", type=click.IntRange(1), help="Processes; default all cores.")

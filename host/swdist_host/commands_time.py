@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from swdist.formats.manifest import MAX_HORIZON_S
-from swdist_host import ca, commands_release, files, times
+from swdist_host import ca, commands_release, files, release_text, terminal, times
 from swdist_host import release as releases
 from swdist_host.commands_keys import as_json
 from swdist_host.errors import BadValue
@@ -17,7 +17,7 @@ FIRST_S = 1767225600  # 2026-01-01
 TURN_S = 6 * 3600  # a revision each, until the year 2070
 
 
-@click.command()
+@click.command(short_help="Heal a mesh whose parts have different times.")
 @click.option("-o", "--output", metavar="FILE.swd", type=_FILE, required=True)
 @click.option("--ca", "ca_dir", metavar="DIR", type=_FILE, required=True, help="Of which network.")
 @click.option("--key", metavar="NAME.sec", type=_FILE, help="The secret key to sign with.")
@@ -38,7 +38,7 @@ def time(ctx, output, ca_dir, key, horizon, revision, yes, as_json):
     Nodes that get it follow the later side for an hour, within the horizon, as at a cold boot, and
     then harden again. Give a horizon just above the distance of the parts: a liar among a node's
     neighbours can win it, once. Seed the file as any release; it changes nothing that runs. Without
-    --key it is only made; further signatures come by `swdist release sign`.
+    --key it is only made, and shown; signatures come by `swdist release sign`.
 
     \b
     Example:
@@ -58,7 +58,13 @@ def time(ctx, output, ca_dir, key, horizon, revision, yes, as_json):
         horizon_s=horizon_s, now_s=now_s,
     )  # fmt: skip
     releases.save(made, output)
-    if key is not None:
+    if key is None and as_json:
+        terminal.print_json({"file": str(output), **release_text.facts(made)})
+    elif key is None:
+        terminal.say(release_text.text(made, output))
+        signing = f"swdist release sign {output} --key NAME.sec --ca {ca_dir}"
+        terminal.say(f"no node takes it before it is signed; do: {signing}")
+    else:
         ctx.invoke(
             commands_release.sign, file=output, key=key, signature=None, extract_manifest=None,
             ca_dir=ca_dir, yes=yes, force=False, as_json=as_json,

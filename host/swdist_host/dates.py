@@ -6,6 +6,7 @@ a floor of every node's time (docs/protocol.md, section 5.5), and Start is what 
 
 import statistics
 
+from swdist_host.amounts import count
 from swdist_host.errors import Refused
 from swdist_host.times import span, time_text
 
@@ -60,7 +61,8 @@ def of_mesh(m, now_s, offsets_us):
         way = "behind" if off_s > 0 else "ahead of"
         found.append(
             f"this host's clock is {span(abs(off_s))} {way} the mesh (the median of "
-            f"{len(offsets_us)} neighbours): what was signed by it means other times than it says"
+            f"{count(len(offsets_us), 'neighbour')}): what was signed by it means other times than "
+            "it says"
         )
     return found + complaints(m, now_s + off_s, "the mesh's clock")
 

@@ -11,8 +11,10 @@ import bcrypt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from swdist.formats import usign
+from swdist.formats.manifest import MAX_KEYS
 from swdist_host import files, sigfile
-from swdist_host.errors import Refused
+from swdist_host.amounts import count
+from swdist_host.errors import BadValue, Refused
 
 ROUNDS = 42  # as signify(1)
 MAX_ROUNDS = 1000  # some 20 s
@@ -132,3 +134,15 @@ def load_public(path):
     if parsed is None or parsed[0] != b"Ed":
         raise Refused(f"{path}: not a public key of signify's form; use the .pub file")
     return PublicKey(parsed[1], parsed[2], data)
+
+
+def check_set(publics, threshold):
+    """BadValue where these can't be the keys of a network."""
+    n = len(publics)
+    if len({p.key for p in publics}) != n or len({p.key_id for p in publics}) != n:
+        raise BadValue("a key is given twice; give each once")
+    if n > MAX_KEYS:
+        raise BadValue(f"{n} keys; a network has {MAX_KEYS} at most")
+    if not 1 <= threshold <= n:
+        most = f" to {n}" if n > 1 else ""
+        raise BadValue(f"threshold {threshold} with {count(n, 'key')}; give 1{most}")

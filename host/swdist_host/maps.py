@@ -32,11 +32,13 @@ FORMS = (
 @dataclass
 class Map:
     """names: {id: what people call it}; links: {(id, id), the lesser first: loss 0..1, or None
-    where nobody says}; odd: sentences, what was not understood."""
+    where nobody says}; odd: sentences, what was not understood or left out; drawn: at random,
+    and of no real mesh."""
 
     names: dict = field(default_factory=dict)
     links: dict = field(default_factory=dict)
     odd: list = field(default_factory=list)
+    drawn: bool = False
 
     def parts(self):
         """The connected parts, each a list of ids, the largest first. Nodes alone count."""
@@ -188,6 +190,8 @@ class _Maker:
                 self._meshviewer(data)
             else:
                 self._netjson(data)
+        elif isinstance(data.get("rows"), list):  # what `swdist status --mesh --json` prints
+            self._odd["nodes tell no links: give it to --mesh"] += 1
         elif not {"primary", "secondary", "gateway"} & data.keys():  # lines of batadv-vis
             what = f"of type {_word(kind)}" if kind else f"with {_some_keys(data)}"
             self._odd[f"an object {what} is not understood, and left out"] += 1

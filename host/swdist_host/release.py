@@ -13,7 +13,7 @@ from swdist.formats import manifest as device_manifest
 from swdist.formats import usign
 from swdist.formats.bits import version_text
 from swdist.machines.clock import TIME_MAX_US
-from swdist_host import dates, files, pack, sigfile, ustar
+from swdist_host import dates, files, keys, pack, sigfile, ustar
 from swdist_host.errors import BadValue, Refused
 from swdist_host.times import time_text
 
@@ -117,11 +117,7 @@ def build_keys(trust, publics, threshold, keep=(), *, description=None, now_s=No
     """An unsigned release that brings the CA key set after the one in force. publics: keys.Public;
     keep: ids of the releases that stay trusted though the new keys have not signed them."""
     now_s = int(time.time()) if now_s is None else now_s
-    count = len(publics)
-    if len({p.key for p in publics}) != count or len({p.key_id for p in publics}) != count:
-        raise BadValue("a key is given twice; give each once")
-    if not 1 <= threshold <= count <= device_manifest.MAX_KEYS:
-        raise BadValue(f"threshold {threshold} with {count} keys; give 1 to {count}")
+    keys.check_set(publics, threshold)
     lines = _head(trust.network, f"0.0.{len(trust.baked) + 1}", 0, now_s, None, now_s, now_s)
     lines.append(f"CA-Threshold: {threshold}")
     lines += [f"CA-Key-{n}: {usign.second_line(p.text).decode()}" for n, p in enumerate(publics, 1)]

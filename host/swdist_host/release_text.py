@@ -2,6 +2,7 @@
 
 from swdist.formats.bits import version_text
 from swdist_host import compare, kinds, terminal
+from swdist_host.amounts import count
 from swdist_host.errors import Refused
 from swdist_host.times import both, span, time_text
 
@@ -107,7 +108,7 @@ def text(swd, file, zone=None):
 def what(m, zone=None):
     """In words; times also in a zone, or this host's."""
     if m.is_keys:
-        return f"a change of keys, keeps {len(m.keep)} releases that the keys before have signed"
+        return f"a change of keys, keeps {count(len(m.keep), 'release')} of the keys before"
     if m.horizon_s:
         most = span(m.horizon_s)
         follow = f"for an hour nodes follow a neighbour that is later, by {most} at most"
@@ -132,7 +133,8 @@ def _about(line, packed):
     chunks = len(packed.pieces) - packed.pages
     return [
         f"id {line.pid.hex()}",
-        f"whole {on_the_air(packed.whole)}; {packed.pages} pages, {chunks} chunks",
+        f"whole {on_the_air(packed.whole)}; {count(packed.pages, 'page')}, "
+        f"{count(chunks, 'chunk')}",
         *_holds(line, packed),
     ]
 
@@ -142,7 +144,7 @@ def on_the_air(size):
     if not size:
         return "nothing crosses the air"
     took = span(compare.seconds(size))
-    return f"{size:,} bytes cross the air, {took} for each hop at {compare.RATE}"
+    return f"{count(size, 'byte')} cross the air, {took} for each hop at {compare.RATE}"
 
 
 def _holds(line, packed):

@@ -9,6 +9,7 @@ from swdist.commands.rollcall import SILENT_S
 from swdist.formats.bits import version as parse_version
 from swdist.formats.bits import version_text
 from swdist_host import files
+from swdist_host.amounts import count
 from swdist_host.errors import BadValue
 
 MAX_BYTES = 1 << 23
@@ -17,9 +18,9 @@ MAX_NAME = 64  # characters
 LEAST_BOARD = 4  # characters of a board's name that mean one, where it was cut on its way
 
 TOLD = {  # states as routers name them: what they mean for a release to come
-    "no room": "have no room for what they are to fetch",
-    "held by its owner": "are held by their owners",
-    "clock not synchronised": "have no time yet",
+    "no room": "without room for what they are to fetch",
+    "held by its owner": "held by their owners",
+    "clock not synchronised": "without time yet",
 }
 
 
@@ -48,7 +49,9 @@ def read(path):
         why = "is not what swdist status --mesh --json prints on a router"
         raise BadValue(f"{path}: {why}") from None
     if not rows or len(rows) > MAX_NODES:
-        raise BadValue(f"{path}: tells of {len(rows)} nodes; give one with 1 to {MAX_NODES}")
+        raise BadValue(
+            f"{path}: tells of {count(len(rows), 'node')}; give one with 1 to {MAX_NODES}"
+        )
     return rows
 
 
@@ -67,7 +70,18 @@ def summary(rows):
     more = f" and {len(boards) - 6} more" if len(boards) > 6 else ""
     silent = sum(row.age_s >= SILENT_S for row in rows)
     quiet = f", {silent} of them silent" if silent else ""
-    return f"{len(rows):,} nodes heard of{quiet}; boards: {told}{more}"
+    return f"{count(len(rows), 'node')} heard of{quiet}; boards: {told}{more}"
+
+
+def heard(rows):
+    """Those that are not silent."""
+    return [row for row in rows if row.age_s < SILENT_S]
+
+
+def fits(m, rows):
+    """{number of a row: id of the payload for its board}, of those that have one."""
+    found = {n: [p.pid for p in m.payloads if row.is_for(p)] for n, row in enumerate(rows)}
+    return {n: pids[0] for n, pids in found.items() if pids}
 
 
 def complaints(m, rows, names):
@@ -75,13 +89,16 @@ def complaints(m, rows, names):
     if m.is_keys or m.withdrawn:
         return
     silent = [row for row in rows if row.age_s >= SILENT_S]
-    heard = [row for row in rows if row.age_s < SILENT_S]
-    told = [([r for r in heard if r.state == state], what) for state, what in TOLD.items()]
+    told = [([r for r in heard(rows) if r.state == state], what) for state, what in TOLD.items()]
     for found, what in (
-        ([r for r in rows if not any(map(r.is_for, m.payloads))], "have a board it is not for"),
-        ([r for r in rows if r.version > m.version], f"run more than {version_text(m.version)}"),
+        ([r for r in rows if not any(map(r.is_for, m.payloads))], "of a board that it is not for"),
+        (
+            [r for r in rows if r.version > m.version],
+            f"with more than {version_text(m.version)}",
+        ),
         *told,
-        (silent, "are silent, and get it when they come back"),
+        (silent, "silent, to get it when they come back"),
     ):
         if found:
-            yield f"{len(found)} of {len(rows)} nodes {what}: {names([r.name for r in found])}"
+            of = f"{len(found)} of {count(len(rows), 'node')}"
+            yield f"{what}: {names([r.name for r in found])} ({of})"

@@ -33,7 +33,7 @@ def both(seconds, zone=None):
 
 
 def span(seconds):
-    """For people: 12 s, 3 min 05 s, 4 h 10 min, 2 d 3 h."""
+    """For people: 12 s, 3 min 05 s, 4 h 10 min, 2 d 3 h, 33 y 31 d."""
     s = int(seconds)
     if s < 60:
         return f"{s} s"
@@ -41,7 +41,11 @@ def span(seconds):
         return f"{s // 60} min {s % 60:02} s"
     if s < 86400:
         return f"{s // 3600} h {s // 60 % 60:02} min"
-    return f"{s // 86400} d {s // 3600 % 24} h"
+    days = s // 86400
+    if days < 2 * 366:
+        return f"{days} d {s // 3600 % 24} h"
+    years = int(days / 365.2425)
+    return f"{years} y {days - int(years * 365.2425)} d"
 
 
 def parse(text, now_s):

@@ -9,6 +9,8 @@ import sys
 import pytest
 from typed import good, swdist
 
+from swdist import tool
+
 BUILD = "release build -o r.swd --ca ca --version 1.1.0 --start +2h --payload tree".split()
 
 
@@ -156,6 +158,32 @@ def test_the_host_tool_in_one_file_lists_no_simulator_and_plans_without_a_map(fo
     (folder / "map").write_text('"a" -> "b"[label="1.0"]\n')
     refused = run(*plan, "--map", "map")
     assert refused.returncode == 1 and "simulator is not part of this" in refused.stderr
+    one = {"node": "1", "name": "", "board": "b", "version": "1.0.0", "state": "", "age_s": 9}
+    (folder / "mesh.json").write_text(json.dumps({"rows": [one, one]}))
+    told = run(*plan, "--mesh", "mesh.json")
+    assert told.returncode == 0 and "mesh       2 nodes heard of" in told.stdout
+    assert "not simulated: the simulator is not part of this" in told.stderr
+
+
+def test_a_router_s_command_on_a_laptop_is_called_that(folder):
+    for word in (*(set(tool.ASKED) - {"status", "mesh", "page"}), "inject", "log"):
+        line = swdist(word, "r.swd", cwd=folder).stderr
+        assert line == (
+            f"swdist: {word} is a command of the router's swdist: ssh root@ROUTER swdist {word}"
+            " See: swdist --help\n"
+        )
+    line = swdist("status", cwd=folder).stderr
+    assert "swdist: Missing option '--interface'; there are: " in line and " lo" in line
+    assert "of a router itself: ssh root@ROUTER swdist status." in line
+    assert "ssh" not in swdist("watch", cwd=folder).stderr
+
+
+def test_who_hears_nobody_is_told_so(folder):
+    watched = swdist(*"watch --interface lo --duration 1".split(), cwd=folder)
+    assert (watched.returncode, watched.stdout) == (1, "")
+    assert watched.stderr.startswith("swdist: no node was heard on lo in 1 s; is it the right")
+    watched = swdist(*"watch --interface lo --duration 1 --json --ca ca".split(), cwd=folder)
+    assert (watched.returncode, watched.stdout) == (1, "") and "and CA, and does" in watched.stderr
 
 
 def test_installation_without_the_simulator_says_so(tmp_path):
@@ -168,3 +196,9 @@ def test_installation_without_the_simulator_says_so(tmp_path):
     )
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "no networkx" in done.stderr and "make setup" in done.stderr
+
+
+@pytest.mark.parametrize("words", ["", "network", "release"])
+def test_what_a_command_is_for_is_said_to_its_end(folder, words):
+    listed = good(*words.split(), "--help", cwd=folder).partition("\nCommands:")[2]
+    assert listed and "..." not in listed

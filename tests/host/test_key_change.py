@@ -35,7 +35,7 @@ def test_keys_change_and_what_was_kept_still_verifies(community):
     assert "1 of the 2 needed" in refused("network adopt ca keys.swd", cwd=community)
     signed("keys.swd", community, "dora")
     good("release verify keys.swd --ca ca", cwd=community)
-    assert "in force: 2 of 2 keys" in good("network adopt ca keys.swd", cwd=community)
+    assert "in force: signed by 2 of 2 keys" in good("network adopt ca keys.swd", cwd=community)
     assert "already" in refused("network adopt ca keys.swd", cwd=community)
     good("release verify a.swd --ca ca", cwd=community)
     assert "signatures:" in refused("release verify b.swd --ca ca", cwd=community)
@@ -61,7 +61,7 @@ def test_second_change_follows_the_first(community):
 
 def test_what_can_not_be_is_refused_and_writes_nothing(community):
     for words, why in (
-        ("--key alice.pub --threshold 2", "threshold 2 with 1 keys"),
+        ("--key alice.pub --threshold 2", "threshold 2 with 1 key; give 1"),
         ("--key alice.pub --key alice.pub --threshold 1", "twice"),
         ("--key alice.sec --threshold 1", "alice.sec"),
         ("--key dora.pub --threshold 1 --keep nothing.swd", "nothing.swd"),

@@ -93,30 +93,37 @@ def modules():
 
 def test_a_line_takes_longer_from_its_end_than_from_its_middle(modules):
     line = links(*zip("abcdef", "bcdefg", strict=True), ("x", "y"))
-    far = spread.simulate(modules, line, 200_000)
+    far = spread.simulate(modules, line, [200_000])
     assert far.node in "ag" and far.nodes == 7 == len(far.seconds)
     assert far.seconds[0] == 0 and list(far.seconds) == sorted(far.seconds)
-    near = spread.simulate(modules, line, 200_000, at="d")
+    near = spread.simulate(modules, line, [200_000], at="d")
     assert near.seconds[-1] < far.seconds[-1] == far.after(1)
     assert 6 * 190_000 < far.air_bytes < 20 * 200_000
-    small = spread.simulate(modules, line, 200_000, at="y")
+    small = spread.simulate(modules, line, [200_000], at="y")
     assert small.nodes == 2
-    assert far == spread.simulate(modules, line, 200_000)
+    assert far == spread.simulate(modules, line, [200_000])
+
+
+def test_each_board_gets_its_own_payload_and_the_others_help(modules):
+    line = links(*zip("abcd", "bcde", strict=True))
+    found = spread.simulate(modules, line, [100_000, 50_000], fits={"a": 0, "b": 1, "e": 0}, at="a")
+    assert found.nodes == 3 == len(found.seconds) and found.size == 150_000
+    assert found.seconds[0] == 0 and found.air_bytes > 4 * 90_000 + 45_000
 
 
 def test_slow_radios_and_large_payloads_take_longer(modules, monkeypatch):
     pair = links(("a", "b"))
-    fast, slow = (spread.simulate(modules, pair, 500_000, kbps=kbps) for kbps in (24_000, 1_000))
+    fast, slow = (spread.simulate(modules, pair, [500_000], kbps=kbps) for kbps in (24_000, 1_000))
     assert slow.seconds[-1] > 3 > fast.seconds[-1]
     monkeypatch.setattr(spread, "BUDGET_BYTES", 1 << 20)
-    huge = spread.simulate(modules, pair, 1 << 27)
+    huge = spread.simulate(modules, pair, [1 << 27])
     assert huge.simulated == 1 << 19 and huge.air_bytes > 1 << 26
     assert huge.seconds[-1] > (1 << 27) / 3_000_000
 
 
 def test_who_does_not_get_it_is_counted(modules, monkeypatch):
     monkeypatch.setattr(spread, "MORE_S", -1000)  # no patience
-    found = spread.simulate(modules, links(("a", "b")), 3000)
+    found = spread.simulate(modules, links(("a", "b")), [3000])
     assert found.seconds == (0,) and found.after(0.5) == 0 and found.after(1) is None
     (said,) = commands_plan._of_spread(build().parsed, found, NOW)
     assert "1 of 2 nodes did not get it in the simulation" in said
@@ -148,7 +155,8 @@ def folder(tmp_path):
 def test_a_plan_says_who_gets_it_by_when_and_makes_the_withdrawal(folder):
     said = good("release plan 1.1.0.swd --ca ca --map map.json --at a", cwd=folder)
     assert "start " in said and "Z, in " in said and "it has no end" in said
-    assert "map        6 nodes, 3 links" in said and "a link of infinite cost is no link" in said
+    odd = "             a link of infinite cost is no link, and left out\n"
+    assert f"map        6 nodes, 3 links\n{odd}" in said
     assert "hand it in elsewhere, too: 3 nodes have no link to the rest" in said
     assert "             x\\nEvil\\x1b[2J, y, d\n" in said
     assert "handed in  at Attic" in said and "3 of 3 nodes after" in said and "before Start" in said
@@ -210,7 +218,14 @@ def test_a_node_that_is_not_in_the_map_is_refused(folder):
     line = refused("release plan 1.1.0.swd --map map.json --at nobody", cwd=folder, status=2)
     assert "there is no node 'nobody' in the map" in line
     assert "no links found" in refused("release plan 1.1.0.swd --map tree/a", cwd=folder, status=2)
-    assert "need a --map" in refused("release plan 1.1.0.swd --at a", cwd=folder, status=2)
+    (folder / "mesh.json").write_text(json.dumps({"rows": [row("x")]}))
+    words = "release plan 1.1.0.swd --map mesh.json"
+    assert "tell no links: give it to --mesh" in refused(words, cwd=folder, status=2)
+    words = "release plan 1.1.0.swd --quota-kb x"
+    assert "'--quota-kb': 'x' is no whole number" in refused(words, cwd=folder, status=2)
+    assert "--at needs a --map" in refused("release plan 1.1.0.swd --at a", cwd=folder, status=2)
+    line = refused("release plan 1.1.0.swd --kbps 900", cwd=folder, status=2)
+    assert "--kbps needs a --map or --mesh" in line
 
 
 def row(name, board="a", version="1.0.0", state="ready", age_s=60):
@@ -233,16 +248,49 @@ def test_whom_it_would_not_reach_by_what_the_mesh_says(folder):
         "mesh       8 nodes heard of, 1 of them silent; boards: 6 a, 1 linksys,wrt54, 1 z" in said
     )
     for line in (
-        "1 of 8 nodes have a board it is not for: cellar",
-        "1 of 8 nodes run more than 1.1.0: dome",
-        "1 of 8 nodes have no room for what they are to fetch: eaves",
-        "1 of 8 nodes are held by their owners: farm",
-        "1 of 8 nodes have no time yet: 00010002",
-        "1 of 8 nodes are silent, and get it when they come back: gate",
+        "of a board that it is not for: cellar (1 of 8 nodes)",
+        "with more than 1.1.0: dome (1 of 8 nodes)",
+        "without room for what they are to fetch: eaves (1 of 8 nodes)",
+        "held by their owners: farm (1 of 8 nodes)",
+        "without time yet: 00010002 (1 of 8 nodes)",
+        "silent, to get it when they come back: gate (1 of 8 nodes)",
     ):
         assert f"WARNING    {line}\n" in said
     good(f"{words.replace('b.swd', 'w.swd')} --revision 1 --withdraw", cwd=folder)
     assert "WARNING" not in good("release plan w.swd --mesh mesh.json", cwd=folder)
+
+
+def test_without_a_map_it_is_simulated_on_a_drawn_mesh_of_the_nodes_that_are_heard(folder):
+    rows = [row(f"n{i}", board="ab"[i % 2]) for i in range(9)] + [row("gate", age_s=11000)]
+    (folder / "mesh.json").write_text(json.dumps({"rows": rows}))
+    words = "release build -o b.swd --ca ca --version 1.1.0 --start +2h --payload tree@b"
+    good(words, cwd=folder)
+    words = "release plan b.swd --mesh mesh.json --no-withdrawal"
+    said = good(words, cwd=folder)
+    assert (
+        "map        drawn: the 9 nodes that are heard, 8 neighbours each on average (seed 1):\n"
+        in said
+    )
+    assert "handed in  at a far corner" in said and "4 of 4 nodes after" in said
+    assert "nodes tell nobody their links; give a --map to have it on the real ones" in said
+    assert "before Start" in said and "hand it in elsewhere" not in said
+    found = json.loads(good(f"{words} --json", cwd=folder))
+    assert (found["map"]["drawn"], found["map"]["nodes"]) == ({"degree": 8, "seed": 1}, 9)
+    assert found["map"]["at"] is None and found["map"]["could_get_it"] == 4
+    assert len(found["map"]["seconds"]) == 4 and found["mesh_nodes"] == 10
+    slow = json.loads(good(f"{words} --json --kbps 100", cwd=folder))["map"]["seconds"]
+    assert slow[-1] > found["map"]["seconds"][-1]
+    on_map = json.loads(good(f"{words} --json --map map.json", cwd=folder))["map"]
+    assert on_map["drawn"] is None and on_map["nodes"] == 6
+
+
+@pytest.mark.parametrize("boards, ages", [("zz", (60, 60)), ("bb", (60, 11000))])
+def test_where_nobody_could_get_it_from_another_nothing_is_drawn(folder, boards, ages):
+    rows = [row("n", board=b, age_s=age_s) for b, age_s in zip(boards, ages, strict=True)]
+    (folder / "mesh.json").write_text(json.dumps({"rows": rows}))
+    good("release build -o b.swd --ca ca --version 1.1.0 --start +2h --payload tree@b", cwd=folder)
+    said = good("release plan b.swd --mesh mesh.json --no-withdrawal", cwd=folder)
+    assert "drawn" not in said and "WARNING" in said
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import pytest
 
 from swdist_host import release, terminal
+from swdist_host.amounts import count
 from swdist_host.errors import BadValue
 from swdist_host.listen import Listener
 
@@ -47,3 +48,8 @@ def test_networks_that_somebody_invents_are_forgotten():
     listener._forget()
     assert listener._writers == {}
     listener.close()
+
+
+def test_things_are_counted_as_people_say_it():
+    told = [count(n, "link") for n in (0, 1, 2, 1234)]
+    assert told == ["0 links", "1 link", "2 links", "1,234 links"]

@@ -15,6 +15,11 @@ def test_a_word_on_time_says_what_a_liar_can_win_and_is_signed(tmp_path):
     assert "15 min 00 s at most; A LIAR CAN WIN AS MUCH, ONCE" in shown
     planned = good("release plan t.swd --no-withdrawal", cwd=tmp_path)
     assert "then       for an hour nodes follow a neighbour that is later" in planned
+    made = good(*word, "-o", "u.swd", cwd=tmp_path)
+    assert "u.swd: release 65535.0.0" in made and "signed by  nobody yet" in made
+    assert made.endswith("swdist release sign u.swd --key NAME.sec --ca ca\n")
+    made = json.loads(good(*word, "-o", "v.swd", "--json", cwd=tmp_path))
+    assert (made["file"], made["signed_by"]) == ("v.swd", [])
     facts = json.loads(good("release show t.swd --json", cwd=tmp_path))
     assert (facts["clock_horizon_s"], facts["withdrawn"]) == (900, True)
     assert facts["version"] == "65535.0.0" and facts["revision"] > 1000

@@ -132,6 +132,11 @@ def test_twenty_switches_are_at_most_20_ms_apart():
 
 
 @pytest.mark.soak
+def test_two_groups_that_hear_nothing_of_each_other_meet_on_their_fallback_link():
+    play("--scene", "rendezvous", limit_s=500)
+
+
+@pytest.mark.soak
 def test_image_goes_through_a_mesh_and_whoever_it_is_for_flashes_it_once():
     play("--scene", "image", limit_s=300)
 
