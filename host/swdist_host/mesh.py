@@ -6,7 +6,7 @@ import socket
 from collections import deque
 from struct import unpack_from
 
-from swdist.commands import rollcall
+from swdist.commands import rollcall, words
 from swdist.formats import datagram
 from swdist.formats.bits import version_text
 from swdist.machines.census import HEAD_BYTES
@@ -15,7 +15,7 @@ SILENT_US = 100_000_000  # forgotten after that, as on a node
 MAX_NEIGHBOURS = 256
 MAX_RELEASES = 128  # of one neighbour
 MAX_PAYLOADS = 256
-MAX_NAMES = 4096
+MAX_TOLD = 4096  # nodes whose word came by way of others
 SETTLED_US = 2_000_000  # an announcement comes in several parts, but not for so long
 SAMPLES = 4  # few: two counters may drift apart by 100 us in each second
 
@@ -52,6 +52,12 @@ class Held:
     @property
     def experimental(self):
         return self.flags & datagram.EXPERIMENTAL != 0
+
+    def word(self):
+        """What its flags say of how it stands there, one of words.STATES, or None."""
+        if self.withdrawn:
+            return words.STATES[words.WITHDRAWN]
+        return words.STATES[words.FAILED] if self.failed else None
 
     def facts(self):
         return {
@@ -111,12 +117,18 @@ class Neighbour:
         self.version = None  # until a beacon comes
         self.revision = self.state = self.tftp_port = self.digest = self.offset = 0
         self.node = None  # who it is in the census
+        self.told = None  # its own word of how the newest release stands there, as rollcall.read
         self.pending = None  # (version, revision, our counter then, percent)
         self.releases = {}
         self.payloads = {}
         self._since = {}  # {release id: when it was announced first}
         self._into = deque(maxlen=SAMPLES)  # our counter at reception - its at sending
         self._out = deque(maxlen=SAMPLES)  # its counter at reception - ours at sending
+
+    @property
+    def name(self):
+        """What people call it, by its own word, or None."""
+        return self.told and self.told["name"] or None
 
     @property
     def synced(self):
@@ -136,7 +148,7 @@ class Neighbour:
         return self.state & datagram.HELD != 0
 
     def beacon(self, buf, n, now, our_nonce):
-        """The rows of its census, as bytes."""
+        """The rows of its census, as rollcall.read gives them, "at" our counter when told."""
         (
             _, counter, self.offset, _, _, *version, self.revision, self.state, _,
             self.tftp_port, self.digest,
@@ -158,7 +170,8 @@ class Neighbour:
                 end = datagram.next_tlv(buf, at - 3)
                 self.node = bytes(buf[at + 4 : at + 8]).hex()
                 rows = bytes(buf[at + HEAD_BYTES : end])
-        return rows
+        told = rollcall.read(rows, (counter + self.offset) // 1_000_000)
+        return [{**t, "at": now - t["age_s"] * 1_000_000} for t in told]
 
     def announce(self, buf, n, now):
         _, digest, count, self.tftp_port = unpack_from(
@@ -209,13 +222,27 @@ class Neighbour:
         settled = self.announced_at - self._since[rid] >= SETTLED_US
         return settled or not pids or any(p.complete for p in mine)
 
+    @property
+    def percent(self):
+        """How much it has of the release that its word is about, or None. It tells that with the
+        word alone: while it fetches one payload, what it announces of that is newer."""
+        if self.told is None:
+            return None
+        wanted = [p.percent for p in self.payloads.values() if p.wanted]
+        return wanted[0] if self.fetches and len(wanted) == 1 else self.told["percent"]
+
+    @property
+    def fetches(self):
+        """By its own word."""
+        return self.told["state"] in (words.STATES[words.FETCHING], words.STATES[words.NOBODY])
+
     def news(self):
         """Unlike the last time when something of interest has changed."""
         held = [(r.rid, r.flags) for r in self.releases.values()]
         payloads = [(p.pid, p.held, p.flags) for p in self.payloads.values()]
         return (
             self.nonce, self.version, self.revision, self.state, self.pending is None, held,
-            payloads,
+            payloads, self.told and (self.told["name"], self.told["release"], self.told["state"]),
         )  # fmt: skip
 
     def facts(self, now, wall_us):
@@ -230,8 +257,15 @@ class Neighbour:
                 "seconds": max(at - now, 0) // 1_000_000,
                 "percent": percent,
             }
+        told = self.told or dict.fromkeys(("board", "state", "release"))
         return {
             "address": self.address,
+            "name": self.name,
+            "board": told["board"],
+            "state": told["state"],
+            "release": told["release"],
+            "percent": self.percent,
+            "told_s_ago": None if self.told is None else (now - told["at"]) // 1_000_000,
             "network": self.network.hex(),
             "version": None if self.version is None else version_text(self.version),
             "revision": self.revision,
@@ -263,7 +297,7 @@ class Mesh:
         self.network = network
         self.nonce = nonce
         self._rows = {}
-        self._names = {}  # {node of the census: its name}, as nodes say
+        self._told = {}  # {node of the census: its word}, as nodes say
 
     def receive(self, peer, buf, n, now):
         """The Neighbour that this came from; None if it is not news of one."""
@@ -284,21 +318,30 @@ class Mesh:
             row = self._rows[key] = Neighbour(peer, network, nonce, now)
         row.heard_at = now
         if what == datagram.BEACON:
-            for told in rollcall.read(row.beacon(buf, n, now, self.nonce), 0):
-                if told["node"] in self._names or len(self._names) < MAX_NAMES:
-                    self._names[told["node"]] = told["name"]
+            for told in row.beacon(buf, n, now, self.nonce):
+                self._hear(told, row)
+            row.told = self._told.get(row.node, row.told)
         else:
             row.announce(buf, n, now)
         return row
+
+    def _hear(self, told, row):
+        """A word, by way of the neighbour of that row, or its own."""
+        own = row.told if told["node"] == row.node else None
+        before = self._told.get(told["node"], own)
+        if before is not None and not told["name"]:
+            told["name"], told["board"] = before["name"], before["board"]
+        if before is not None and told["at"] < before["at"]:
+            return
+        if told["node"] in self._told or len(self._told) < MAX_TOLD:
+            self._told[told["node"]] = told
+        if told["node"] == row.node:
+            row.told = told
 
     def forget(self, now):
         """Drops those who are silent, and says who they were."""
         gone = [k for k, row in self._rows.items() if now - row.heard_at > SILENT_US]
         return [self._rows.pop(k) for k in gone]
-
-    def name(self, row):
-        """What people call a neighbour, by its own word, or None."""
-        return self._names.get(row.node)
 
     def rows(self):
         return sorted(self._rows.values(), key=lambda row: (row.network, row.address))

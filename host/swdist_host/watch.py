@@ -5,6 +5,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from swdist.commands import words
+from swdist.commands.words import STATES
 from swdist.formats.bits import version_text
 from swdist_host import terminal
 from swdist_host.times import span
@@ -12,6 +14,7 @@ from swdist_host.times import span
 SHOW_US = 400_000
 WIDE = 140  # columns
 MAX_LINES = 8  # of releases
+OLD_US = 300_000_000  # a word that was told so long ago says so
 
 
 def _duration(us):
@@ -27,31 +30,43 @@ def name(version, revision):
 
 
 def runs(row):
+    """What runs there, and what its beacon says of it."""
     if row.version is None:
         return "?"
-    marks = [
-        ("experimental", row.experimental),
-        ("!", row.failed),
-        ("held by its owner", row.on_hold),
-    ]
-    return " ".join([name(row.version, row.revision), *(mark for mark, on in marks if on)])
+    run = name(row.version, row.revision) + (" experimental" if row.experimental else "")
+    marks = [(STATES[words.HELD], row.on_hold), (f"one {STATES[words.FAILED]}", row.failed)]
+    return ", ".join([run, *(mark for mark, on in marks if on)])
 
 
-def holds(row):
+def holds(row, now):
+    """What it holds, each with its own word for it as far as that is known."""
     parts = []
+    about = row.told["release"] if row.told and row.told["release"].strip("0") else None
     for held in row.releases.values():
-        marks = [("withdrawn", held.withdrawn), ("failed there", held.failed)]
-        parts.append(
-            " ".join([name(held.version, held.revision), *(mark for mark, on in marks if on)])
-        )
+        word = held.word()
+        if about and held.rid.hex().startswith(about):
+            word = word or its_word(row, now)
+            about = None
+        parts.append(" ".join(filter(None, (name(held.version, held.revision), word))))
+    if about:  # what it has said more of has not come here
+        parts.append(f"{about} {its_word(row, now)}")
     return "; ".join(parts) or "-"
+
+
+def its_word(row, now):
+    """As "fetching 57 %", and how long ago it said so if that is long."""
+    word = row.told["state"]
+    if row.fetches:
+        word += f" {row.percent} %"
+    age_us = now - row.told["at"]
+    return word if age_us < OLD_US else f"{word}, told {span(age_us / 1e6)} ago"
 
 
 def progress(row, names):
     """names: {payload id: what it is called}."""
     parts = []
     for p in row.payloads.values():
-        waits = ", finds no more" if p.starved else ""
+        waits = f", {STATES[words.NOBODY]}" if p.starved else ""
         parts.append(f"{names.get(p.pid) or p.pid.hex()[:8]} {p.percent} %{waits}")
     return "; ".join(parts) or "-"
 
@@ -65,7 +80,7 @@ def clock(row, wall_us):
         text = f"at least {_duration(offset)}"
     else:
         text = f"{_duration(offset)} +-{_duration(bound).lstrip('+')}"
-    return text if row.synced else text + ", not synchronised"
+    return text if row.synced else f"{text}, {STATES[words.CLOCK]}"
 
 
 def coming(row, now):
@@ -75,9 +90,9 @@ def coming(row, now):
     return f"{name(version, revision)} in {span(max(at - now, 0) / 1e6)}, {percent} %"
 
 
-def who(source, row):
-    """Name and address. The interface behind the % tells two links apart: it is never cut."""
-    return Text(" ".join(filter(None, (source.mesh.name(row), row.address))), no_wrap=True)
+def who(row, between=" "):
+    """Name and address."""
+    return between.join(filter(None, (row.name, row.address)))
 
 
 def table(source, width):
@@ -85,16 +100,21 @@ def table(source, width):
     neighbour holds below what it runs."""
     now, wall_us = source.now(), source.wall_us()
     wide = width >= WIDE
-    columns = ["neighbour", "runs", "clock against this host", "next"]
+    columns = ["runs", "clock against this host", "next"]
     if wide:
-        columns[2:2] = ["releases", "payloads"]
+        columns[1:1] = ["releases", "payloads"]
     style = "none" if terminal.no_color() else "bold"
-    made = Table(*columns, box=None, header_style=style, padding=(0, 2, 0, 0))
+    made = Table(box=None, header_style=style, padding=(0, 2, 0, 0))
+    # The interface behind the % tells two links apart: it is never cut.
+    made.add_column("neighbour", no_wrap=True)
+    for column in columns:
+        made.add_column(column)
     for row in source.mesh.rows():
-        parts = [runs(row), holds(row), progress(row, source.names)]
+        parts = [runs(row), holds(row, now), progress(row, source.names)]
         if not wide:
             parts = ["\n".join(part for part in parts if part != "-")]
-        made.add_row(who(source, row), *parts, clock(row, wall_us), coming(row, now))
+        first = Text(who(row, " " if wide else "\n"))
+        made.add_row(first, *parts, clock(row, wall_us), coming(row, now))
     return made
 
 
@@ -107,13 +127,14 @@ def screen(source, console):
             known.setdefault(held.order(), []).append(held.failed)
     lines = [f"{len(rows)} neighbours   Ctrl-C ends this"]
     for (version, revision, _), failed in sorted(known.items(), reverse=True)[:MAX_LINES]:
-        bad = f", failed on {sum(failed)}" if any(failed) else ""
+        bad = f", {STATES[words.FAILED]}: {sum(failed)}" if any(failed) else ""
         lines.append(f"{name(version, revision):12} known to {len(failed)} of {len(rows)}{bad}")
     return Group(*lines, "", table(source, console.width))
 
 
-def line(row, names):
-    return f"{row.address} runs {runs(row)}, holds {holds(row)}; payloads: {progress(row, names)}"
+def line(row, names, now):
+    holding = f"holds {holds(row, now)}; payloads: {progress(row, names)}"
+    return f"{who(row)} runs {runs(row)}; {holding}"
 
 
 def follow(source, seconds, as_json, done=lambda: False):
@@ -155,7 +176,7 @@ def _lines(source, seconds, as_json, done):
                     facts = row.facts(now, source.wall_us())
                     terminal.print_json({"event": "neighbour", **facts})
                 else:
-                    terminal.say(line(row, source.names))
+                    terminal.say(line(row, source.names, now))
         return done()
 
     source.run(turn, seconds)

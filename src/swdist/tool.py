@@ -103,6 +103,7 @@ def releases(fs, conf):
         word, more = words.state(r, net["releases"], switch, now_s, net["synced"])
         row["state"] = words.STATES[word]
         row["why"] = more
+        row["past"] = words.past(word, r, net["releases"], switch["active"])
         row["start"] = utc(r["start_s"])
         row["end"] = utc(r["end_s"]) if r["end_s"] else None
         found.append(row)
@@ -182,7 +183,8 @@ def status(fs, conf):
     if net and switch:
         found.update(releases(fs, conf))
         for r in found["releases"]:
-            if r["state"] in (words.STATES[words.FAILED], words.STATES[words.NO_ROOM]):
+            bad = r["state"] in (words.STATES[words.FAILED], words.STATES[words.NO_ROOM])
+            if bad and not r["past"]:
                 found["trouble"].append("%s: %s" % (words.name(r), told(r)))
     return found
 
@@ -201,6 +203,8 @@ def roll(fs, conf):
     found = rollcall.summary(rows, [r["id"] for r in net["releases"]])
     found["names"] = {r["id"]: words.name(r) for r in net["releases"]}
     found["rows"] = rows
+    ages = [r["age_s"] for r in rows if r["age_s"] >= rollcall.SILENT_S]
+    found["silent_since"] = utc(net["mesh_us"] // 1000000 - min(ages)) if ages else None
     return found
 
 
@@ -212,7 +216,7 @@ def show_mesh(f):
     if f["clock_error_ms"] is not None:
         print("clock error at most %d ms, as they say" % f["clock_error_ms"])
     if f["silent"]:
-        print("%d silent" % f["silent"])
+        print("%d silent since %s" % (f["silent"], f["silent_since"]))
     for r in f["rows"]:
         about = [n for rid, n in f["names"].items() if rid.startswith(r["release"])]
         age = words.span(r["age_s"]) + " ago"
@@ -228,7 +232,11 @@ def show_status(f):
         print("this is %s; neighbours: %d" % (f["board"], f["neighbours"]))
         print("time %s, %s%s" % (f["mesh_time"], agreed, error))
     if "releases" in f:
-        show_releases(f)
+        few = dict(f, releases=page.shown(f["releases"]))
+        show_releases(few)
+        more = len(f["releases"]) - len(few["releases"])
+        if more:
+            print("and %d more: swdist releases" % more)
     for line in f["trouble"]:
         print("! " + line)
 

@@ -49,8 +49,18 @@ def test_neighbours_are_ahead_behind_or_give():
     assert [n["gives"] for n in found] == [0, 1, 0, 0]
     assert found[1] == {
         "address": "fe80::211:22ff:fe33:4455%4", "runs": "1.10.0-r0", "ahead": 1, "synced": True,
-        "heard_s_ago": 2, "gives": 1,
+        "heard_s_ago": 2, "gives": 1, "name": None,
     }  # fmt: skip
+
+
+def test_neighbours_have_the_names_that_the_mesh_tells():
+    rows = [dict(NET["neighbours"][0]) for _ in range(4)]
+    for row, node in zip(rows, ("00070007", "00080008", "00090009", None)):
+        row["node"] = node
+    roll = told(7, words.READY, b"roof-7 b") + told(8, words.READY, b"<i>\xff b")
+    with Folder() as path:
+        found = document(path, {"neighbours": rows}, roll=roll)["neighbours"]
+    assert [n["name"] for n in found] == ["roof-7", "<i>?", None, None]
 
 
 def test_releases_say_what_is_shown_and_no_more():
@@ -59,7 +69,7 @@ def test_releases_say_what_is_shown_and_no_more():
     assert found["next"]["in_s"] == 99 and found["active"]["version"] == "1.1.0"
     (release,) = found["releases"]
     assert release == {
-        "id": RID, "version": "1.1.0", "revision": 0, "experimental": False, "state": "runs here",
+        "version": "1.1.0", "revision": 0, "experimental": False, "state": "runs here",
         "why": None, "percent": 75, "complete": False, "start": "2026-11-24T03:01:40Z",
         "end": None,
     }  # fmt: skip
@@ -94,6 +104,17 @@ def test_mesh_rows_are_bounded_and_those_that_are_not_ready_come_first():
         "name": "z<b>??", "board": "board", "runs": "1.0.0-r0", "state": "no room", "percent": 100,
         "age_s": found["rows"][1]["age_s"],
     }  # fmt: skip
+
+
+def test_document_is_bounded_in_bytes_whatever_strangers_write_into_the_mesh():
+    for char, most in ((b"x", page.ROWS), (b"\\", page.ROWS - 1)):
+        text = char * 12 + b" " + char * 11
+        roll = b"".join([told(i, words.NO_ROOM, text) for i in range(99)])
+        rows = [dict(NET["neighbours"][0]) for _ in range(16)]
+        with Folder() as path:
+            found = document(path, {"neighbours": rows}, switches=line() * 99, roll=roll)
+        assert 30 < len(found["mesh"]["rows"]) <= most and found["mesh"]["nodes"] == 99
+        assert len(json.dumps(found)) <= page.BYTES
 
 
 def test_of_many_releases_the_highest_are_shown():

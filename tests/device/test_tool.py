@@ -1,11 +1,13 @@
 """What a person reads of a node: nothing old, nothing misread, whatever the status files hold."""
 
 import json
+from struct import pack
 
 from wired import FS, Folder
 
 from swdist import tool
-from swdist.commands import asked, metrics, words
+from swdist.commands import asked, metrics, page, words
+from swdist.machines.census import ROW_FORM, stamp_of
 from swdist.shell import platform
 
 RID = "11" * 32
@@ -269,6 +271,66 @@ def test_status_says_what_is_wrong():
         assert [t.split()[0] for t in found["trouble"]] == ["no", "the", "1.1.0-r0:"]
         assert found["next"]["version"] == "1.1.0" and found["next"]["percent"] == 75
         tool.show_status(found)
+
+
+def with_old_ones():
+    """[releases], the switch side's word: 1.5.0 runs and 1.6.0 comes; the rest is over, but for
+    1.7.0 that failed and nothing has taken the place of."""
+    found = []
+    for n in range(8):
+        found.append(dict(NET["releases"][0]))
+        found[n].update({"id": "%02d" % n * 32, "version": "1.%d.0" % n, "complete": True})
+    found[1]["withdrawn"] = True
+    found[2]["experimental"], found[2]["end_s"] = True, 1
+    switch = dict(SWITCH)
+    switch["active"] = {"id": "05" * 32, "version": "1.5.0", "revision": 0, "experimental": False}
+    switch["confirmed"] = "05" * 32
+    switch["failed"], switch["why"] = ["03" * 32, "07" * 32], ["long ago", "olsrd is down"]
+    return found, switch
+
+
+def test_what_is_over_goes_from_lists_for_people_and_from_metrics_and_json_is_whole():
+    net = fresh()
+    net["releases"], switch = with_old_ones()
+    with Folder() as path:
+        write(path, net, switch)
+        found = tool.read(FS, Conf(path), "status")
+        assert [r["past"] for r in found["releases"]] == [True] * 5 + [False] * 3
+        assert [r["version"] for r in page.shown(found["releases"], 9, 2)] == [
+            "1.3.0", "1.4.0", "1.5.0", "1.6.0", "1.7.0"
+        ]  # fmt: skip
+        assert [t for t in found["trouble"] if "failed" in t] == [
+            "1.7.0-r0: failed here: olsrd is down"
+        ]
+        tool.show_status(found)
+        text = lines(path)
+    told = [x for x in text if x.startswith("swdist_release_info{")]
+    assert len(told) == 3 and "swdist_releases 8" in text and "swdist_releases_failed 1" in text
+    assert len([x for x in text if x.startswith("swdist_release_held_ratio{")]) == 3
+
+
+def test_what_runs_is_shown_however_many_are_higher():
+    rows = [{"state": "runs here", "past": False}]
+    rows += [{"state": "ready", "past": False, "n": n} for n in range(9)]
+    assert page.shown(rows, 3, 2) == [rows[0], rows[8], rows[9]]
+    rows = [{"state": "ended", "past": True, "n": n} for n in range(9)] + rows[:2]
+    assert page.shown(rows, 8, 2) == rows[7:]
+
+
+def test_silent_ones_are_silent_since_the_last_of_them_was_heard():
+    found = []
+    now_s = NET["mesh_us"] // 1000000
+    for n, age_s in enumerate((0, 90000, 50000)):
+        head = (1, n, stamp_of(now_s - age_s), 1, 100, 3, 2, 0, 1, 0, 0, 0)
+        found.append(pack(ROW_FORM, *head) + b"n b")
+    with Folder() as path:
+        write(path, fresh(), SWITCH)
+        FS.write_atomic(path + "/mesh", found[0])
+        assert tool.read(FS, Conf(path), "mesh")["silent_since"] is None
+        FS.write_atomic(path + "/mesh", b"".join(found))
+        told = tool.read(FS, Conf(path), "mesh")
+        tool.show_mesh(told)
+    assert told["silent"] == 2 and told["silent_since"][:14] == "2026-11-23T13:"
 
 
 def test_spans_are_said_in_two_units():

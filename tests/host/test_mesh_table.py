@@ -6,8 +6,9 @@ from struct import pack
 
 import pytest
 
+from swdist.commands import words
 from swdist.formats import datagram
-from swdist.machines.census import Census
+from swdist.machines.census import FORM, NO_TEXT, Census
 from swdist_host import times, watch
 from swdist_host.mesh import (
     MAX_NEIGHBOURS,
@@ -25,6 +26,8 @@ ONE, TWO = (RID, (1, 1, 0), 0, 0), (RID2, (1, 2, 0), 0, 0)
 PID, PID2 = bytes([1]) * 32, bytes([2]) * 32
 COMPLETE, WANTED, STARVED = datagram.COMPLETE, datagram.WANTED, datagram.STARVED
 S = 1_000_000
+DAY = 86400
+AT_S = 1795489200
 
 
 def peer(n=1):
@@ -152,7 +155,7 @@ def test_progress_of_a_payload_in_percent(mesh):
         "id": PID2.hex(), "held": 1, "pieces": 3, "percent": 33,
         "complete": False, "wanted": True, "starved": True,
     }  # fmt: skip
-    assert watch.progress(row, {PID: "1 (slot)"}) == "1 (slot) 0 %; 02020202 33 %, finds no more"
+    assert watch.progress(row, {PID: "1 (slot)"}) == "1 (slot) 0 %; 02020202 33 %, nobody has it"
 
 
 def test_what_is_announced_no_more_is_gone(mesh):
@@ -226,19 +229,67 @@ def test_neighbours_are_asked_one_at_a_time_the_least_known_first(mesh):
 def test_what_people_read(mesh):
     row = hear(mesh, beacon(0, state=datagram.SYNCED | datagram.ACTIVE_EXPERIMENTAL), 0)
     assert watch.runs(row) == "1.2.3-r4 experimental"
-    assert watch.holds(row) == watch.progress(row, {}) == "-"
+    assert watch.holds(row, 0) == watch.progress(row, {}) == "-"
     assert watch.clock(row, 0).startswith("at least")
-    assert [times.span(s) for s in (5, 65, 3660, 90000)] == [
-        "5 s", "1 min 05 s", "1 h 01 min", "1 d 1 h"
+    assert [times.span(s) for s in (5, 65, 3660, 90000, 731 * DAY, 12084 * DAY)] == [
+        "5 s", "1 min 05 s", "1 h 01 min", "1 d 1 h", "731 d 0 h", "33 y 31 d"
     ]  # fmt: skip
 
 
-def test_what_people_read_of_releases_and_of_a_node_on_hold(mesh):
+def test_flags_are_read_as_the_words_that_nodes_use(mesh):
     row = hear(mesh, beacon(0, state=datagram.HELD | datagram.FAILED))
-    assert watch.runs(row) == "1.2.3-r4 ! held by its owner" and row.facts(0, 0)["on_hold"]
+    assert watch.runs(row) == "1.2.3-r4, held by its owner, one failed here"
+    assert row.facts(0, 0)["on_hold"]
+    assert watch.clock(row, 0).endswith(", clock not synchronised")
     failed = (RID, (1, 1, 0), 2, datagram.EXPERIMENTAL | datagram.FAILED_HERE)
     row = hear(mesh, announce([failed, (RID2, (1, 2, 0), 0, datagram.WITHDRAWN)]))
-    assert watch.holds(row) == "1.1.0-r2 failed there; 1.2.0 withdrawn"
+    assert watch.holds(row, 0) == "1.1.0-r2 failed here; 1.2.0 withdrawn"
+
+
+def test_word_of_a_neighbour_for_the_newest_release_is_shown_with_its_percentage(mesh):
+    told = {"word": words.NO_ROOM, "percent": 0, "release": 0x01010101}
+    hear(mesh, census([(5, b"roof-12 tplink,wr841")], 5, **told), 60 * S)
+    row = hear(mesh, announce([ONE, TWO]), 60 * S)
+    assert watch.holds(row, 60 * S) == "1.1.0; 1.2.0 no room"
+    facts = row.facts(70 * S, 0)
+    assert {k: facts[k] for k in ("name", "board", "state", "percent", "told_s_ago")} == {
+        "name": "roof-12", "board": "tplink,wr841", "state": "no room", "percent": 0,
+        "told_s_ago": 10,
+    }  # fmt: skip
+    assert "1.2.0 no room" in watch.line(row, {}, 60 * S)
+    assert watch.line(row, {}, 60 * S).startswith("roof-12 " + row.address + " runs ")
+    assert "1.2.0 no room" in drawn(mesh, 80) and "1.2.0 no room" in drawn(mesh, 140)
+    hear(mesh, announce([ONE]), 60 * S)
+    assert watch.holds(row, 60 * S) == "1.1.0; 01010101 no room", "its manifest has yet to come"
+    assert watch.holds(row, 600 * S).endswith(" no room, told 9 min 00 s ago")
+
+
+def test_of_a_neighbour_that_tells_no_word_there_is_none(mesh):
+    facts = hear(mesh, beacon(0)).facts(0, 0)
+    assert [facts[k] for k in ("name", "board", "state", "percent", "told_s_ago")] == [None] * 5
+    row = hear(mesh, census([(5, b"roof-12 b")], 5))
+    assert watch.holds(row, 0) == "-", "a word about no release"
+
+
+def test_how_far_it_is_now_counts_more_than_how_far_it_was_when_it_told(mesh):
+    told = {"word": words.FETCHING, "percent": 3, "release": 0x01010101}
+    row = hear(mesh, census([(5, b"n b")], 5, **told))
+    hear(mesh, announce([TWO]))
+    assert watch.holds(row, 0) == "1.2.0 fetching 3 %"
+    hear(mesh, announce([TWO], [(PID, WANTED, 4, 2)]))
+    assert watch.holds(row, 0) == "1.2.0 fetching 50 %" and row.facts(0, 0)["percent"] == 50
+    hear(mesh, announce([(RID2, (1, 2, 0), 0, datagram.WITHDRAWN)]))
+    assert watch.holds(row, 0) == "1.2.0 withdrawn"
+
+
+def test_word_also_comes_by_way_of_others_and_the_latest_counts(mesh):
+    about = {"release": 0x01010101}
+    hear(mesh, census([(5, b"five b5")], 6, at_s=AT_S - 128, **about), who=6)
+    row = hear(mesh, census([], 5))
+    assert row.facts(0, 0)["state"] == "ready" and row.name == "five"
+    hear(mesh, census([(5, b"")], 6, word=words.FAILED, brief=True, **about), who=6)
+    row = hear(mesh, census([(5, b"")], 5, at_s=AT_S - 64, brief=True, **about))
+    assert row.facts(0, 0)["state"] == "failed here" and row.name == "five"
 
 
 class Source:
@@ -256,15 +307,18 @@ class Source:
         return 0
 
 
-def census(rows, me):
-    """A beacon's TLV of [(id, name)], said by `me`."""
-    w = writer()
-    w.beacon(0, 0, 0, 0, (1, 2, 3), 4, 0, 69, 0)
+def census(rows, me, word=words.READY, percent=100, release=0, at_s=AT_S, brief=False, nonce=1):
+    """A beacon's TLV of [(id, name)], said by `me`. brief: without the names."""
+    w = writer(nonce)
+    w.beacon(0, AT_S * S, 0, 0, (1, 2, 3), 4, 0, 69, 0)
     told = b""
     for node, name in rows:
         table = Census(2, (node >> 16, node & 0xFFFF))
-        table.tell(1795489200, 1, 100, 0, (1, 0, 0), 0, 5, name)
-        told += table.table(1795489200, 99)
+        table.tell(at_s, word, percent, release, (1, 0, 0), 0, 5, name)
+        row = bytearray(table.table(at_s, 99))
+        if brief:
+            row[FORM] = NO_TEXT
+        told += row
     head = pack("!BHHHI", datagram.TLV_CENSUS, 8 + len(told), len(rows), 0, me)
     return bytes(w.buf[: w.n]) + head + told
 
@@ -281,22 +335,28 @@ def drawn(mesh, width, **environment):
 
 def test_neighbours_have_the_names_that_they_tell(mesh):
     row = hear(mesh, census([(0x00010002, b"roof-12 board")], 0x00010002))
-    assert mesh.name(row) == "roof-12"
-    assert "roof-12 " + row.address in drawn(mesh, 80)
+    assert row.name == "roof-12"
+    assert "roof-12 " + row.address in drawn(mesh, 140)
+    assert re.search(f"^roof-12 .*\n{row.address} ", drawn(mesh, 80), re.M)
 
 
-def test_number_of_names_is_bounded(mesh, monkeypatch):
-    monkeypatch.setattr("swdist_host.mesh.MAX_NAMES", 2)
+def test_words_by_way_of_others_are_bounded_and_neighbours_speak_for_themselves(mesh, monkeypatch):
+    monkeypatch.setattr("swdist_host.mesh.MAX_TOLD", 2)
     for i in range(1, 6):
         row = hear(mesh, census([(i, b"n%d b" % i)], i))
-    assert len(mesh._names) == 2 and mesh.name(row) is None
+    assert len(mesh._told) == 2 and row.name == "n5"
 
 
 @pytest.mark.parametrize("width", [80, 140])
 def test_a_live_view_never_cuts_an_interface_s_name(mesh, width):
     for i in range(1, 4):
-        hear(mesh, beacon(0, nonce=i), who=i)
-        hear(mesh, announce([(RID, (1, 1, 0), 2, 0)], nonce=i), who=i)
+        eui = b"\xfe\x80" + bytes(6) + bytes.fromhex("021122fffe334450") + pack("!I", 123456 + i)
+        for data in (
+            beacon(0, nonce=i, pending=((2, 0, 0), 1, 90, 40)),
+            announce([(RID, (1, 1, 0), 2, 0)], [(PID, WANTED | STARVED, 9, 3)], nonce=i),
+            census([(i, b"a-dozen-long board")], i, release=int.from_bytes(RID[:4]), nonce=i),
+        ):
+            mesh.receive(eui, data, len(data), 0)
     text = drawn(mesh, width)
     for row in mesh.rows():
         assert row.address in text

@@ -76,25 +76,29 @@ def of_switch(fs, conf, switch):
 
 
 def of_releases(net, switch):
-    """Of what is held alone: what failed and is gone is no figure any more."""
+    """Of what is held and may come or go wrong: nothing else is a figure any more."""
     found = [
         ("node_info", "gauge", "This node.",
          labels(("board", net["board"]), ("swdist", net["swdist"])), 1),
     ]  # fmt: skip
     now_s = net["mesh_us"] // 1000000
-    failed = len([r for r in net["releases"] if r["id"] in switch["failed"]])
-    found.append(("releases_failed", "gauge", "Releases that failed here.", "", failed))
+    failed = 0
     for r in net["releases"]:
         word, more = words.state(r, net["releases"], switch, now_s, net["synced"])
+        if words.past(word, r, net["releases"], switch["active"]):
+            continue
+        failed += word == words.FAILED
         mine = ("id", r["id"]), ("version", r["version"]), ("revision", str(r["revision"]))
         what = "What stands between a release and this node; and why it failed here."
         why = more if word == words.FAILED else None
         said = mine + (("state", words.STATES[word]), ("why", why or ""))
         found.append(("release_info", "gauge", what, labels(*said), 1))
-        if r["fits"] and r["invited"] and not r["withdrawn"]:
+        if r["fits"] and r["invited"]:
             what = "How much of it is here, 0 to 1."
             share = "%.2f" % (1 if r["complete"] else r["percent"] / 100)
             found.append(("release_held_ratio", "gauge", what, labels(*mine), share))
+    what = "Releases that failed here, and nothing better runs."
+    found.append(("releases_failed", "gauge", what, "", failed))
     if net["next"]:
         what = "Mesh time at which another release runs here, as things stand."
         rid = labels(("id", net["next"]["id"]))

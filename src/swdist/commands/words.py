@@ -74,6 +74,13 @@ def superseded(r, others, active):
     return None
 
 
+def past(word, r, others, active):
+    """Of a release that stands so: does it come no more, and is no trouble either?"""
+    if word == FAILED:  # until something better runs
+        return superseded(r, others, active) is not None
+    return word in (ENDED, SUPERSEDED, WITHDRAWN)
+
+
 def version_order(r):
     """What runs, as releases are compared: the version's numbers, and the revision."""
     return [int(n) for n in r["version"].split(".")], r["revision"]
