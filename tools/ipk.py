@@ -120,6 +120,10 @@ def squeeze(data):
         ).stdout
 
 
+# Folders of each OpenWrt that was (/etc/config is not): 12 bytes apiece.
+THERE = {"etc", "etc/init.d", "lib", "usr", "usr/bin", "usr/lib", "usr/share"}
+
+
 def in_order(entries):
     """Scripts, then modules, by name, the largest last: gzip looks back 32 KB only, and so what is
     alike is near."""
@@ -127,8 +131,10 @@ def in_order(entries):
 
 
 def tar(entries, order, epoch):
-    """A GNU tar of {path: (mode, bytes)}: the directories, then the files."""
+    """A GNU tar of {path: (mode, bytes)}: the directories that not each OpenWrt has, then the
+    files."""
     directories = {"/".join(p.split("/")[:n]) for p in entries for n in range(1, p.count("/") + 1)}
+    directories -= THERE
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for path in ["", *sorted(directories), *order]:
@@ -150,7 +156,7 @@ def tar_gz(entries, epoch):
     return gzip.compress(tar(entries, in_order(entries), epoch), 0, mtime=0)
 
 
-def control(package, epoch):
+def control(package):
     fields = {
         "Package": package.name,
         "Version": package.version,
@@ -160,7 +166,6 @@ def control(package, epoch):
         "License": "MIT",
         "Section": "net",
         "Require-User": package.user,
-        "SourceDateEpoch": str(epoch),
         "Maintainer": package.maintainer,
         "Architecture": package.architecture,
         "Installed-Size": str(sum(len(data) for _, data in package.files.values())),
@@ -171,7 +176,7 @@ def control(package, epoch):
 
 def ipk(package, epoch):
     """The package's bytes."""
-    about = {"control": (0o644, control(package, epoch))}
+    about = {"control": (0o644, control(package))}
     about.update({name: (0o755, data) for name, data in package.scripts.items()})
     if package.conffiles:
         about["conffiles"] = (0o644, "".join(f"/{p}\n" for p in package.conffiles).encode())

@@ -9,6 +9,7 @@ import sys
 from swdist import VERSION
 from swdist.crypto import ucryptolib
 from swdist.formats import ipc
+from swdist.formats.bits import to_hex
 from swdist.formats.datagram import PORT
 from swdist.machines.clock import Clock
 from swdist.machines.fetch import DOWNLOADS
@@ -150,7 +151,7 @@ class Netd:
         now = self.counter.counter_us()
         node.start(now, self.counter.wall_us(), self.conf.tftp_port)
         status_at = refresh_at = now
-        news = True
+        news, runs = True, None
         self.log.info("up on %s; %s" % (", ".join(self.conf.interfaces), ucryptolib.backend()))
         while True:
             now = self.counter.counter_us()
@@ -160,8 +161,8 @@ class Netd:
                 break
             if now >= status_at:
                 status_at = now + STATUS_US
-                if news:  # with each beacon at least
-                    news = False
+                if news or node.active != runs:  # with each beacon at least
+                    news, runs = False, node.active
                     self._write_status(now)
             if now >= refresh_at:
                 refresh_at = now + REFRESH_US
@@ -276,6 +277,7 @@ class Netd:
     def _write_status(self, now):
         status = of_node(self.node, now)
         status["swdist"] = VERSION
+        status["serving"] = [to_hex(peer) for peer in self.serve.peers()]
         status["no_reference"] = self.no_reference
         for name in ("tx_datagrams", "tx_bytes", "rx_datagrams", "rx_bytes"):
             status[name] = getattr(self.poller, name)

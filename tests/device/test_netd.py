@@ -1,11 +1,13 @@
 """The network side's process: what it does before it hears anybody."""
 
+import json
 import sys
 
 from logs import Log
 
 from swdist import netd
 from swdist.crypto import ucryptolib
+from swdist.formats import ipc
 from swdist.formats.bits import to_hex
 from swdist.machines import tftpget
 from swdist.shell import native, net, platform, ports, unixsock
@@ -68,6 +70,45 @@ def test_root_is_given_up_after_the_sockets_are_open_and_before_the_store_is_tou
         for s in d.link.sockets + d.server.sockets + [d.ipc]:
             s.close()
         assert notes[0] == "user" and "listdir" in notes and "read" in notes
+    finally:
+        FS.rmtree(root)
+
+
+class Shown:
+    """Between turns: once there is a status, says that 1.1.0 runs, and waits until that is so."""
+
+    def __init__(self, conf):
+        self.conf = conf
+        self.since = None
+        self.version = None
+
+    def __call__(self, now):
+        said = FS.read(self.conf.run + "/net.json", 65536)
+        if said and self.since is None:
+            self.since = now
+            active = ipc.pack_active(bytes(range(32)), (1, 1, 0), 0, False, [], False, bytes(16))
+            switch = unixsock.Unix(self.conf.run + ".sock")
+            assert switch.send_to(self.conf.run + "/net.sock", active)
+            switch.close()
+        self.version = said and json.loads(str(said, "utf-8"))["version"]
+        return self.since is not None and (self.version == "1.1.0" or now - self.since > 3 * S)
+
+
+def test_status_says_at_once_what_the_switch_side_says_runs():
+    conf = Conf()
+    conf.beacon_ms = 60000  # with each of them there is a new status in any case
+    root = "/tmp/swdist-test-" + to_hex(platform.rand_bytes(8))
+    for name in ("store", "run"):
+        FS.mkdirs(root + "/" + name)
+        setattr(conf, name, root + "/" + name)
+    trust = verify.Trust({bytes(8): bytes(32)}, 1, bytes(8))
+    try:
+        d = netd.Netd(conf, Log(), FS, trust, platform.Clock())
+        shown = Shown(conf)
+        d.run(shown)
+        for s in d.link.sockets + d.server.sockets + [d.ipc]:
+            s.close()
+        assert shown.version == "1.1.0"
     finally:
         FS.rmtree(root)
 

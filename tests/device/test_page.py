@@ -44,12 +44,14 @@ def test_neighbours_are_ahead_behind_or_give():
     rows[1]["peer"] = PEER[:-1] + "4"
     with Folder() as path:
         gives = [{"file": "1/x/index", "from": rows[1]["peer"]}]
-        found = document(path, {"neighbours": rows, "fetching": gives})["neighbours"]
+        net = {"neighbours": rows, "fetching": gives, "serving": [rows[1]["peer"], "ff"]}
+        found = document(path, net)["neighbours"]
     assert [n["ahead"] for n in found] == [0, 1, 1, -1]
-    assert [n["gives"] for n in found] == [0, 1, 0, 0]
+    assert [n["gives"] for n in found] == [n["takes"] for n in found] == [0, 1, 0, 0]
     assert found[1] == {
         "address": "fe80::211:22ff:fe33:4455%4", "runs": "1.10.0-r0", "ahead": 1, "synced": True,
-        "heard_s_ago": 2, "gives": 1, "name": None,
+        "heard_s_ago": 2, "gives": 1, "takes": 1,
+        "name": None,
     }  # fmt: skip
 
 

@@ -265,7 +265,7 @@ def test_acknowledgement_of_nothing_is_stale():
     assert len(sent) == 1
     now = wire.now + 200000
     assert serve.receive(0, A, 3000, b"\x00\x04\xff\xff", 4, now) == tftp.REJECT_STALE
-    assert len(sent) == 1 and not serve.idle(0)
+    assert len(sent) == 1 and not serve.idle(0) and len(serve.peers()) == 1
 
 
 def test_stock_client_without_options_gets_blocks_of_512():

@@ -76,6 +76,7 @@ def fullest(folder):
     switch["active"] = {"id": "ab" * 32, "version": "100.100.100", "revision": 100,
                         "experimental": True}  # fmt: skip
     net["fetching"] = [{"file": "x", "from": n["peer"]} for n in net["neighbours"]]
+    net["serving"] = [n["peer"] for n in net["neighbours"]]
     about = net["releases"][-1]["id"]
     rows = b""
     for i in range(300):
@@ -112,6 +113,7 @@ def told():
     net["fetching"] = [
         {"file": "x", "from": net["neighbours"][i]["peer"]} for i in (0, 4)
     ]  # fmt: skip
+    net["serving"] = [net["neighbours"][1]["peer"]]
     switch = {
         "active": {"id": RIDS[1], "version": "1.3.0", "revision": 0, "experimental": False},
         "confirmed": RIDS[1], "failed": [RIDS[0]], "why": [SCRIPT], "prepared": [], "hold": False,

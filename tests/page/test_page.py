@@ -103,7 +103,7 @@ def test_screen_reader_hears_tables_the_picture_and_what_is_wrong(said, browser)
     assert browser.run(f"{rows}.every(r => r.cells[0].scope === 'row')")
     (image,) = [name for role, name in spoken if role in ("img", "image")]
     assert image == ("16 neighbours: 4 with something newer, 4 with something older, "
-                     "2 sending to this node")  # fmt: skip
+                     "2 sending to this node, 1 fetching from it")  # fmt: skip
     assert ("status", "") in spoken and ("list", "What is wrong") in spoken
     assert "1.4.0-r0 held: 57 percent" in [name for _, name in spoken]
     headings = browser.run("[...document.querySelectorAll('h1, h2')].map(h => h.tagName).join('')")

@@ -90,6 +90,7 @@ def neighbour(net, n, names):
         "synced": n["synced"],
         "heard_s_ago": n["heard_ms_ago"] // 1000,
         "gives": len(gives),
+        "takes": net.get("serving", []).count(n["peer"]),
     }
 
 

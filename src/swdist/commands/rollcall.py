@@ -52,6 +52,7 @@ class Rollcall:
         self._lot = None
         self._census = None
         self._write_at_s = 0
+        self._own_was = None
 
     def take(self, buf, at, n, mesh_s):
         if self._census:
@@ -72,7 +73,10 @@ class Rollcall:
         error_ms = node.clock.error_us // 1000
         self._census.tell(mesh_s, word, percent, release, version, revision, error_ms, text)
         self._census.say(writer, mesh_s)
-        if mesh_s >= self._write_at_s or mesh_s < self._write_at_s - WRITE_S:
+        own = word, release, version, revision
+        old = mesh_s >= self._write_at_s or mesh_s < self._write_at_s - WRITE_S
+        if old or own != self._own_was:
+            self._own_was = own
             self._write_at_s = mesh_s + WRITE_S
             self._write(mesh_s)
 

@@ -43,6 +43,10 @@ class Serve:
         self.rejects = 0  # datagrams that were for nothing
         self.next_at = None  # no slot wants to be woken before
 
+    def peers(self):
+        """Who is given something now."""
+        return [s.peer for s in self._slots if s.peer]
+
     def idle(self, slot):
         return self._slots[slot].file is None
 
