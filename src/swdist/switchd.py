@@ -231,20 +231,25 @@ class Switchd:
 
     def _hook(self, release, name):
         """Package manager or sysupgrade, the slot's own hook, then the operator's, in order: 0, or
-        which one fails first, and what it says last."""
+        which one fails first, and what it says last. Those of prepare.d are told only."""
         libc.rank(False)
         path = self.slots.path(release.rid)
         p = self.here.payload(release.manifest)
         kind = p.kind if p is not None else "none"
         packages = kind in ("ipk", "apk")
+        why = 0
         if name in ("activate", "flash") or (name == "prepare" and packages):
             why = "not now: kind %s takes package swdist-install" % kind if packages else 0
             if install:
                 why = install.script(platform.run, self.fs, self.conf, release, p, name, path)
-            if why:
-                return why
+        elif name == "prepare" and self.slots.has_code(release.rid):
+            # Its trial would find out too, with the network sides of a whole mesh down until then.
+            why = self._ask([("/usr/bin/", "swdist")], "check", path)
+        if why:
+            return why
         hooks = [(path + "/hooks/", name)] if name in ("activate", "health") else []
-        return self._ask(hooks + self._operators("confirm" if name == "health" else name), path)
+        why = self._ask(hooks + self._operators("confirm" if name == "health" else name), path)
+        return 0 if name == "prepare" else why
 
     def _operators(self, name):
         folder = name + ".d/"

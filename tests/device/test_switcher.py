@@ -737,7 +737,7 @@ def test_idle_switcher_sleeps():
 
 def test_operator_is_told_of_what_is_prepared_and_of_what_is_rolled_back_and_decides_nothing():
     w = World()
-    w.status[(1, "prepare")] = w.status[(1, "rollback")] = w.status[(2, "rollback")] = 1
+    w.status[(1, "rollback")] = w.status[(2, "rollback")] = 1
     w.add(1, 1010)
     w.run(1100)
     assert w.s.active.manifest.version == (1, 1, 0) and w.disk.sure == w.s.active.rid
@@ -748,19 +748,16 @@ def test_operator_is_told_of_what_is_prepared_and_of_what_is_rolled_back_and_dec
     assert [t[:2] for t in w.told] == [(1, "prepare"), (2, "prepare"), (2, "rollback")]
 
 
-def test_packages_that_could_not_be_undone_are_refused_when_they_are_prepared():
-    w = World()
-    r = w.add(1, 1100)
-    r.manifest.payloads[0].kind = "ipk"
-    w.status[(1, "prepare")] = "extra brings /etc/passwd, which is here already"
-    w.run(1200)
-    assert w.disk.bad == [r.rid] and w.story() == []
-    assert any("failed: extra brings" in line for line in w.log.lines)
-    w = World()
-    w.status[(1, "prepare")] = 1  # the operator's hook has no say
-    w.add(1, 1100)
-    w.run(1200)
-    assert w.story() == [("1", 1100, "start")]
+def test_what_can_not_run_here_is_refused_when_it_is_prepared():
+    """Packages that could not be undone; a slot whose own swdist would not start."""
+    for kind in ("ipk", "slot"):
+        w = World()
+        r = w.add(1, 1100)
+        r.manifest.payloads[0].kind = kind
+        w.status[(1, "prepare")] = "extra brings /etc/passwd, which is here already"
+        w.run(1200)
+        assert w.disk.bad == [r.rid] and w.story() == []
+        assert any("failed: extra brings" in line for line in w.log.lines)
 
 
 def tries(w, minor, name):

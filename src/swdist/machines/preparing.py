@@ -47,8 +47,7 @@ class Preparing:
         release, why, for_good = work.release, work.why, work.for_good
         if why is None:
             status = self._hook(release, "prepare")
-            # An operator's hook is told only; what a package manager refuses can't run here.
-            if work.payload.kind in ("ipk", "apk") and status:
+            if status:  # it can't run here
                 why = str(status)
                 for_good = not why.startswith("not now")
         if why is None:

@@ -1,5 +1,5 @@
 # Sourced by /etc/init.d/swdist and /usr/bin/swdist; runs nothing by itself.
-# shellcheck shell=sh disable=SC2034,SC2317  # whoever sources this uses them
+# shellcheck shell=sh disable=SC2034,SC2119,SC2120,SC2317  # whoever sources this uses them
 
 SWDIST_RUN=/var/run/swdist
 # Not in SWDIST_RUN: that is the network side's, which could name any process there.
@@ -68,10 +68,12 @@ swdist_home() {
 	cd /usr/lib/swdist || return
 }
 
-# swdist_check: what is wrong with the configuration and the keys. 2: nothing can start with them.
+# swdist_check [SLOT]: what is wrong with the configuration and the keys, for what runs or for the code of
+# a slot. 2: nothing can start with them.
 swdist_check() (
 	swdist_home || exit
 	swdist_slot
+	[ -z "$1" ] || code=$1/lib:
 	# shellcheck disable=SC2086  # a command with its flags
 	MICROPYPATH=$code$SWDIST_PATH $SWDIST_PYTHON -m swdist.netd --check 2>&1
 )
