@@ -62,8 +62,9 @@ def plan_command(
     that would take it back is made beside it, ready to sign.
 
     With a map the nodes' own code runs on it in virtual time, on radios that are as good as the map
-    says; with --mesh alone on a mesh drawn at random, of the nodes and boards that are heard, for
-    nodes tell nobody their links. The mesh may be slower, so leave room.
+    says, and with --mesh besides each node of it needs what is for its board; with --mesh alone on
+    a mesh drawn at random, of the nodes and boards that are heard, for nodes tell nobody their
+    links. The mesh may be slower, so leave room.
 
     \b
     Examples:
@@ -94,7 +95,9 @@ def plan_command(
     warnings += rolls.complaints(swd.parsed, rows, lambda names: release_text.some(names, NAMES))
     sent = _sent(swd, [old for _, old in earlier])
     if map_file is not None:
-        found, sizes, fits = maps.read(map_file), [max(sent, default=0)], None
+        found = maps.read(map_file)
+        sizes, fits = _on(found, swd.parsed, rolls.heard(rows), sent)
+        found = None if fits == {} else found
     else:
         found, sizes, fits = _drawn(swd.parsed, rolls.heard(rows), sent)
     spreading = None
@@ -126,11 +129,8 @@ def _drawn(m, heard, sent):
     there is nobody to spread it to."""
     sizes, fits = [0], None
     if m.payloads:
-        fits = rolls.fits(m, heard)
-        pids = list(dict.fromkeys(fits.values()))
-        of = {line.pid: size for line, size in zip(m.payloads, sent, strict=True)}
-        sizes = [of[pid] for pid in pids]
-        fits = {str(n): pids.index(pid) for n, pid in fits.items()}
+        pids = {str(n): pid for n, pid in rolls.fits(m, heard).items()}
+        sizes, fits = _by_payload(m, sent, pids)
     if len(heard) < 2 or fits == {}:
         return None, sizes, fits
     try:
@@ -139,6 +139,28 @@ def _drawn(m, heard, sent):
         terminal.note(f"not simulated: {e}")
         return None, sizes, fits
     return spread.drawn(topology, [row.name for row in heard]), sizes, fits
+
+
+def _on(found, m, heard, sent):
+    """The same of a map: whom a row is of needs what is for its board, others the largest."""
+    whole = [max(sent, default=0)], None
+    if not m.payloads or not heard:
+        return whole
+    pids, strange = rolls.located(m, found.names, heard)
+    if strange:
+        some = release_text.some([found.names[node] for node in strange], NAMES)
+        found.odd.append(f"not heard of by the mesh, and taken to need the largest payload: {some}")
+    if len(strange) == len(found.names):
+        return whole
+    largest = m.payloads[sent.index(max(sent))].pid
+    return _by_payload(m, sent, {**pids, **dict.fromkeys(strange, largest)})
+
+
+def _by_payload(m, sent, pids):
+    """(sizes of what is needed, {node: which of them}); pids: {node: id of its payload}."""
+    needed = list(dict.fromkeys(pids.values()))
+    of = {line.pid: size for line, size in zip(m.payloads, sent, strict=True)}
+    return [of[pid] for pid in needed], {node: needed.index(pid) for node, pid in pids.items()}
 
 
 def _spread(found, sizes, fits, at, kbps, as_json):

@@ -15,6 +15,7 @@ from swdist_host.errors import BadValue
 MAX_BYTES = 1 << 23
 MAX_NODES = 10_000
 MAX_NAME = 64  # characters
+TOLD_NAME = 12  # of a node's name that it tells (docs/protocol.md, section 3.6)
 LEAST_BOARD = 4  # characters of a board's name that mean one, where it was cut on its way
 
 TOLD = {  # states as routers name them: what they mean for a release to come
@@ -82,6 +83,16 @@ def fits(m, rows):
     """{number of a row: id of the payload for its board}, of those that have one."""
     found = {n: [p.pid for p in m.payloads if row.is_for(p)] for n, row in enumerate(rows)}
     return {n: pids[0] for n, pids in found.items() if pids}
+
+
+def located(m, names, rows):
+    """({node of a map: id of the payload for its board}, nodes that no row is of): by what people
+    call them, as far as nodes tell it. names: {node: name}."""
+    found = fits(m, rows)
+    numbers = {row.name[:TOLD_NAME].casefold(): n for n, row in enumerate(rows)}
+    of = {node: numbers.get(name[:TOLD_NAME].casefold()) for node, name in names.items()}
+    known = {node: found[n] for node, n in of.items() if n in found}
+    return known, [node for node, n in of.items() if n is None]
 
 
 def complaints(m, rows, names):

@@ -280,8 +280,25 @@ def test_without_a_map_it_is_simulated_on_a_drawn_mesh_of_the_nodes_that_are_hea
     assert len(found["map"]["seconds"]) == 4 and found["mesh_nodes"] == 10
     slow = json.loads(good(f"{words} --json --kbps 100", cwd=folder))["map"]["seconds"]
     assert slow[-1] > found["map"]["seconds"][-1]
-    on_map = json.loads(good(f"{words} --json --map map.json", cwd=folder))["map"]
-    assert on_map["drawn"] is None and on_map["nodes"] == 6
+
+
+def test_on_a_map_each_node_that_is_heard_needs_what_is_for_its_board(folder):
+    """map.json: Attic, b, c in a line; x, y and d are apart."""
+    good("release build -o b.swd --ca ca --version 1.1.0 --start +2h --payload tree@b", cwd=folder)
+    words = "release plan b.swd --mesh mesh.json --no-withdrawal --map map.json --at a"
+    for names, boards, need, odd in (
+        ("attic b c", "bba", 2, 3), ("attic b c", "aab", 1, 3),
+        ("attic", "b", 3, 5), ("more", "b", 3, 6),
+    ):  # fmt: skip
+        rows = [row(n, board=b) for n, b in zip(names.split(), boards, strict=True)]
+        (folder / "mesh.json").write_text(json.dumps({"rows": rows}))
+        found = json.loads(good(f"{words} --json", cwd=folder))["map"]
+        assert (found["drawn"], found["nodes"], found["could_get_it"]) == (None, 6, need)
+        (line,) = [line for line in found["notes"] if "not heard of by the mesh" in line]
+        assert len(line.split(", ")) == 1 + odd
+    rows = [row(n) for n in ("attic", "b", "c", "d", "x?Evil?[2J", "y")]
+    (folder / "mesh.json").write_text(json.dumps({"rows": rows}))
+    assert "of a board that it is not for: attic" in good(words, cwd=folder)
 
 
 @pytest.mark.parametrize("boards, ages", [("zz", (60, 60)), ("bb", (60, 11000))])
