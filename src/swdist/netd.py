@@ -156,12 +156,12 @@ class Netd:
         while True:
             now = self.counter.counter_us()
             changed, wake = node.turn(self.serve, self, now)
-            news = news or changed
+            news = news or changed or node.active != runs
             if on_tick is not None and on_tick(now):
                 break
             if now >= status_at:
                 status_at = now + STATUS_US
-                if news or node.active != runs:  # with each beacon at least
+                if news:  # with each beacon at least
                     news, runs = False, node.active
                     self._write_status(now)
             if now >= refresh_at:

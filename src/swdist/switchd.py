@@ -19,6 +19,7 @@ from swdist.machines.pace import Pace
 from swdist.machines.rendezvous import Rendezvous
 from swdist.machines.switcher import Switcher
 from swdist.shell import libc, native, net, platform, unixsock
+from swdist.storage import journal
 from swdist.storage.slots import Slots
 from swdist.trust import choose, verify
 from swdist.wiring import config
@@ -38,7 +39,6 @@ BURST = 32  # messages taken in one turn
 MAX_SEEN = 256  # releases that were refused are known again
 CHECK_US = 10000000  # a look at an unknown release costs so much time, on average;
 CHECKS = 96  # but so many may come at once: more than a store holds
-MAX_RECORD_BYTES = 65536
 
 
 class Switchd:
@@ -235,16 +235,20 @@ class Switchd:
         libc.rank(False)
         path = self.slots.path(release.rid)
         p = self.here.payload(release.manifest)
-        kind = p.kind if p is not None else "none"
-        packages = kind in ("ipk", "apk")
+        packages = p is not None and p.kind in ("ipk", "apk")
         why = 0
         if name in ("activate", "flash") or (name == "prepare" and packages):
-            why = "not now: kind %s takes package swdist-install" % kind if packages else 0
+            why = "not now: kind %s takes package swdist-install" % p.kind if packages else 0
             if install:
                 why = install.script(platform.run, self.fs, self.conf, release, p, name, path)
         elif name == "prepare" and self.slots.has_code(release.rid):
-            # Its trial would find out too, with the network sides of a whole mesh down until then.
-            why = self._ask([("/usr/bin/", "swdist")], "check", path)
+            # Would its network side not start here, though what runs does? Its trial would find out
+            # too, but with all network sides of a mesh down until then. Nobody waits for the answer
+            # so long that a start or end could be late.
+            at, said = self.switcher.change_at, self.conf.run + ".said"
+            if at is None or at - self.counter.counter_us() > HOOK_S * 1000000:
+                if platform.run(("sh", "/usr/bin/swdist", "fits", path), HOOK_S, False, said) == 1:
+                    why = plain(self.fs.read(said, 4096))
         if why:
             return why
         hooks = [(path + "/hooks/", name)] if name in ("activate", "health") else []
@@ -296,22 +300,10 @@ class Switchd:
         return 0
 
     def _record(self, record):
-        fs = self.fs
-        path = self.conf.state + "/switches"
-        size = fs.size(path) or 0
-        line = json.dumps(record)
-        if size:
-            half = size - MAX_RECORD_BYTES // 2 if size > MAX_RECORD_BYTES else 0
-            with fs.open(path, "rb") as f:
-                f.seek(half or size - 1)
-                rest = f.read(MAX_RECORD_BYTES // 2)
-            if half:
-                fs.write_atomic(path, rest[rest.find(b"\n") + 1 :])
-            if rest[-1] != 10:
-                line = "\n" + line  # the power was cut while the last one was written
-        fs.append_line(path, line)
+        journal.append(self.fs, self.conf.state + "/switches", record)
         if record["synced"]:
-            fs.write_atomic(self.conf.state + "/time", b"%d" % (record["at_us"] // 1000000))
+            time_s = b"%d" % (record["at_us"] // 1000000)
+            self.fs.write_atomic(self.conf.state + "/time", time_s)
 
     def _set_clock(self, now):
         us = self.switcher.mesh_us(now)

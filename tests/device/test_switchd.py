@@ -11,6 +11,7 @@ from swdist.formats.bits import to_hex
 from swdist.formats.manifest import Payload
 from swdist.machines.rendezvous import Rendezvous
 from swdist.shell import libc, platform, unixsock
+from swdist.storage import journal
 from swdist.storage.catalogue import Catalogue
 from swdist.switchd import Switchd
 from swdist.trust import choose, verify
@@ -196,7 +197,7 @@ def test_records_are_bounded_and_survive_one_that_was_cut():
         for i in range(300):
             record["n"] = i
             w.d._record(record)
-        assert FS.size(path) <= switchd.MAX_RECORD_BYTES + 600
+        assert FS.size(path) <= journal.MAX_BYTES + 600
         lines = FS.read(path, 200000).split(b"\n")
         assert lines.pop() == b""
         found = [json.loads(line)["n"] for line in lines]
