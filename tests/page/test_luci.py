@@ -55,6 +55,9 @@ def test_crowd_is_shown_and_what_strangers_write_stays_text(view, said, browser)
     assert f"no room: {IMG}" in text and f"failed here: {SCRIPT}" in text and SCRIPT in text
     assert (
         "sends to here" in text
+        and "fetches from here" in text
+        and "(older)" in text
+        and "(newer)" in text
         and "302 nodes heard of; 1.4.0-r0: " in text
         and "1 silent since " in text
     )

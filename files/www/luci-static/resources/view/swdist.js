@@ -39,6 +39,11 @@ function self(d) {
 	].filter(Boolean).join('; ');
 }
 
+function near(n) {
+	return n.runs + [ ' ' + _('(older)'), '', ' ' + _('(newer)') ][n.ahead + 1] +
+		(n.gives ? ', ' + _('sends to here') : '') + (n.takes ? ', ' + _('fetches from here') : '');
+}
+
 function summary(m) {
 	const counts = Object.entries(m.words).map(([word, n]) => n + ' ' + word);
 	const about = m.names[m.release];
@@ -60,9 +65,9 @@ function show(d) {
 			d.releases.slice().reverse().map(r => [ version(r), stands(r), local(r.start), local(r.end) ]),
 			_('None is held')),
 		E('h3', {}, [ _('Neighbours') ]),
-		table([ _('Address'), _('Runs'), _('Clock'), _('Heard') ],
-			d.neighbours.map(n => [ n.address, n.runs + (n.gives ? ', ' + _('sends to here') : ''),
-				n.synced ? _('agreed') : _('not synchronised'), _('%t ago').format(n.heard_s_ago) ]),
+		table([ _('Neighbour'), _('Address'), _('Runs'), _('Clock'), _('Heard') ],
+			d.neighbours.map(n => [ n.name || '', n.address, near(n), n.synced ? _('agreed') : _('not synchronised'),
+				_('%t ago').format(n.heard_s_ago) ]),
 			_('No neighbour is heard')),
 		E('h3', {}, [ _('The mesh') ]),
 		E('p', {}, [ summary(d.mesh) ]),
