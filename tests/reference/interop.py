@@ -174,7 +174,7 @@ class Scene:
             liars.append(Reference(self.world, twist, FOLDER, self.network, module, more))
         nodes = [self.ours("a", 0), self.reference("r"), self.ours("b", 3600)]
         nodes.append(self.reference("s", "--behind-s", 7200))
-        self.within(20, "the nodes hear the liars, and refuse what they say",
+        self.within(30, "the nodes hear the liars, and refuse what they say",
                     lambda: all(n.refusals() for n in nodes[:2]))  # fmt: skip
         laptop = Node("laptop", FOLDER / "laptop", self.world, FOLDER / "ca", [sys.executable])
         interface = self.world.interfaces["laptop"][0]
