@@ -100,7 +100,8 @@ def complaints(m, rows, names):
     if m.is_keys or m.withdrawn:
         return
     silent = [row for row in rows if row.age_s >= SILENT_S]
-    told = [([r for r in heard(rows) if r.state == state], what) for state, what in TOLD.items()]
+    there = heard(rows)
+    told = [([r for r in there if r.state == state], what) for state, what in TOLD.items()]
     for found, what in (
         ([r for r in rows if not any(map(r.is_for, m.payloads))], "of a board that it is not for"),
         (
